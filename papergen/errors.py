@@ -1,0 +1,69 @@
+"""What the user can mend is a PapergenError; what only we can mend is an assert with a sentence."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+MAX_LINES = 25
+"""An error printed to the terminal is at most this many lines."""
+
+
+class PapergenError(Exception):
+    """A fault that the user can mend: one message that says what, where, the value met, what would be right, what to type.
+
+    Exit code 2 (the user's input) unless a subclass says otherwise.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """The message, then the hint, cut to `MAX_LINES` lines."""
+        text = self.message if self.hint is None else f"{self.message}\n{self.hint}"
+        lines = text.splitlines()
+        if len(lines) > MAX_LINES:
+            lines = [*lines[: MAX_LINES - 1], f"... and {len(lines) - MAX_LINES + 1} more lines"]
+        return "\n".join(lines)
+
+
+class ResultError(PapergenError):
+    """Some trials failed or a check did: exit code 1."""
+
+    exit_code = 1
+
+
+class MachineError(PapergenError):
+    """The environment lacks something (TeX, disk space, a device): exit code 3."""
+
+    exit_code = 3
+
+
+def nearest(word: str, known: Iterable[str], *, count: int = 1) -> list[str]:
+    """The names among `known` that `word` was most likely meant to be, best first."""
+    names: Sequence[str] = sorted(set(known))
+    found = difflib.get_close_matches(word, names, n=count, cutoff=0.5)
+    return found or difflib.get_close_matches(word.lower(), names, n=count, cutoff=0.4)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence for an error message: the nearest name, else every allowed name (or nothing when there is none)."""
+    names = sorted(set(known))
+    close = nearest(word, names)
+    if close:
+        return f"Did you mean {close[0]}?"
+    return f"Known: {', '.join(names)}." if names else ""
+
+
+def gathered(faults: Sequence[PapergenError | str], heading: str) -> PapergenError:
+    """One error out of several, so that the user sees all of them at once."""
+    assert faults, "gathered() is for at least one fault"
+    texts = [str(fault) for fault in faults]
+    kind = type(faults[0]) if isinstance(faults[0], PapergenError) else PapergenError
+    if len(texts) == 1:
+        return kind(texts[0])
+    return kind("\n".join([f"{len(texts)} {heading}:", *texts]))

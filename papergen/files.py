@@ -1,0 +1,142 @@
+"""Files that appear whole or not at all, digests of their content, and locks that die with their holder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import math
+import os
+import re
+import tempfile
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from papergen.errors import MachineError, PapergenError
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write `content` so that `path` holds the old bytes or all the new ones, through a crash or a full disk too.
+
+    A temporary name in the same folder, fsync, rename, fsync of the folder. Raises MachineError when the disk is full or
+    the folder cannot be written.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            os.fchmod(stream.fileno(), 0o666 & ~_umask())
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+        temporary = None
+        sync_folder(path.parent)
+    except OSError as error:
+        raise disk_error(error, path) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+
+
+def disk_error(error: OSError, path: Path) -> MachineError:
+    """The user's words for what the operating system said about `path`."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return MachineError(f"{path}: the disk is full.", hint="Free some space and run the same command again.")
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return MachineError(f"{path}: not writable ({error.strerror}).", hint="Check the folder's permissions.")
+    return MachineError(f"{path}: {error.strerror or error}")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable, sorted, deterministic JSON; refuses NaN and infinity, which JSON does not have."""
+    write_atomic(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file; a PapergenError names the file and the line when it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise PapergenError(f"{path}:{error.lineno}: not valid JSON ({error.msg}).") from error
+    except UnicodeDecodeError as error:
+        raise PapergenError(f"{path}: not UTF-8 text (byte {error.start}).") from error
+
+
+def canonical_json(value: Any) -> str:
+    """One spelling per value: sorted keys, no spaces, NaN refused; what digests are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_bytes(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`."""
+    return digest_bytes(canonical_json(value).encode())
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_folder(folder: Path) -> str:
+    """SHA-256 over the relative names and contents of all files below `folder`, in sorted order."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return digest_json([[name, digest_file(folder / name)] for name in names])
+
+
+def slug(text: str) -> str:
+    """`text` as a file name in [a-z0-9-], safe for TeX; other letters become their code points (`中` -> `u4e2d`)."""
+    plain = unicodedata.normalize("NFKD", text).lower()
+    kept = [c if c.isascii() else f"u{ord(c):x}" for c in plain if not unicodedata.combining(c)]
+    return re.sub(r"[^a-z0-9]+", "-", "".join(kept)).strip("-") or "x"
+
+
+def finite(value: float) -> bool:
+    """Whether a number may be stored and printed as a result."""
+    return math.isfinite(value)
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold an exclusive lock on `path` for the block; PapergenError(`busy`) when another process holds it.
+
+    The kernel drops the lock with the process, so `kill -9` leaves nothing to clean up.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise PapergenError(busy) from error
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""From report data to a PDF: escaping, Jinja, checks, the TeX driver, the scaffold."""

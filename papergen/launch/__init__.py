@@ -1,0 +1,1 @@
+"""Launchers: start the ranks of a trial, watch them, end them."""
