@@ -1,0 +1,200 @@
+"""What an experiment is: a Python file with `Params`, `METRICS` and `run(params, ctx)`, shipped or the author's own.
+
+All of them come in by one door, `load_recipes`, which reads files by path. A recipe imports torch inside `run` only, so that
+planning and building a paper stay fast.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from papergen.errors import PapergenError, did_you_mean
+from papergen.files import digest_bytes
+from papergen.records import Trial
+from papergen.resources import shipped
+
+
+class Params(BaseModel):
+    """Base of an experiment's typed parameters: frozen, no unknown names, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class From(Params):
+    """A parameter whose value is what another experiment produced: `model: {from: training}`."""
+
+    source: str = Field(alias="from", description="Name of the experiment that produces the artifact.")
+    row: str | None = Field(default=None, description="Row of that experiment; the first one when absent.")
+    seed: int | None = Field(default=None, description="Seed of that row; the first one when absent.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that every trial of the experiment reports, and how it is read."""
+
+    name: str
+    label: str
+    """Plain text for table headings and axes."""
+    direction: Literal["higher", "lower", "none"] = "none"
+    """Which way is better; "none" where no row may be called best."""
+    unit: str = ""
+    """Plain text: "s", "tokens/s", "%"."""
+    over: str = "seeds"
+    """What the interval runs over: "seeds", or the name of the units that the trial reports a value for ("prompts")."""
+    closest_to: str | None = None
+    """Row whose value is the target (a human reference); best is then the nearest to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What `run` may use beside its parameters. One per rank; only rank 0's log, units, samples and facts are kept."""
+
+    trial: Trial
+    folder: Path
+    """Where artifacts go; kept with the result, appears whole or not at all."""
+    project: Path
+    device: str
+    """"cpu" or "cuda"; a rank uses `cuda:<local_rank>`."""
+    rank: int
+    local_rank: int
+    world_size: int
+    num_threads: int
+    upstream: Mapping[str, Path]
+    """Parameter name -> path of the artifact of that name in the upstream trial's folder."""
+    emit: Callable[[str, dict[str, Any]], None]
+    """Where the calls below go: kind of event and its data."""
+
+    def log(self, step: float, **metrics: float) -> None:
+        """Add one point to each named series (a loss curve)."""
+        self.emit("log", {"step": step, "metrics": metrics})
+
+    def progress(self, done: int, total: int, **fields: float) -> None:
+        """Tell the person waiting how far the trial is; `fields` are shown beside it (loss, tokens_per_s)."""
+        self.emit("progress", {"done": done, "total": total, "fields": fields})
+
+    def units(self, name: str, values: Sequence[float]) -> None:
+        """Record one value per unit (prompt, example) of the metric `name`, in the same order in every trial."""
+        self.emit("units", {"name": name, "values": list(values)})
+
+    def sample(self, **record: Any) -> None:
+        """Append one record to the trial's samples.jsonl."""
+        self.emit("sample", record)
+
+    def fact(self, name: str, value: Any) -> None:
+        """Record a truth that is not a measurement (a size, a digest, a version)."""
+        self.emit("fact", {"name": name, "value": value})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A loaded experiment file."""
+
+    name: str
+    path: Path
+    module: ModuleType
+
+    @property
+    def params(self) -> type[Params]:
+        """The class of its parameters."""
+        found = self.module.Params
+        assert isinstance(found, type)
+        return found
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What its trials report."""
+        return tuple(self.module.METRICS)
+
+    def run(self, params: Params, context: Context) -> Mapping[str, float]:
+        """Run one rank of one trial; rank 0 returns the metrics."""
+        outcome: Mapping[str, float] = self.module.run(params, context)
+        return outcome
+
+    def is_seeded(self, params: Params) -> bool:
+        """Whether the seed changes the numbers; a row that ignores it is run once, and not counted as many."""
+        return bool(self._optional("is_seeded", lambda _: True)(params))
+
+    def num_ranks(self, params: Params) -> int:
+        """How many processes the trial needs."""
+        return int(self._optional("num_ranks", lambda _: 1)(params))
+
+    def data(self, params: Params, project: Path) -> Mapping[str, str]:
+        """Name -> digest of every data set and model file the trial reads."""
+        found: Mapping[str, str] = self._optional("data", lambda *_: {})(params, project)
+        return found
+
+    def parts(self) -> Callable[[Any], Any]:
+        """The recipe's `report` function (results -> tables, figures, texts), or one that adds nothing."""
+        return self._optional("report", lambda _: None)
+
+    def _optional(self, name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(self.module, name, otherwise)
+        return found
+
+
+def load_recipes(project: Path | None) -> dict[str, Recipe]:
+    """Every recipe by name: the shipped ones and the project's `experiments/*.py`. The same name twice is an error."""
+    folders = [shipped("experiments"), *([] if project is None else [project / "experiments"])]
+    recipes: dict[str, Recipe] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.py")):
+            if path.name.startswith(("_", "test_")):
+                continue
+            if path.stem in recipes:
+                raise PapergenError(
+                    f"{path}: there is an experiment kind of this name already, in {recipes[path.stem].path}.",
+                    hint="Rename one of the two files.",
+                )
+            recipes[path.stem] = load_recipe(path)
+    return recipes
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Load one experiment file and check that it keeps the protocol."""
+    # The name must be stable for pydantic and pickling, and must not collide with an installed module.
+    name = f"papergen_recipe_{path.stem}_{digest_bytes(str(path.resolve()).encode())[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise PapergenError(f"{path}:{error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise PapergenError(
+            f"{_place(error, path)}: loading this experiment raised {type(error).__name__}: {error}"
+        ) from error
+    missing = [item for item in ("Params", "METRICS", "run") if not hasattr(module, item)]
+    if missing:
+        raise PapergenError(
+            f"{path}: an experiment file needs {', '.join(missing)}.",
+            hint="class Params(papergen.experiment.Params), METRICS = (Metric(...), ...), def run(params, ctx) -> dict.",
+        )
+    return Recipe(path.stem, path, module)
+
+
+def recipe_named(kind: str, recipes: Mapping[str, Recipe], where: str) -> Recipe:
+    """The recipe of that kind, or an error at `where` with the nearest name."""
+    if kind not in recipes:
+        raise PapergenError(f"{where}: there is no experiment kind {kind!r}. {did_you_mean(kind, recipes)}")
+    return recipes[kind]
+
+
+def _place(error: BaseException, path: Path) -> str:
+    trace = error.__traceback__
+    line = None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return str(path) if line is None else f"{path}:{line}"

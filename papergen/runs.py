@@ -1,0 +1,189 @@
+"""The run store: one folder per trial under results/, published by one rename, never half there.
+
+results/
+  decoding/nucleus-seed1-1f3a9c0b7d22/   trial.json  result.json  log.txt  samples.jsonl  + artifacts (model/)
+  .running/<same name>/                  an attempt under way, or what a killed one left
+  .failed/<same name>/                   the last failed attempt: trial.json  failure.json  log.txt  rank*.log
+  .damaged/<name>/                       folders whose result.json no longer matches its hash
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from papergen.errors import PapergenError
+from papergen.files import digest_file, disk_error, locked, read_json, slug, sync_folder, write_json
+from papergen.records import Failure, Outcome, Provenance, Result, Trial
+
+
+@dataclass(frozen=True)
+class Run:
+    """Every path of one trial's folder. Making a Run creates nothing."""
+
+    folder: Path
+
+    @property
+    def trial_file(self) -> Path:
+        """What is to be run, written before it starts."""
+        return self.folder / "trial.json"
+
+    @property
+    def result_file(self) -> Path:
+        """Written last: its presence means "done"."""
+        return self.folder / "result.json"
+
+    @property
+    def outcome_file(self) -> Path:
+        """What rank 0 reported, folded into result.json when the trial is published."""
+        return self.folder / "outcome.json"
+
+    @property
+    def failure_file(self) -> Path:
+        """Why the attempt failed."""
+        return self.folder / "failure.json"
+
+    @property
+    def samples_file(self) -> Path:
+        """One JSON record per generated sample."""
+        return self.folder / "samples.jsonl"
+
+    def rank_log(self, rank: int) -> Path:
+        """Standard output and error of one rank."""
+        return self.folder / f"rank{rank}.log"
+
+    @property
+    def artifacts(self) -> Iterator[Path]:
+        """The files that are neither records nor logs, in sorted order."""
+        known = {self.trial_file, self.result_file, self.outcome_file, self.failure_file}
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path not in known and path.suffix != ".log":
+                yield path
+
+
+class Store:
+    """The results of one paper project."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.root = project / "results"
+
+    def run(self, trial: Trial) -> Run:
+        """Where the finished trial lies or will lie."""
+        return Run(self.root / slug(trial.experiment) / trial.folder_name)
+
+    def attempt(self, trial: Trial) -> Run:
+        """Where the trial is being run."""
+        return Run(self.root / ".running" / slug(trial.experiment) / trial.folder_name)
+
+    def failed(self, trial: Trial) -> Run:
+        """Where the last failed attempt is kept."""
+        return Run(self.root / ".failed" / slug(trial.experiment) / trial.folder_name)
+
+    def is_finished(self, trial: Trial) -> bool:
+        """Whether the trial's result is there (one stat; its content is checked when it is read)."""
+        return self.run(trial).result_file.exists()
+
+    def failure(self, trial: Trial) -> Failure | None:
+        """Why the last attempt failed, None when none did."""
+        path = self.failed(trial).failure_file
+        return Failure(**read_json(path)) if path.exists() else None
+
+    def load(self, trial: Trial) -> Result | None:
+        """The trial's result; None when there is none. A damaged folder is set aside, and an error names it."""
+        run = self.run(trial)
+        if not run.result_file.exists():
+            return None
+        try:
+            result = Result.from_json(read_json(run.result_file), self.shown(run.result_file))
+            if result.trial.digest != trial.digest:
+                raise PapergenError(
+                    f"{self.shown(run.result_file)}: holds the result of another trial ({result.trial.label})."
+                )
+        except PapergenError as error:
+            raise PapergenError(
+                f"{error.message}\nSet aside as {self.shown(self.set_aside(run))}; nothing was deleted.",
+                hint="Run `papergen run-exp` to make the result again.",
+            ) from error
+        return result
+
+    def set_aside(self, run: Run) -> Path:
+        """Move a damaged folder out of the way and return where it lies now."""
+        target = self.root / ".damaged" / f"{run.folder.name}-{time.time_ns():x}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return run.folder.rename(target)
+
+    def previous(self, experiment: str, row: str, seed: int) -> list[Trial]:
+        """Finished trials of that experiment, row and seed under any digest, newest first: what a stale result was."""
+        folder = self.root / slug(experiment)
+        found = [Run(path) for path in folder.glob(f"{slug(row)}-seed{seed}-*")] if folder.is_dir() else []
+        done = sorted(
+            (run for run in found if run.result_file.exists()), key=lambda r: -r.result_file.stat().st_mtime_ns
+        )
+        trials = [Trial.from_json(read_json(run.trial_file), self.shown(run.trial_file)) for run in done]
+        return [trial for trial in trials if (trial.experiment, trial.row) == (experiment, row)]
+
+    def begin(self, trial: Trial) -> Run:
+        """An empty attempt folder with trial.json in it."""
+        run = self.attempt(trial)
+        if run.folder.exists():
+            shutil.rmtree(run.folder)
+        write_json(run.trial_file, trial.to_json())
+        return run
+
+    def publish(self, trial: Trial, provenance: Provenance) -> Result:
+        """Turn a successful attempt into the trial's result: result.json last, then one rename of the whole folder."""
+        attempt = self.attempt(trial)
+        outcome = Outcome(**read_json(attempt.outcome_file))
+        artifacts = {path.relative_to(attempt.folder).as_posix(): digest_file(path) for path in attempt.artifacts}
+        result = Result(trial=trial, outcome=outcome, provenance=provenance, artifacts=artifacts)
+        write_json(attempt.result_file, result.to_json())
+        attempt.outcome_file.unlink()
+        final = self.run(trial)
+        try:
+            final.folder.parent.mkdir(parents=True, exist_ok=True)
+            if final.folder.exists():  # --force: the old result goes only now that the new one is whole
+                old = self.root / ".running" / f"replaced-{time.time_ns():x}"
+                final.folder.rename(old)
+                attempt.folder.rename(final.folder)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                attempt.folder.rename(final.folder)
+            sync_folder(final.folder.parent)
+        except OSError as error:
+            raise disk_error(error, final.folder) from error
+        shutil.rmtree(self.failed(trial).folder, ignore_errors=True)
+        return result
+
+    def fail(self, trial: Trial, failure: Failure) -> Run:
+        """Keep a failed attempt apart, with its cause, and return where."""
+        attempt, kept = self.attempt(trial), self.failed(trial)
+        shutil.rmtree(kept.folder, ignore_errors=True)
+        kept.folder.parent.mkdir(parents=True, exist_ok=True)
+        attempt.folder.mkdir(parents=True, exist_ok=True)
+        log = attempt.rank_log(failure.rank or 0)
+        kept_log = self.shown(kept.folder / log.name) if log.exists() else ""
+        write_json(attempt.failure_file, {**asdict(failure), "log": kept_log})
+        attempt.folder.rename(kept.folder)
+        return kept
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """One run-exp per project at a time."""
+        with locked(
+            self.root / ".lock",
+            f"{self.shown(self.root)}: another `papergen run-exp` is running in this project.\nWait for it, or stop it first.",
+        ):
+            yield
+
+    def shown(self, path: Path) -> str:
+        """`path` as the user would type it from inside the project."""
+        try:
+            return os.fspath(path.relative_to(self.project))
+        except ValueError:
+            return os.fspath(path)
