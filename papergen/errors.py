@@ -10,7 +10,7 @@ MAX_LINES = 25
 
 
 class PapergenError(Exception):
-    """A fault that the user can mend: one message that says what, where, the value met, what would be right, what to type.
+    """A fault that the user can mend: one message says what, where, the value met, what would be right, what to type.
 
     Exit code 2 (the user's input) unless a subclass says otherwise.
     """

@@ -1,7 +1,7 @@
 """What an experiment is: a Python file with `Params`, `METRICS` and `run(params, ctx)`, shipped or the author's own.
 
-All of them come in by one door, `load_recipes`, which reads files by path. A recipe imports torch inside `run` only, so that
-planning and building a paper stay fast.
+All of them come in by one door, `load_recipes`, which reads files by path. A recipe imports torch inside `run` only,
+so that planning and building a paper stay fast.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def load_recipe(path: Path) -> Recipe:
     if missing:
         raise PapergenError(
             f"{path}: an experiment file needs {', '.join(missing)}.",
-            hint="class Params(papergen.experiment.Params), METRICS = (Metric(...), ...), def run(params, ctx) -> dict.",
+            hint="class Params(papergen.experiment.Params), METRICS = (Metric(...),), def run(params, ctx) -> dict.",
         )
     return Recipe(path.stem, path, module)
 

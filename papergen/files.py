@@ -22,8 +22,8 @@ from papergen.errors import MachineError, PapergenError
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write `content` so that `path` holds the old bytes or all the new ones, through a crash or a full disk too.
 
-    A temporary name in the same folder, fsync, rename, fsync of the folder. Raises MachineError when the disk is full or
-    the folder cannot be written.
+    A temporary name in the same folder, fsync, rename, fsync of the folder. Raises MachineError when the disk is full
+    or the folder cannot be written.
     """
     data = content.encode() if isinstance(content, str) else content
     temporary: str | None = None

@@ -20,8 +20,8 @@ _JSON_TYPES = (dict, list, str, int, float, bool, type(None))
 class Trial:
     """One run to be made or already made: an experiment's row under one seed.
 
-    `parts` holds everything that decides the numbers (kind, params, seed, code, data, upstream, libraries); `digest` is the
-    SHA-256 of its canonical JSON, so two trials with one digest are the same trial.
+    `parts` holds everything that decides the numbers (kind, params, seed, code, data, upstream, libraries); `digest` is
+    the SHA-256 of its canonical JSON, so two trials with one digest are the same trial.
     """
 
     experiment: str

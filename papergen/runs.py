@@ -177,7 +177,7 @@ class Store:
         """One run-exp per project at a time."""
         with locked(
             self.root / ".lock",
-            f"{self.shown(self.root)}: another `papergen run-exp` is running in this project.\nWait for it, or stop it first.",
+            f"{self.shown(self.root)}: another `papergen run-exp` is running here.\nWait for it, or stop it first.",
         ):
             yield
 

@@ -1,0 +1,220 @@
+"""From configuration to trials: parameters resolved, upstream results named, digests taken, states known."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from papergen.code_digest import Code, code_behind
+from papergen.config import ExperimentConfig, checked
+from papergen.errors import PapergenError, did_you_mean, gathered
+from papergen.experiment import From, Params, Recipe, recipe_named
+from papergen.records import Failure, State, Trial, digest_of
+from papergen.runs import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A trial and how things stand with it."""
+
+    trial: Trial
+    state: State
+    reason: str = ""
+    """Why it is stale ("num_beams 4 -> 5"), or why it failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    name: str
+    params: Params
+    is_seeded: bool
+    num_ranks: int
+    data: Mapping[str, str]
+    froms: Mapping[str, From]
+
+
+def plan_trials(
+    project: Path, configs: Mapping[str, ExperimentConfig], recipes: Mapping[str, Recipe]
+) -> tuple[Trial, ...]:
+    """Every trial of every experiment, upstream ones first. All faults of all experiments are reported at once."""
+    rows: dict[str, list[_Row]] = {}
+    faults: list[PapergenError] = []
+    for name, config in configs.items():
+        try:
+            rows[name] = _rows(project, config, recipes)
+        except PapergenError as error:
+            faults.append(error)
+    if faults:
+        raise gathered(faults, "faults in the experiments")
+    trials: dict[str, list[Trial]] = {}
+    for name in _in_order(configs, rows):
+        config = configs[name]
+        code = code_behind(recipes[config.kind].path, project)
+        upstream_of = functools.partial(_upstream, config=config, configs=configs, trials=trials)
+        trials[name] = [trial for row in rows[name] for trial in _trials(config, row, code, upstream_of)]
+    return tuple(trial for group in trials.values() for trial in group)
+
+
+def assess(store: Store, trials: Sequence[Trial]) -> tuple[Planned, ...]:
+    """How things stand with each trial: finished, failed, stale (and why) or pending."""
+    return tuple(_assess(store, trial) for trial in trials)
+
+
+def with_upstream(selected: Sequence[Trial], trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    """The selected trials and all that they need, in plan order."""
+    by_digest = {trial.digest: trial for trial in trials}
+    wanted: set[str] = set()
+    queue = [trial.digest for trial in selected]
+    while queue:
+        digest = queue.pop()
+        if digest not in wanted:
+            wanted.add(digest)
+            queue.extend(by_digest[digest].upstream.values())
+    return tuple(trial for trial in trials if trial.digest in wanted)
+
+
+def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]) -> list[_Row]:
+    recipe = recipe_named(config.kind, recipes, config.document.where("kind"))
+    found: list[_Row] = []
+    faults: dict[str, PapergenError] = {}
+    for name, written in config.rows.items():
+        try:
+            params = checked(recipe.params, written, lambda *path, row=name: config.where(row, path))
+            found.append(
+                _Row(
+                    name=name,
+                    params=params,
+                    is_seeded=recipe.is_seeded(params),
+                    num_ranks=recipe.num_ranks(params),
+                    data=recipe.data(params, project),
+                    froms={key: value for key, value in _fields(params) if isinstance(value, From)},
+                )
+            )
+        except PapergenError as error:
+            faults.setdefault(str(error), error)  # a fault in the shared part shows in every row: say it once
+    if faults:
+        raise gathered(list(faults.values()), f"faults in experiments/{config.name}.yaml")
+    return found
+
+
+def _fields(params: Params) -> Iterator[tuple[str, Any]]:
+    for name in type(params).model_fields:
+        yield name, getattr(params, name)
+
+
+def _in_order(configs: Mapping[str, ExperimentConfig], rows: Mapping[str, list[_Row]]) -> list[str]:
+    """Experiment names, upstream first."""
+    done: list[str] = []
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in done:
+            return
+        if name in path:
+            circle = " -> ".join([*path[path.index(name) :], name])
+            raise PapergenError(f"experiments/{name}.yaml: the experiments need each other in a circle: {circle}.")
+        for row in rows[name]:
+            for parameter, source in row.froms.items():
+                if source.source not in configs:
+                    raise PapergenError(
+                        f"{configs[name].where(row.name, (parameter,))}: {parameter} comes from {source.source!r}, "
+                        f"which is no experiment of this project. {did_you_mean(source.source, configs)}"
+                    )
+                visit(source.source, (*path, name))
+        done.append(name)
+
+    for name in configs:
+        visit(name, ())
+    return done
+
+
+def _upstream(
+    row: _Row,
+    parameter: str,
+    source: From,
+    *,
+    config: ExperimentConfig,
+    configs: Mapping[str, ExperimentConfig],
+    trials: Mapping[str, list[Trial]],
+) -> Trial:
+    group = trials[source.source]
+    where = config.where(row.name, (parameter,))
+    wanted_row = source.row or group[0].row
+    of_row = [trial for trial in group if trial.row == wanted_row]
+    if not of_row:
+        known = configs[source.source].rows
+        raise PapergenError(f"{where}: {source.source} has no row {wanted_row!r}. {did_you_mean(wanted_row, known)}")
+    for trial in of_row:
+        if source.seed in {None, trial.seed}:
+            return trial
+    seeds = ", ".join(str(trial.seed) for trial in of_row)
+    raise PapergenError(f"{where}: {source.source}/{wanted_row} has no seed {source.seed}. It has {seeds}.")
+
+
+def _trials(
+    config: ExperimentConfig, row: _Row, code: Code, upstream_of: Callable[[_Row, str, From], Trial]
+) -> Iterator[Trial]:
+    params = row.params.model_dump(mode="json", by_alias=True)
+    upstream: dict[str, str] = {}
+    for parameter, source in row.froms.items():
+        trial = upstream_of(row, parameter, source)
+        upstream[parameter] = trial.digest
+        params[parameter] = {"from": trial.experiment, "row": trial.row, "seed": trial.seed}
+    for seed in config.seeds if row.is_seeded else config.seeds[:1]:
+        parts = {
+            "kind": config.kind,
+            "params": params,
+            "seed": seed if row.is_seeded else None,
+            "code": dict(code.files),
+            "libraries": dict(code.libraries),
+            "data": dict(row.data),
+            "upstream": upstream,
+        }
+        yield Trial(
+            experiment=config.name,
+            row=row.name,
+            seed=seed,
+            kind=config.kind,
+            params=params,
+            num_ranks=row.num_ranks,
+            is_seeded=row.is_seeded,
+            upstream=upstream,
+            parts=parts,
+            digest=digest_of(parts),
+        )
+
+
+def _assess(store: Store, trial: Trial) -> Planned:
+    if store.is_finished(trial):
+        return Planned(trial=trial, state="finished")
+    failure: Failure | None = store.failure(trial)
+    if failure is not None:
+        return Planned(trial=trial, state="failed", reason=failure.cause)
+    for old in store.previous(trial.experiment, trial.row, trial.seed):
+        return Planned(trial=trial, state="stale", reason="; ".join(differences(old.parts, trial.parts)))
+    return Planned(trial=trial, state="pending")
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """What changed between the parts of two trials, in words: `num_beams 4 -> 5`, `code: decoding/beam.py changed`."""
+    single = ("kind", "seed")
+    found = [f"{part} {old.get(part)} -> {new.get(part)}" for part in single if old.get(part) != new.get(part)]
+    found += [f"{name} {before} -> {after}" for name, before, after in _changed(old, new, "params")]
+    found += [f"{name} {before} -> {after}" for name, before, after in _changed(old, new, "libraries")]
+    found += [f"code: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "code")]
+    found += [f"data: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "data")]
+    found += [f"upstream: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "upstream")]
+    return found
+
+
+def _changed(old: Mapping[str, Any], new: Mapping[str, Any], part: str) -> Iterator[tuple[str, Any, Any]]:
+    before, after = old.get(part, {}), new.get(part, {})
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            yield name, before.get(name), after.get(name)
+
+
+def _verb(before: Any, after: Any) -> str:
+    return "added" if before is None else "removed" if after is None else "changed"

@@ -1,0 +1,128 @@
+"""YAML as a configuration language should be: no surprises, and a line number for every value.
+
+No duplicate keys, no anchors, aliases or tags (so no expansion bombs either); `1e-3` is a number; `yes`, `no`, `on`,
+`off` and dates are strings; only `true`/`false` are booleans.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from papergen.errors import MachineError, PapergenError
+
+Keys = tuple[str | int, ...]
+
+_SCALARS = {
+    "null": re.compile(r"^(?:~|null|Null|NULL|)$"),
+    "bool": re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
+    "int": re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"),
+    "float": re.compile(r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9]+|[0-9][0-9_]*(?=[eE]))(?:[eE][-+]?[0-9]+)?$"),
+}
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain data read from one YAML file, and the line on which each value stands."""
+
+    path: Path
+    shown: str
+    """The file as error messages name it."""
+    data: dict[str, Any]
+    lines: Mapping[Keys, int]
+    overridden: Mapping[Keys, str]
+    """Values that came from elsewhere, and from where (`-o training.steps=10`)."""
+
+    def where(self, *path: str | int) -> str:
+        """`file:line` of the value at `path`, or of the nearest one above it that the file has."""
+        for length in range(len(path), -1, -1):
+            if path[:length] in self.overridden:
+                return self.overridden[path[:length]]
+            if path[:length] in self.lines:
+                return f"{self.shown}:{self.lines[path[:length]]}"
+        return self.shown
+
+
+def read_yaml(path: Path, shown: str | None = None) -> Document:
+    """The mapping in a YAML file; PapergenError names file and line of whatever is not allowed."""
+    name = shown or str(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise PapergenError(f"{name}: there is no such file.") from error
+    except UnicodeDecodeError as error:
+        raise PapergenError(f"{name}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
+    except OSError as error:
+        raise MachineError(f"{name}: {error.strerror}") from error
+    lines: dict[Keys, int] = {}
+    data = parse_yaml(text, name, lines)
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise PapergenError(f"{name}:1: expected `name: value` lines, found {_kind(data)}.")
+    return Document(path, name, data, lines, {})
+
+
+def parse_yaml(text: str, name: str, lines: dict[Keys, int] | None = None) -> Any:
+    """The value of a YAML text; `lines` is filled with path -> 1-based line number."""
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
+                raise PapergenError(f"{name}:{line}: no anchors and aliases (& and *), please: write the value out.")
+            if getattr(event, "tag", None) not in {None, "!"}:
+                raise PapergenError(f"{name}:{line}: tags such as {getattr(event, 'tag', '')} are not allowed.")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}" if mark else name
+        raise PapergenError(f"{place}: not valid YAML: {error.problem or error.context}.") from error
+    except yaml.reader.ReaderError as error:
+        raise PapergenError(f"{name}: not valid YAML: {error.reason} (character {error.position}).") from error
+    return None if node is None else _value(node, name, (), {} if lines is None else lines)
+
+
+def _value(node: yaml.Node, name: str, path: Keys, lines: dict[Keys, int]) -> Any:
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise PapergenError(f"{name}:{line}: a key must be a plain word.")
+            key = str(key_node.value)
+            if key in found:
+                first = lines[(*path, key)]
+                raise PapergenError(f"{name}:{line}: the key {key!r} stands twice, first on line {first}. Remove one.")
+            lines[(*path, key)] = line
+            found[key] = _value(value_node, name, (*path, key), lines)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, name, (*path, index), lines) for index, item in enumerate(node.value)]
+    assert isinstance(node, yaml.ScalarNode)
+    return _scalar(node)
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    text = str(node.value)
+    if node.style is not None and node.style in "'\"|>":
+        return text
+    if _SCALARS["null"].match(text):
+        return None
+    if _SCALARS["bool"].match(text):
+        return text.lower() == "true"
+    if _SCALARS["int"].match(text):
+        return int(text.replace("_", ""))
+    if _SCALARS["float"].match(text):
+        return float(text.replace("_", ""))
+    return text
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", str: "text", int: "a number", float: "a number", bool: "true/false"}
+    return names.get(type(value), "a mapping")
