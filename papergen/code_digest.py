@@ -1,7 +1,7 @@
 """Which code decides a trial's numbers: what `run` reaches, found from the source without importing it.
 
-Inside the experiment's own file only the definitions that `run` needs count, so that editing a table does not make
-results stale. Modules of the project and of papergen's science rooms count as whole files; libraries count by their version.
+Inside the experiment's own file only the definitions that `run` needs count, so editing a table makes no result
+stale. Modules of the project and of papergen's science rooms count as whole files; libraries count by their version.
 """
 
 from __future__ import annotations
