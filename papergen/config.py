@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -140,7 +140,7 @@ def _fault(model: type[BaseModel], item: Any, where: Any) -> str:
     place = where(*path)
     met = item.get("input")
     if item["type"] == "extra_forbidden":
-        return f"{place}: there is no parameter {name!r}. {did_you_mean(str(path[-1]), _names(model))}"
+        return f"{place}: there is no parameter {name!r}. {did_you_mean(str(path[-1]), _names(model, path[:-1]))}"
     if item["type"] == "missing":
         return f"{place}: {name} is missing. Add a line `{path[-1]}: ...`."
     message = str(item["msg"]).removeprefix("Value error, ")
@@ -154,7 +154,14 @@ def _is_branch(part: str) -> bool:
     return part in {"str", "int", "float", "bool", "none", "dict"} or "[" in part or part[:1].isupper()
 
 
-def _names(model: type[BaseModel]) -> list[str]:
+def _names(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """The parameter names of `model`, or of the model nested in it at `path`."""
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            for candidate in (annotation, *get_args(annotation)):
+                if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                    model = candidate
     return [info.alias or name for name, info in model.model_fields.items()]
 
 

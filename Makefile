@@ -1,0 +1,90 @@
+# Two commands do all the set-up on a fresh Debian machine with Python 3.11 to 3.13:
+#   make demo    install what is missing, then new -> run-exp -> build-pdf in a new folder under demo/
+#   make test    ruff, mypy and the tests
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ifndef DEMO
+DEMO := demo/paper-$(shell date +%Y%m%d-%H%M%S)
+endif
+export TOKENIZERS_PARALLELISM := false
+
+TEX_PACKAGES := texlive-latex-recommended texlive-fonts-recommended cm-super-minimal latexmk poppler-utils
+TEX_PROGRAMS := pdflatex bibtex kpsewhich pdftoppm pdftotext
+TEX_FILES := natbib.sty booktabs.sty microtype.sty hyperref.sty mathptmx.sty caption.sty sfrm1000.pfb
+
+.PHONY: help demo test test-slow lint format install install-dev tex venv docs
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+demo: install tex ## Install what is missing, then make a paper from nothing and say where its PDF is
+	mkdir -p demo
+	$(BIN)/papergen new "$(DEMO)" --title "Decoding a Small Language Model" --author "A. Researcher; Example University"
+	cd "$(DEMO)" && time "$(abspath $(BIN))/papergen" run-exp
+	cd "$(DEMO)" && time "$(abspath $(BIN))/papergen" build-pdf
+
+test: install-dev tex lint ## Run ruff, mypy and the tests
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: install-dev tex ## Run the tests that take longer
+	$(BIN)/python -m pytest -m "slow or gpu"
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install-dev ## Let ruff lay out the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+# A stamp per set of packages: they are installed again only when what is asked for changed.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "papergen needs Python 3.11 to 3.13, found " + sys.version'
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+		$(call apt,python3-venv); \
+	fi
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --quiet --constraint constraints.txt torch
+	$(PIP) install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+tex: ## Install the minimal TeX tier where it is missing
+	@missing=; \
+	for program in $(TEX_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -z "$$missing" ]; then \
+		for file in $(TEX_FILES); do kpsewhich $$file >/dev/null || missing="$$missing $$file"; done; \
+	fi; \
+	if [ -n "$$missing" ]; then \
+		echo "TeX lacks:$$missing"; \
+		$(call apt,$(TEX_PACKAGES)); \
+	fi
+
+# Install Debian packages as root or by sudo; otherwise print the exact line and stop with exit 3.
+define apt
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(1); \
+elif command -v apt-get >/dev/null && sudo -n true 2>/dev/null; then \
+	sudo apt-get update -qq && sudo DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(1); \
+else \
+	echo "Run this line, then the same make command again:" >&2; \
+	echo "  sudo apt-get install --no-install-recommends $(1)" >&2; \
+	exit 3; \
+fi
+endef

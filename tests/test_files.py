@@ -1,0 +1,78 @@
+"""Files appear whole or not at all; damage and full disks are named."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from papergen.errors import MachineError, PapergenError, ResultError, did_you_mean, gathered
+from papergen.files import canonical_json, locked, read_json, slug, write_atomic, write_json
+
+
+def test_write_replaces_whole_content(odd_path: Path) -> None:
+    target = odd_path / "a b" / "结果.json"
+    write_json(target, {"b": 1, "a": "中"})
+    assert read_json(target) == {"a": "中", "b": 1}
+    write_atomic(target, "{}")
+    assert target.read_text() == "{}"
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "result.json"
+    write_atomic(target, "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MachineError, match="the disk is full") as caught:
+        write_atomic(target, "new")
+    assert caught.value.exit_code == 3
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_nan_is_never_stored(tmp_path: Path) -> None:
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "x.json", {"loss": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_damaged_json_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"a": 1,\n"b": }')
+    with pytest.raises(PapergenError, match=r"x\.json:2: not valid JSON"):
+        read_json(path)
+
+
+def test_canonical_json_does_not_depend_on_order() -> None:
+    assert canonical_json({"b": [1, 2.5], "a": "é"}) == canonical_json({"a": "é", "b": [1, 2.5]}) == '{"a":"é","b":[1,2.5]}'
+
+
+@given(st.text(max_size=40))
+def test_slug_is_safe_for_files_and_tex(text: str) -> None:
+    assert slug(text)
+    assert set(slug(text)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+
+
+def test_lock_is_exclusive_and_dies_with_its_holder(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locked(path, "busy here"), pytest.raises(PapergenError, match="busy here"), locked(path, "busy here"):
+        pass
+    with locked(path, "busy here"):
+        pass
+
+
+def test_errors_are_short_and_keep_their_exit_code() -> None:
+    assert len(str(PapergenError("\n".join(map(str, range(100))))).splitlines()) == 25
+    both = gathered([ResultError("one"), ResultError("two")], "faults")
+    assert both.exit_code == 1
+    assert str(both) == "2 faults:\none\ntwo"
+    assert did_you_mean("num_beems", ["num_beams", "top_p"]) == "Did you mean num_beams?"
+    assert did_you_mean("zzz", ["num_beams", "top_p"]) == "Known: num_beams, top_p."

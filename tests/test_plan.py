@@ -1,0 +1,184 @@
+"""Trials and digests: everything that decides a number is in, nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import FAKE_KIND
+
+from papergen.config import read_experiments
+from papergen.errors import PapergenError
+from papergen.experiment import load_recipes
+from papergen.files import write_json
+from papergen.plan import assess, plan_trials, with_upstream
+from papergen.records import Outcome, Provenance, Trial
+from papergen.runs import Store
+
+
+def plan(project: Path, **options: object) -> tuple[Trial, ...]:
+    return plan_trials(project, read_experiments(project, **options), load_recipes(project))  # type: ignore[arg-type]
+
+
+def provenance() -> Provenance:
+    return Provenance(
+        command=["papergen", "run-exp"],
+        started="2026-11-23T00:00:00Z",
+        ended="2026-11-23T00:00:01Z",
+        duration_s=1.0,
+        hostname="h",
+        platform="p",
+        python="3.11.7",
+        papergen="0",
+        packages={},
+        cpu="c",
+        num_cores=2,
+        memory_gib=24.0,
+        device="cpu",
+        gpus=[],
+        num_threads=1,
+        backend="none",
+        launcher="local",
+        git_commit="",
+        git_is_dirty=False,
+        load_average=0.0,
+    )
+
+
+def finish(store: Store, trial: Trial, score: float = 1.0) -> None:
+    run = store.begin(trial)
+    write_json(run.outcome_file, {"metrics": {"score": score}, "units": {}, "series": {}, "facts": {}})
+    store.publish(trial, provenance())
+
+
+def test_every_row_and_seed_is_a_trial_and_unseeded_rows_only_one(project: Path) -> None:
+    assert [(trial.key, trial.seed) for trial in plan(project)] == [
+        ("first/small", 0),
+        ("first/small", 1),
+        ("first/large", 0),
+        ("first/large", 1),
+        ("first/fixed", 0),
+    ]
+
+
+def test_planning_twice_gives_the_same_digests(project: Path) -> None:
+    assert plan(project) == plan(project)
+
+
+@pytest.mark.parametrize(
+    ("edit", "is_changed"),
+    [
+        (("FACTOR = 2", "FACTOR = 3"), True),
+        (("    return params.size * FACTOR", "    return 1 + params.size * FACTOR"), True),
+        (('label="Score"', 'label="Points"'), False),
+        (("    return None", "    return 17"), False),
+    ],
+)
+def test_only_code_that_run_reaches_changes_the_digest(project: Path, edit: tuple[str, str], is_changed: bool) -> None:
+    before = {trial.digest for trial in plan(project)}
+    assert edit[0] in FAKE_KIND
+    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace(*edit))
+    after = {trial.digest for trial in plan(project)}
+    assert (before.isdisjoint(after)) is is_changed
+    assert (before == after) is not is_changed
+
+
+def test_imported_project_module_counts_by_content(project: Path) -> None:
+    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace("FACTOR = 2", "from extra import FACTOR"))
+    (project / "experiments" / "extra.py").write_text("FACTOR = 2\nParams = METRICS = run = None\n")
+    with pytest.raises(PapergenError, match="loading this experiment raised ModuleNotFoundError"):
+        plan(project)
+    (project / "experiments" / "fake.py").write_text(
+        FAKE_KIND.replace("def helper(params, seed):", "def helper(params, seed):\n    from extra import FACTOR")
+    )
+    before = {trial.digest for trial in plan(project)}
+    (project / "experiments" / "extra.py").write_text("FACTOR = 3\nParams = METRICS = run = None\n")
+    assert before.isdisjoint({trial.digest for trial in plan(project)})
+
+
+def test_states_and_why_a_result_is_stale(project: Path) -> None:
+    store = Store(project)
+    first = plan(project)[0]
+    finish(store, first)
+    states = {item.trial.label: item.state for item in assess(store, plan(project))}
+    assert states["first/small seed 0"] == "finished"
+    assert states["first/small seed 1"] == "pending"
+    changed = assess(store, plan(project, overrides=["first.rate=0.25"]))[0]
+    assert (changed.state, changed.reason) == ("stale", "rate 0.001 -> 0.25")
+    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace("FACTOR = 2", "FACTOR = 3"))
+    edited = assess(store, plan(project))[0]
+    assert (edited.state, edited.reason) == ("stale", "code: experiments/fake.py changed")
+
+
+def test_damaged_result_is_set_aside_and_named(project: Path) -> None:
+    store = Store(project)
+    trial = plan(project)[0]
+    finish(store, trial, score=0.5)
+    path = store.run(trial).result_file
+    path.write_text(path.read_text().replace("0.5", "0.9"))
+    with pytest.raises(PapergenError, match="damaged or edited by hand"):
+        store.load(trial)
+    assert not store.is_finished(trial)
+    assert len(list((project / "results" / ".damaged").iterdir())) == 1
+
+
+def test_result_survives_the_round_trip(project: Path) -> None:
+    store = Store(project)
+    trial = plan(project)[1]
+    run = store.begin(trial)
+    (run.folder / "model").mkdir()
+    (run.folder / "model" / "weights.bin").write_bytes(b"123")
+    write_json(run.outcome_file, {"metrics": {"score": None}, "series": {"loss": [[0, 1.5]]}})
+    store.publish(trial, provenance())
+    result = store.load(trial)
+    assert result is not None
+    assert result.trial == trial
+    assert result.outcome == Outcome(metrics={"score": None}, series={"loss": [[0, 1.5]]})  # type: ignore[list-item]
+    assert list(result.artifacts) == ["model/weights.bin"]
+    assert not store.attempt(trial).folder.exists()
+
+
+def test_upstream_changes_pass_down_and_order_follows_need(project: Path) -> None:
+    kind = FAKE_KIND.replace("class Params(Base):", "from papergen.experiment import From\nclass Params(Base):\n    model: From | str")
+    (project / "experiments" / "second_kind.py").write_text(kind)
+    second = project / "experiments" / "a_second.yaml"
+    second.write_text("kind: second_kind\nmodel: {from: first, row: large}\n")
+    trials = plan(project)
+    last = trials[-1]
+    assert last.experiment == "a_second"
+    assert last.params["model"] == {"from": "first", "row": "large", "seed": 0}
+    assert last.upstream == {"model": trials[2].digest}
+    assert [t.label for t in with_upstream([last], trials)] == ["first/large seed 0", "a_second/main seed 0"]
+    assert plan(project, overrides=["first.rows.large.size=6"])[-1].digest != last.digest
+    assert plan(project, overrides=["first.rows.small.size=6"])[-1].digest == last.digest
+    for text, message in [
+        ("{from: frist}", "a_second.yaml:2: model comes from 'frist', which is no experiment of this project. Did you mean first?"),
+        ("{from: first, row: larg}", "first has no row 'larg'. Did you mean large?"),
+        ("{from: first, seed: 9}", "first/small has no seed 9. It has 0, 1."),
+        ("{from: a_second}", "in a circle: a_second -> a_second"),
+    ]:
+        second.write_text(f"kind: second_kind\nmodel: {text}\n")
+        with pytest.raises(PapergenError) as caught:
+            plan(project)
+        assert message in str(caught.value)
+
+
+def test_faulty_parameters_are_reported_together_with_lines(project: Path) -> None:
+    (project / "experiments" / "first.yaml").write_text(
+        "kind: fake\nrate: high\nrows:\n  a: {sise: 3}\n  b: {size: 0}\n  c: {size: 1.5}\n"
+    )
+    (project / "experiments" / "other.yaml").write_text("kind: fkae\n")
+    with pytest.raises(PapergenError) as caught:
+        plan(project)
+    text = str(caught.value)
+    assert "experiments/first.yaml:2: rate = 'high': input should be a valid number." in text
+    assert "experiments/first.yaml:4: there is no parameter 'sise'. Did you mean size?" in text
+    assert "experiments/first.yaml:5: size = 0: input should be greater than or equal to 1." in text
+    assert "experiments/first.yaml:6: size = 1.5" in text
+    assert "experiments/other.yaml:1: there is no experiment kind 'fkae'. Did you mean fake?" in text
+
+
+def test_the_same_kind_twice_names_both_files(project: Path) -> None:
+    (project / "experiments" / "training.py").write_text(FAKE_KIND)
+    with pytest.raises(PapergenError, match="experiment kind of this name already"):
+        load_recipes(project)
