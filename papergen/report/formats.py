@@ -1,0 +1,182 @@
+r"""From a value to the characters on the page, in one place for prose, captions and tables.
+
+The number of digits follows from the uncertainty: the half-width of the 95 % interval is given two significant digits
+and the mean is rounded to the same place. Without an interval a number has four digits at most, a count all.
+Rounding is half-even on the digits that Python prints for the number, so 0.125 -> 0.12 and 2.675 -> 2.68; never "-0.0".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from papergen.errors import PapergenError, did_you_mean
+from papergen.report.tex import Tex, escape_ascii
+from papergen.report.values import Text, Value
+
+MINUS, PLUS_MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{PLUS-MINUS SIGN}", "\N{THIN SPACE}", "\N{MULTIPLICATION SIGN}"
+
+TEX_MACROS = r"""\DeclareRobustCommand{\papergenminus}{\ensuremath{-}}
+\DeclareRobustCommand{\papergenpm}{\,\ensuremath{\pm}\,}
+\DeclareRobustCommand{\papergenpower}[1]{\,\ensuremath{\times\,10^{#1}}}
+\AtBeginDocument{\ifdefined\pdfstringdefDisableCommands\pdfstringdefDisableCommands{%
+  \def\papergenminus{-}\def\papergenpm{ \textpm\space}\def\papergenpower#1{e#1}}\fi}
+"""
+"""What the preamble must define: signs that stand in text, in formulas and in PDF bookmarks."""
+
+FORMATS = {
+    "": "the mean, rounded by its uncertainty",
+    "pm": "mean and half-width of the 95 % interval",
+    "ci": "the 95 % interval as [low, high]",
+    "sd": "the standard deviation between the units",
+    "n": "the number of units (prompts or seeds) behind it",
+    "seeds": "the number of seeds behind it",
+    "raw": "every digit that was stored",
+    "int": "rounded to a whole number",
+    "percent": "in per cent, with the sign",
+    "unit": "with its unit",
+    "sign": "with its sign, + too",
+}
+"""Words of a format; one of them, a number of decimals 0 to 9, or several with commas: `percent,1`, `pm,unit`."""
+
+STYLES = ("pm", "ci", "sd", "n", "seeds", "raw")
+"""At most one of these; the other words say how its numbers look."""
+
+MAX_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed format."""
+
+    style: str = ""
+    decimals: int | None = None
+    percent: bool = False
+    unit: bool = False
+    sign: bool = False
+
+
+def parse_format(text: str) -> Spec:
+    """The format written in the square brackets of `\\result`; PapergenError names the nearest known word."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    spec: dict[str, str | int | bool] = {}
+    for word in words:
+        if re.fullmatch(r"\d", word) or word == "int":
+            name, setting = "decimals", 0 if word == "int" else int(word)
+        elif word in STYLES:
+            name, setting = "style", word  # type: ignore[assignment]
+        elif word in FORMATS:
+            name, setting = word, True
+        else:
+            raise PapergenError(
+                f"there is no format {word!r}. {did_you_mean(word, FORMATS)}",
+                hint=f"Formats: {', '.join(filter(None, FORMATS))}, or a number of decimals; combine as in percent,1.",
+            )
+        if name in spec:
+            raise PapergenError(f"the format {text!r} asks for two things at once. Keep one of them.")
+        spec[name] = setting
+    return Spec(**spec)  # type: ignore[arg-type]
+
+
+def plain(value: Value | Text, text: str = "") -> str:
+    """The value in Unicode, for terminals, JSON and figures: `12.3 ± 0.4`."""
+    if isinstance(value, Text):
+        return value.text
+    number, unit = _written(value, parse_format(text))
+    return number + unit
+
+
+def tex(value: Value | Text, text: str = "") -> Tex:
+    """The value as TeX for `\\result`: needs `TEX_MACROS`; balanced, and safe in captions, titles and bookmarks."""
+    if isinstance(value, Text):
+        return Tex(escape_ascii(value.text))
+    number, unit = _written(value, parse_format(text))
+    return Tex(number_tex(number) + escape_ascii(unit).replace(THIN, r"\,"))
+
+
+def number_tex(written: str, *, minus: str = r"\papergenminus{}", plus_minus: str = r"\papergenpm{}") -> str:
+    """A number written by this module as TeX."""
+    written = re.sub(rf"{TIMES}10\^({MINUS}?\d+)", lambda m: rf"\papergenpower{{{m[1].replace(MINUS, '-')}}}", written)
+    written = written.replace(f" {PLUS_MINUS} ", plus_minus).replace(MINUS, minus).replace(THIN, r"\,")
+    return written.replace("[", "{[}").replace("]", "{]}")
+
+
+def decimals_of(value: Value, *, scale: float = 1.0) -> int:
+    """How many decimals the mean deserves; negative where even tens are uncertain (12 350 ± 230 has -1)."""
+    half = value.half_width
+    if half:
+        return min(MAX_DECIMALS, _decimals(half * scale, 2))
+    if value.is_whole and scale == 1.0:
+        return 0
+    magnitude = abs(value.mean * scale)
+    stored = -int(Decimal(repr(magnitude)).normalize().as_tuple().exponent)
+    return max(0, min(MAX_DECIMALS, stored, _decimals(magnitude, 4 if magnitude >= 1 else 3))) if magnitude else 0
+
+
+def rounded(number: float, decimals: int) -> str:
+    """`number` in digits with that many decimals (negative: tens, hundreds), ASCII minus, no separators."""
+    exact = Decimal(repr(float(number)))
+    text = format(exact.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN), "f")
+    return text.removeprefix("-") if not text.strip("-0.") else text
+
+
+def grouped(digits: str) -> str:
+    """Digits with a true minus sign, and thin spaces between thousands from five digits on."""
+    sign, digits = (MINUS, digits[1:]) if digits.startswith("-") else ("", digits)
+    whole, point, fraction = digits.partition(".")
+    if len(whole) > 4:
+        whole = re.sub(r"(?<=\d)(?=(\d{3})+$)", THIN, whole)
+    return f"{sign}{whole}{point}{fraction}"
+
+
+def _written(value: Value, spec: Spec) -> tuple[str, str]:
+    """The number and what follows it (unit or per cent sign), in Unicode."""
+    if spec.percent and value.unit not in {"", "%"}:
+        raise PapergenError(f"{value.key}: counts in {value.unit}; it cannot be written in per cent.")
+    if spec.style in {"n", "seeds"}:
+        return grouped(str(value.n if spec.style == "n" else value.num_seeds)), ""
+    unit = "%" if spec.percent or (spec.unit and value.is_percent) else f"{THIN}{value.unit}" if spec.unit else ""
+    unit = unit if value.unit or spec.percent else ""
+    if spec.style == "raw":
+        return repr(value.mean).replace("-", MINUS), unit
+    scale = 100.0 if spec.percent and not value.is_percent else 1.0
+    decimals = spec.decimals if spec.decimals is not None else decimals_of(value, scale=scale)
+    if spec.style == "":
+        return _one(value.mean * scale, decimals, spec, is_free=spec.decimals is None), unit
+    if spec.style == "sd":
+        if value.sd is None:
+            raise _no_spread(value, "standard deviation")
+        own = spec.decimals if spec.decimals is not None else min(MAX_DECIMALS, _decimals(value.sd * scale, 2))
+        return grouped(rounded(value.sd * scale, own)), unit
+    if value.low is None or value.high is None or value.half_width is None:
+        raise _no_spread(value, "interval")
+    if spec.style == "ci":
+        low, high = (grouped(rounded(end * scale, decimals)) for end in (value.low, value.high))
+        return f"[{low}, {high}]", unit
+    mean = _one(value.mean * scale, decimals, spec, is_free=False)
+    both = f"{mean} {PLUS_MINUS} {grouped(rounded(value.half_width * scale, decimals))}"
+    return (f"({both})" if unit else both), unit
+
+
+def _one(number: float, decimals: int, spec: Spec, *, is_free: bool) -> str:
+    """One number; very large and very small ones as 1.2×10^-5 when nobody asked for decimals."""
+    plus = "+" if spec.sign and float(rounded(number, decimals)) > 0 else ""
+    if is_free and number and not float(number).is_integer() and not 1e-4 <= abs(number) < 1e9:
+        digits, _, power = f"{Decimal(repr(float(number))):.2e}".partition("e")
+        digits = digits.rstrip("0").rstrip(".")
+        plus = "+" if spec.sign and number > 0 else ""
+        return f"{plus}{grouped(digits)}{TIMES}10^{grouped(str(int(power)))}"
+    return plus + grouped(rounded(number, decimals))
+
+
+def _decimals(magnitude: float, digits: int) -> int:
+    """Decimals that give `magnitude` so many significant digits."""
+    return digits - 1 - Decimal(repr(float(magnitude))).adjusted() if magnitude else digits - 1
+
+
+def _no_spread(value: Value, what: str) -> PapergenError:
+    return PapergenError(
+        f"{value.key}: has no {what}: it rests on one {value.over.removesuffix('s')}.",
+        hint=f"Use more seeds in experiments/{value.key.split('/')[0]}.yaml, or print it without.",
+    )

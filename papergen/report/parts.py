@@ -1,0 +1,82 @@
+"""What an experiment adds to the paper: its `report(view)` turns results into tables, figures and passages of text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from papergen.errors import PapergenError
+from papergen.experiment import Params, Recipe
+from papergen.files import slug
+from papergen.records import Result
+from papergen.report.figures import Figure
+from papergen.report.results import Band, Results
+from papergen.report.tables import Table
+from papergen.report.tex import Escape, Tex
+from papergen.report.values import Text, Value, value_of
+from papergen.runs import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The pieces by their short names; in the paper they are `tables/<experiment>-<name>.tex` and so on."""
+
+    tables: Sequence[Table] = ()
+    figures: Sequence[Figure] = ()
+    texts: Mapping[str, Tex] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One experiment's results as its `report` function sees them. Every access to unfinished results is an error."""
+
+    experiment: str
+    results: Results
+    store: Store
+    recipe: Recipe
+    escape: Escape
+    """Plain text -> LaTeX for the engine in use."""
+    language: str
+
+    @property
+    def rows(self) -> list[str]:
+        """Names of the rows, in the order of the file."""
+        return self.results.rows(self.experiment)
+
+    def key(self, row: str, metric: str) -> str:
+        """The result key of a row's metric."""
+        return f"{self.experiment}/{row}/{metric}"
+
+    def value(self, row: str, metric: str) -> Value:
+        """A row's metric as a number."""
+        found = value_of(self.results, self.key(row, metric))
+        if isinstance(found, Text):
+            raise PapergenError(f"{found.key}: is a text ({found.text!r}), not a number.")
+        return found
+
+    def finished(self, row: str) -> list[Result]:
+        """The results of all seeds of a row."""
+        return self.results.finished(self.experiment, row)
+
+    def params(self, row: str) -> Params:
+        """The typed parameters of a row."""
+        return self.recipe.params.model_validate_json(json.dumps(dict(self.finished(row)[0].trial.params)))
+
+    def series(self, row: str, name: str) -> Band:
+        """A logged series of a row over its seeds."""
+        return self.results.series(self.experiment, row, name)
+
+    def samples(self, row: str) -> list[dict[str, Any]]:
+        """The samples that the row's first seed stored."""
+        path = self.store.run(self.finished(row)[0].trial).samples_file
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def file_names(experiment: str) -> tuple[str, str, str]:
+    """How the names of an experiment's generated tables, figures and texts begin."""
+    stem = slug(experiment)
+    return f"tables/{stem}-", f"figures/{stem}-", f"text/{stem}-"

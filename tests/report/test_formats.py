@@ -1,0 +1,126 @@
+"""Digits follow the uncertainty, signs and separators are typographic, and nothing prints what is not known."""
+
+import pytest
+
+from papergen.errors import PapergenError
+from papergen.report.formats import FORMATS, grouped, parse_format, plain, rounded, tex
+from papergen.report.values import Text, Value, summary
+
+MINUS, THIN = "\N{MINUS SIGN}", "\N{THIN SPACE}"
+
+
+def bare(mean: float, unit: str = "") -> Value:
+    return Value(key="e/r/m", mean=mean, unit=unit)
+
+
+def spread(mean: float, half: float, unit: str = "", sd: float = 1.0) -> Value:
+    return Value(key="e/r/m", mean=mean, n=5, num_seeds=2, sd=sd, low=mean - half, high=mean + half, unit=unit)
+
+
+@pytest.mark.parametrize(
+    ("number", "decimals", "expected"),
+    [
+        (0.125, 2, "0.12"),
+        (0.135, 2, "0.14"),
+        (2.675, 2, "2.68"),
+        (-0.04, 1, "0.0"),
+        (-0.06, 1, "-0.1"),
+        (12345.0, -1, "12340"),
+        (1e-7, 2, "0.00"),
+        (1e22, 0, "10000000000000000000000"),
+    ],
+)
+def test_rounding_is_half_even_on_the_printed_digits(number: float, decimals: int, expected: str) -> None:
+    assert rounded(number, decimals) == expected
+
+
+def test_thousands_from_five_digits_and_a_true_minus() -> None:
+    assert grouped("1234.5") == "1234.5"
+    assert grouped("-12345.678") == f"{MINUS}12{THIN}345.678"
+    assert grouped("124439808") == f"124{THIN}439{THIN}808"
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "expected"),
+    [
+        (12.3456, 0.4321, "12.35 ± 0.43"),
+        (71.76, 17.2, "72 ± 17"),
+        (0.0123456, 0.00012, "0.01235 ± 0.00012"),
+        (12345.6, 234.5, f"12{THIN}350 ± 230"),
+        (-3.14159, 0.05, f"{MINUS}3.142 ± 0.050"),
+        (5.0, 0.0, "5 ± 0"),
+        (0.5, 9.96, "0.5 ± 10.0"),
+    ],
+)
+def test_digits_follow_the_half_width(mean: float, half: float, expected: str) -> None:
+    value = spread(mean, half)
+    assert plain(value, "pm") == expected
+    assert plain(value) == expected.split(" ±")[0]
+
+
+@pytest.mark.parametrize(
+    ("mean", "expected"),
+    [
+        (0.951934, "0.952"),
+        (3.14159, "3.142"),
+        (1234.56, "1235"),
+        (123456.789, f"123{THIN}457"),
+        (128.0, "128"),
+        (0.0, "0"),
+        (0.00031, "0.00031"),
+        (0.0000123456, f"1.23×10^{MINUS}5"),
+        (0.9, "0.9"),
+        (50257.25, f"50{THIN}257"),
+    ],
+)
+def test_without_an_interval_four_digits_and_counts_in_full(mean: float, expected: str) -> None:
+    assert plain(bare(mean)) == expected
+
+
+def test_named_formats() -> None:
+    value = spread(0.4321, 0.0123, sd=0.056)
+    assert plain(value, "ci") == "[0.420, 0.444]"
+    assert plain(value, "sd") == "0.056"
+    assert plain(value, "n") == "5"
+    assert plain(value, "seeds") == "2"
+    assert plain(value, "percent") == "43.2%"
+    assert plain(value, "percent,0") == "43%"
+    assert plain(value, "pm,percent") == "(43.2 ± 1.2)%"
+    assert plain(value, "int") == "0"
+    assert plain(value, "5") == "0.43210"
+    assert plain(value, "sign") == "+0.432"
+    assert plain(value, "raw") == "0.4321"
+    assert plain(bare(0.1 + 0.2), "raw") == "0.30000000000000004"
+    assert plain(bare(1520.0, "tokens/s"), "unit") == f"1520{THIN}tokens/s"
+    assert plain(bare(7.25, "%"), "unit") == plain(bare(7.25, "%"), "percent") == "7.25%"
+
+
+def test_tex_is_balanced_and_carries_signs_as_macros() -> None:
+    assert tex(spread(-12345.6, 234.5), "pm") == r"\papergenminus{}12\,350\papergenpm{}230"
+    assert tex(spread(0.4321, 0.0123), "pm,percent") == r"(43.2\papergenpm{}1.2)\%"
+    assert tex(spread(0.4321, 0.0123), "ci") == "{[}0.420, 0.444{]}"
+    assert tex(bare(0.0000123)) == r"1.23\papergenpower{-5}"
+    assert tex(bare(3.5, "tokens_per_%"), "unit") == r"3.5\,tokens\_per\_\%"
+    assert tex(Text(key="e/r/m", text="50% of A&B_c")) == r"50\% of A\&B\_c"
+
+
+def test_no_interval_is_an_error_and_never_plus_minus_zero() -> None:
+    for name in ("pm", "ci", "sd"):
+        with pytest.raises(PapergenError, match="it rests on one seed"):
+            plain(bare(1.5), name)
+
+
+def test_unknown_and_contradictory_formats_say_so() -> None:
+    with pytest.raises(PapergenError, match=r"no format 'percnt'\. Did you mean percent"):
+        parse_format("percnt")
+    with pytest.raises(PapergenError, match="two things at once"):
+        parse_format("pm,ci")
+    with pytest.raises(PapergenError, match="cannot be written in per cent"):
+        plain(bare(1.0, "s"), "percent")
+
+
+def test_every_documented_format_works_on_a_real_sample() -> None:
+    value = Value(key="e/r/m", **summary([0.11, 0.12, 0.15]))
+    for name in FORMATS:
+        assert plain(value, name)
+        assert tex(value, name).count("{") == tex(value, name).count("}")
