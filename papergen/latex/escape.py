@@ -1,0 +1,117 @@
+"""Text that comes from data becomes TeX that prints exactly that text, or visible codes for what cannot be printed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Literal
+from urllib.parse import quote
+
+from pylatex.utils import NoEscape
+
+from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1, code_name, is_hidden, is_pictograph
+
+Engine = Literal["pdflatex", "xelatex"]
+Newlines = Literal["visible", "space", "break"]
+
+ASCII_SPECIALS = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "[": "{[}",
+    "]": "{]}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+}
+"""The ten specials, and the characters that TeX would print as something else or read as an optional argument."""
+
+LIGATING = {"-", ","}
+"""A second one would join the first into a dash or a low quote."""
+
+LINE_END = r"\ensuremath{\hookleftarrow}"
+"""How a line end in a sample text is made visible."""
+
+
+class Tex(NoEscape):  # type: ignore[misc]
+    """A string that already is TeX: printed as it stands, by the Jinja environment and inside PyLaTeX objects.
+
+    `Tex + Tex` and `Tex.join` stay Tex; `Tex + str` is a plain string again, and is escaped when printed.
+    """
+
+    def __add__(self, other: str) -> str:
+        joined = str.__add__(self, other)
+        return Tex(joined) if isinstance(other, NoEscape) else joined
+
+    def __html__(self) -> str:
+        """What Jinja takes as the sign that nothing is left to escape."""
+        return self
+
+
+def escape(text: str, engine: Engine = "pdflatex") -> Tex:
+    r"""TeX that prints `text` exactly; what `engine` cannot print becomes its visible code, such as `[U+4F60]`.
+
+    The text is brought to NFC first. Tabs and line ends print as spaces; several spaces in a row stay several.
+    Controls, bidi marks, joiners and lone surrogates are shown as codes in every engine. pdflatex needs
+    `\usepackage[T1]{fontenc}`.
+    """
+    out: list[str] = []
+    previous = ""
+    for char in unicodedata.normalize("NFC", re.sub(r"\r\n?|[\n\t]", " ", text)):
+        if char == " ":
+            out.append(r"\ " if previous in {" ", ""} else " ")
+        elif char in LIGATING and char == previous:
+            out.append("{}" + char)
+        else:
+            out.append(_one(char, engine))
+        previous = char
+    if previous == " " and out[-1] == " ":
+        out[-1] = r"\ "
+    return Tex("".join(out))
+
+
+def _one(char: str, engine: Engine) -> str:
+    if char in ASCII_SPECIALS:
+        return ASCII_SPECIALS[char]
+    if " " < char <= "~":
+        return char
+    if char in SPACES:
+        return SPACES[char]
+    if not is_hidden(char):
+        if engine == "pdflatex":
+            if char in T1:
+                return char
+            if char in PDFLATEX_SYMBOLS:
+                return PDFLATEX_SYMBOLS[char]
+        elif not is_pictograph(char):
+            return char
+    return visible_code(char)
+
+
+def visible_code(char: str) -> str:
+    r"""`{[}U+4F60{]}`, after which a line may break: what stands for a character that cannot be printed."""
+    return f"{{[}}{code_name(char)}{{]}}\\hspace{{0pt}}"
+
+
+def escape_sample(text: str, engine: Engine = "pdflatex", *, newlines: Newlines = "visible") -> Tex:
+    r"""A sample text as one paragraph: line ends as a visible mark, as spaces, or as line breaks (`\newline`)."""
+    lines = re.split(r"\r\n?|\n", text)
+    joint = {"visible": LINE_END + " ", "space": " ", "break": r"\newline "}[newlines]
+    return Tex(joint.join(escape(line, engine) for line in lines))
+
+
+def escape_url(url: str) -> Tex:
+    r"""An address for the first argument of `\href`, also inside other arguments: non-ASCII is percent-encoded."""
+    encoded = quote(url, safe="!#$%&'()*+,/:;=?@[]~-._")
+    encoded = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", encoded)
+    return Tex(re.sub(r"([#$%&_])", r"\\\1", encoded))

@@ -1,0 +1,66 @@
+r"""The generated `papergen-results.tex`: what `\result{key}` and `\result[format]{key}` print.
+
+The skeleton inputs it in the preamble. `\result` is expandable, so it works in captions, titles, footnotes, tables
+and PDF bookmarks, and the tree compiles without papergen. A key that the file does not define is a TeX error (an
+undefined control sequence named `\PapergenUnknownResult`), never "??"; in draft mode it prints in a red box instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+RESULTS_FILE = "papergen-results.tex"
+KEY = re.compile(r"[\w/.\-]+")
+FORMAT = re.compile(r"[^\\{}%#\[\]~$&^\n]*")
+
+HEAD = r"""% Written by papergen build-pdf from the results: edits here are lost at the next build.
+\makeatletter
+\ifdefined\NewExpandableDocumentCommand\else\RequirePackage{xparse}\fi
+\long\def\papergen@def#1#2#3{\expandafter\gdef\csname papergen@\detokenize{#1}@\detokenize{#2}\endcsname{#3}}
+\NewExpandableDocumentCommand{\result}{O{}m}{%
+  \ifcsname papergen@\detokenize{#2}@\detokenize{#1}\endcsname
+    \expandafter\@firstoftwo\else\expandafter\@secondoftwo\fi
+  {\csname papergen@\detokenize{#2}@\detokenize{#1}\endcsname}{\UNKNOWN{\detokenize{#2}}}}
+"""
+
+UNKNOWN = {False: r"\PapergenUnknownResult", True: r"\papergenmissing"}
+
+TAIL = r"""\NewDocumentCommand{\claim}{O{}+m}{#2}
+\DeclareRobustCommand{\papergenmissing}[1]{\begingroup\fboxsep=1pt
+  \ifdefined\fcolorbox\fcolorbox{red}{white}{\textcolor{red}{\ttfamily\detokenize{#1}}}%
+  \else\fbox{\ttfamily\detokenize{#1}}\fi\endgroup}
+\DeclareRobustCommand{\papergenstale}[1]{\ifdefined\textcolor\textcolor{red}{#1}\else\fbox{#1}\fi}
+\AtBeginDocument{\ifdefined\pdfstringdefDisableCommands\pdfstringdefDisableCommands{%
+  \def\papergenmissing#1{#1}\def\papergenstale#1{#1}}\fi}
+\makeatother
+\endinput
+"""
+
+
+def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False) -> str:
+    r"""The text of `papergen-results.tex` for key -> {format name -> TeX}; the format name "" is the default.
+
+    Keys are letters of any script, digits and `/ _ . -`; the TeX must be complete (balanced, no comment), which is
+    asserted. With `draft`, an unknown key prints visibly marked, and `\papergenstale{...}` marks a value that is out
+    of date.
+    """
+    lines = [HEAD.replace(r"\UNKNOWN", UNKNOWN[draft])]
+    for key in sorted(values):
+        assert KEY.fullmatch(key), f"{key!r} cannot be a key of \\result"
+        for name, tex in sorted(values[key].items()):
+            assert FORMAT.fullmatch(name), f"{name!r} cannot be a format of \\result"
+            assert is_complete(tex), f"the TeX of {key} is not complete: {tex!r}"
+            lines.append(f"\\papergen@def{{{key}}}{{{name}}}{{{tex}}}%\n")
+    return "".join([*lines, TAIL])
+
+
+def is_complete(tex: str) -> bool:
+    """Whether TeX can stand as a macro's body: braces balance, and no `%` or `#` outside an escape."""
+    plain = re.sub(r"\\.", "", tex, flags=re.DOTALL)
+    depth = 0
+    for char in plain:
+        depth += (char == "{") - (char == "}")
+        if depth < 0 or char in "%#":
+            return False
+    return depth == 0 and not plain.endswith("\\")

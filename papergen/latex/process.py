@@ -1,0 +1,79 @@
+"""Running a TeX program: its own process group, no terminal, limits on its time and on what it may write."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from papergen.errors import MachineError, PapergenError
+
+MAX_FILE_MIB = 256
+"""No file that TeX writes may grow beyond this; a document that loops fills the disk otherwise."""
+
+
+class Deadline:
+    """Seconds that all passes of one build share."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._end = time.monotonic() + timeout_s
+
+    def left_s(self) -> float:
+        """What is left, at least a little, so that a process can be started and killed."""
+        return max(0.01, self._end - time.monotonic())
+
+
+class TimeLimitError(PapergenError):
+    """A TeX program ran past the time limit and was killed, with everything it had started."""
+
+
+def run(
+    command: Sequence[str], *, folder: Path, environment: dict[str, str], deadline: Deadline, terminal: Path
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program in `folder` and wait; what it says goes to the file `terminal`.
+
+    Raises TimeLimitError past the deadline, PapergenError when it wrote too much, MachineError when it cannot be
+    started.
+    """
+    blocks = MAX_FILE_MIB * 2048
+    limited = ["/bin/sh", "-c", 'ulimit -f "$0" && ulimit -c 0 && exec "$@"', str(blocks), *command]
+    with terminal.open("wb") as sink:
+        try:
+            process = subprocess.Popen(
+                limited,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise MachineError(f"{command[0]} could not be started: {error.strerror}.") from error
+        try:
+            code = process.wait(timeout=deadline.left_s())
+        except subprocess.TimeoutExpired as error:
+            raise TimeLimitError(
+                f"{Path(command[0]).name} did not finish within {deadline.timeout_s:g} s and was killed.",
+                hint="A macro may call itself without end; raise the time limit if the paper is only long.",
+            ) from error
+        finally:
+            _kill_group(process)
+    if code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):
+        raise PapergenError(
+            f"{Path(command[0]).name} was stopped: it wrote a file larger than {MAX_FILE_MIB} MiB.",
+            hint="A loop in the document adds pages or text without end.",
+        )
+    return subprocess.CompletedProcess(list(command), code)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End the program and whatever it started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

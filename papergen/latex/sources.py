@@ -1,0 +1,200 @@
+r"""A reader of TeX sources: where `\result`, `\cite`, `\ref`, `\label`, `\input` and the like stand, and what they
+name.
+
+It knows comments, `\verb`, verbatim-like environments, `\iffalse ... \fi` and the end of the document, and nothing
+else of TeX: a use that is built by a macro (`\cite{#1}`) has no name and is not reported.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["result", "claim", "cite", "ref", "label", "input", "figure", "bibliography", "package", "class"]
+
+COMMANDS: dict[str, Kind] = {
+    "result": "result",
+    "claim": "claim",
+    "label": "label",
+    "input": "input",
+    "include": "input",
+    "subfile": "input",
+    "includegraphics": "figure",
+    "bibliography": "bibliography",
+    "addbibresource": "bibliography",
+    "usepackage": "package",
+    "RequirePackage": "package",
+    "documentclass": "class",
+    **dict.fromkeys(
+        ("ref", "autoref", "eqref", "pageref", "nameref", "vref", "cref", "Cref", "labelcref", "crefrange", "subref"),
+        "ref",
+    ),
+}
+CITE = re.compile(r"no?cite|[Cc]ite[a-zA-Z]*|(?:paren|text|foot|auto|full|super|smart)cite[a-z]*")
+NOT_CITE = {"citestyle", "citename", "citeform", "citeleft", "citeright", "citemid", "citepunct", "citealias"}
+LISTED: set[Kind] = {"cite", "ref", "bibliography", "package"}
+"""Kinds whose argument is a list with commas."""
+
+OPAQUE_ENVIRONMENTS = (
+    "verbatim",
+    "verbatim*",
+    "Verbatim",
+    "lstlisting",
+    "minted",
+    "comment",
+    "alltt",
+    "filecontents",
+    "filecontents*",
+)
+
+_LEXER = re.compile(
+    r"""(?P<comment>%[^\n]*)
+      | (?P<verb>\\(?:verb|lstinline)\*?(?:\[[^\]\n]*\])?(?P<quote>[^\sA-Za-z*{])[^\n]*?(?P=quote))
+      | (?P<url>\\(?:url|nolinkurl|path|href)\s*\{[^{}\n]*\})
+      | (?P<begin>\\begin\s*\{(?P<environment>[A-Za-z]+\*?)\})
+      | (?P<false>\\iffalse(?![A-Za-z@]))
+      | (?P<stop>\\end\s*\{document\})
+      | \\.""",
+    re.VERBOSE | re.DOTALL,
+)
+_COMMAND = re.compile(r"\\([A-Za-z@]+)\*?")
+_CONDITIONAL = re.compile(r"\\(if[A-Za-z@]*|fi(?![A-Za-z@]))")
+
+
+@dataclass(frozen=True)
+class Use:
+    """One name used in a source: `\\cite{a,b}` is two uses. `line` and `column` count from 1 and point at the name."""
+
+    kind: Kind
+    command: str
+    argument: str
+    option: str
+    file: str
+    line: int
+    column: int
+
+
+class Lines:
+    """Offsets of a text as lines and columns, both from 1."""
+
+    def __init__(self, text: str) -> None:
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def at(self, offset: int) -> tuple[int, int]:
+        """The line and the column of a character."""
+        line = bisect.bisect_right(self._starts, offset)
+        return line, offset - self._starts[line - 1] + 1
+
+
+def masked(text: str) -> str:
+    r"""`text` with spaces in the place of what TeX does not read as TeX, of equal length and with the same line ends.
+
+    Comments, verbatim text, addresses in `\url`, `\iffalse ... \fi` and everything after `\end{document}`.
+    """
+    out: list[str] = []
+    position = 0
+    while match := _LEXER.search(text, position):
+        start, end = match.span()
+        if match["url"]:
+            start, end = text.index("{", start) + 1, end - 1
+        elif match["begin"]:
+            if match["environment"] not in OPAQUE_ENVIRONMENTS:
+                out.append(text[position:end])
+                position = end
+                continue
+            start, stop = end, text.find(rf"\end{{{match['environment']}}}", end)
+            end = stop if stop >= 0 else len(text)
+        elif match["false"]:
+            end = _matching_fi(text, end)
+        elif match["stop"]:
+            start, end = end, len(text)
+        elif not (match["comment"] or match["verb"]):
+            out.append(text[position:end])
+            position = end
+            continue
+        out += [text[position:start], re.sub(r"[^\n]", " ", text[start:end])]
+        position = end
+    return "".join([*out, text[position:]])
+
+
+def _matching_fi(text: str, start: int) -> int:
+    depth = 1
+    for match in _CONDITIONAL.finditer(text, start):
+        depth += -1 if match[1] == "fi" else 1
+        if depth == 0:
+            return match.end()
+    return len(text)
+
+
+def group(text: str, position: int, pair: str) -> tuple[str, int, int] | None:
+    """The argument that opens at or after `position` (white space skipped): its text, its start, and the offset
+    behind it.
+
+    None when another character stands there or the group never closes. Inside brackets, braces hide a `]`.
+    """
+    while position < len(text) and text[position] in " \t\n":
+        position += 1
+    if position >= len(text) or text[position] != pair[0]:
+        return None
+    depth, braces, start = 0, 0, position
+    while position < len(text):
+        char = text[position]
+        if char == "\\":
+            position += 2
+            continue
+        if pair == "[]" and char in "{}":
+            braces += 1 if char == "{" else -1
+        elif char == pair[0] and braces == 0:
+            depth += 1
+        elif char == pair[1] and braces == 0:
+            depth -= 1
+            if depth == 0:
+                return text[start + 1 : position], start + 1, position + 1
+        position += 1
+    return None
+
+
+def scan(text: str, file: str) -> Iterator[Use]:
+    """Every use in one source, in the order of the text; `file` is what the uses say as their place."""
+    plain = masked(text)
+    lines = Lines(plain)
+    for match in _COMMAND.finditer(plain):
+        kind = _kind(match[1])
+        if kind is None or _is_definition(plain, match.start()):
+            continue
+        position, option = match.end(), ""
+        for index in range(2):
+            if found := group(plain, position, "[]"):
+                option = found[0] if index == 0 else option
+                position = found[2]
+        if (found := group(plain, position, "{}")) is None:
+            continue
+        argument, start, _ = found
+        for name, offset in _names(argument, start, listed=kind in LISTED):
+            if kind == "claim" or not re.search("#" if kind == "result" else r"[#\\]", name):
+                line, column = lines.at(offset)
+                yield Use(kind, match[1], name, option.strip(), file, line, column)
+
+
+def _kind(command: str) -> Kind | None:
+    if command in COMMANDS:
+        return COMMANDS[command]
+    return "cite" if CITE.fullmatch(command) and command not in NOT_CITE else None
+
+
+def _is_definition(text: str, start: int) -> bool:
+    r"""Whether the command is the one being defined: `\newcommand{\cite}`, `\def\ref`, `\let\label`."""
+    before = text[max(0, start - 40) : start]
+    return bool(re.search(r"\\(?:[a-zA-Z]*command\*?|def|let|[A-Za-z]*DocumentCommand)\s*\{?\s*$", before))
+
+
+def _names(argument: str, start: int, *, listed: bool) -> Iterator[tuple[str, int]]:
+    offset = 0
+    for part in argument.split(",") if listed else [argument]:
+        name = part.strip()
+        if name:
+            yield re.sub(r"\s+", " ", name), start + offset + part.index(name[0])
+        offset += len(part) + 1
