@@ -1,0 +1,235 @@
+"""Text from prompts: batches by length, one algorithm per strategy, and one record per continuation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+from transformers import GenerationConfig
+
+from papergen.decoding.algorithms import search_for
+from papergen.decoding.processors import Limits, Processors
+from papergen.decoding.search import Batch, Hypothesis, Search
+from papergen.decoding.settings import Strategy
+from papergen.decoding.speed import BatchTiming
+from papergen.decoding.stepper import Stepper
+from papergen.decoding.stream import row_key
+from papergen.decoding.tokens import Tokens, tokens_for
+from papergen.errors import PapergenError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One continuation of one prompt."""
+
+    prompt_index: int
+    sample_index: int
+    """Which of the prompt's continuations: the number of the sample, or the rank in a search."""
+    ids: tuple[int, ...]
+    """New tokens up to and including the first EOS."""
+    text: str
+    """The new tokens as text, special tokens left out."""
+    finish: Literal["eos", "length"]
+    log_prob: float
+    """Sum of the generating model's log-probabilities of `ids`, whatever the strategy did to the scores."""
+    score: float | None
+    """What a search ranked it by (log-probabilities after the processors, length and diversity penalties); not a
+    log-probability. None without a search."""
+    is_met: bool | None
+    """Whether all forced words are among the new tokens; None without forced words."""
+    time_to_first_token_s: float
+    """From the start of the prompt's batch to its first token."""
+    duration_s: float
+    """From the start of the prompt's batch to its end."""
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[Sequence[int]],
+    strategy: Strategy,
+    *,
+    seed: int,
+    batch_size: int,
+    device: str | torch.device | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    timings: list[BatchTiming] | None = None,
+) -> list[Generation]:
+    """Continue every prompt (token ids): `num_return_sequences` generations per prompt, in the order of the prompts.
+
+    A continuation depends on (prompt, seed, sample index) alone; `batch_size` (prompts per batch) and the order of the
+    prompts change nothing but the speed. (What remains is rounding: a model's logits may differ in their last bits
+    with the shape of the batch, which decides a token only where two are as good as tied.) `tokenizer` may be None:
+    the texts are then empty. `progress(done, total)` is called after each batch; `timings` collects one record per
+    batch.
+
+    Raises PapergenError when a prompt is empty or too long for the model, or the strategy does not fit the model.
+    """
+    assert batch_size >= 1, "a batch has at least one prompt"
+    device = torch.device(device) if device is not None else model.device
+    assert device.type == model.device.type, f"the model is on {model.device}, not on {device}"
+    model.eval()
+    tokens = tokens_for(strategy, model, tokenizer)
+    limits = [_limits(index, prompt, strategy, model) for index, prompt in enumerate(prompts)]
+    search = search_for(strategy, model)
+    found: dict[int, list[Generation]] = {}
+    for indices in _batches(prompts, limits, batch_size=search.batch_size or batch_size, exact=_needs_equal(model)):
+        keys = [
+            [row_key(seed, prompts[index], sample) for sample in range(_num_streams(strategy))] for index in indices
+        ]
+        chosen = [prompts[index] for index in indices]
+        with torch.inference_mode():
+            hypotheses, timing = _run(model, chosen, strategy, tokens, limits[indices[0]], keys, search.run)
+        for index, group in zip(indices, hypotheses, strict=True):
+            found[index] = [
+                _generation(index, sample, hypothesis, tokens, tokenizer, timing)
+                for sample, hypothesis in enumerate(group)
+            ]
+        if timings is not None:
+            timings.append(replace(timing, num_tokens=sum(len(g.ids) for index in indices for g in found[index])))
+        if progress is not None:
+            progress(len(found), len(prompts))
+    return [generation for index in range(len(prompts)) for generation in found[index]]
+
+
+def _limits(index: int, prompt: Sequence[int], strategy: Strategy, model: Any) -> Limits:
+    """The strategy's lengths in new tokens for this prompt; PapergenError when they do not fit it or the model."""
+    if not prompt:
+        raise PapergenError(
+            f"Prompt {index} has no tokens.", hint="Give at least one, for example the model's BOS or EOS token."
+        )
+    is_encoder_decoder = bool(model.config.is_encoder_decoder)
+    # The decoder of an encoder-decoder model starts from one token of its own; the prompt is not in its length.
+    start = 1 if is_encoder_decoder else len(prompt)
+    max_new = strategy.max_new_tokens or (strategy.max_length or 0) - start
+    if max_new < 1:
+        raise PapergenError(
+            f"Prompt {index} has {len(prompt)} tokens, and max_length = {strategy.max_length} counts them: no room.",
+            hint="Give max_new_tokens instead, or a larger max_length.",
+        )
+    min_new = max(strategy.min_new_tokens or 0, (strategy.min_length or 0) - start, 0)
+    window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    needed = max(len(prompt), 1 + max_new) if is_encoder_decoder else len(prompt) + max_new
+    if window is not None and needed > window:
+        raise PapergenError(
+            f"Prompt {index} has {len(prompt)} tokens; with {max_new} new ones it exceeds the model's {window} positions.",
+            hint=f"Cut the prompts to {window - max_new} tokens or lower max_new_tokens.",
+        )
+    return Limits(max_new=max_new, min_new=min(min_new, max_new))
+
+
+def _needs_equal(model: Any) -> bool:
+    """Whether the prompts of a batch must have one length: a recurrent model would take padding for text."""
+    return bool(getattr(model, "_is_stateful", False))
+
+
+def _batches(
+    prompts: Sequence[Sequence[int]], limits: Sequence[Limits], *, batch_size: int, exact: bool
+) -> Iterator[list[int]]:
+    """Indices of the prompts of each batch: same limits, neighbouring lengths, longest first."""
+    order = sorted(range(len(prompts)), key=lambda i: (-limits[i].max_new, limits[i].min_new, -len(prompts[i]), i))
+    batch: list[int] = []
+    for index in order:
+        fits = not batch or (
+            limits[index] == limits[batch[0]] and (not exact or len(prompts[index]) == len(prompts[batch[0]]))
+        )
+        if not fits or len(batch) == batch_size:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _num_streams(strategy: Strategy) -> int:
+    return 1 if strategy.is_search else strategy.num_return_sequences
+
+
+def _run(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    strategy: Strategy,
+    tokens: Tokens,
+    limits: Limits,
+    keys: list[list[int]],
+    search: Search,
+) -> tuple[list[list[Hypothesis]], BatchTiming]:
+    """One batch: transformers prepares masks, positions, cache and encoder states, our search does the rest."""
+    inputs = _padded(prompts, tokens.pad, model)
+    found: list[list[list[Hypothesis]]] = []
+    marks: list[float] = []
+
+    def decode(model: Any, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        for name in ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus"):
+            kwargs.pop(name, None)
+        batch = Batch(
+            stepper=Stepper(model, input_ids, kwargs, wants_hidden=strategy.mode in {"contrastive", "dola"}),
+            strategy=strategy,
+            tokens=tokens,
+            limits=limits,
+            processors=Processors(strategy, tokens, limits, input_ids.device),
+            keys=torch.tensor(keys, dtype=torch.long, device=input_ids.device),
+        )
+        found.append(search(batch))
+        marks.extend(batch.stepper.marks)
+        return input_ids
+
+    start = time.perf_counter()
+    model.generate(**inputs, generation_config=_plain_config(model, strategy, tokens, limits), custom_generate=decode)
+    end = time.perf_counter()
+    timing = BatchTiming(
+        num_prompts=len(prompts), num_tokens=0, start_s=start, token_s=tuple(marks) or (end,), end_s=end
+    )
+    return found[0], timing
+
+
+def _padded(prompts: Sequence[Sequence[int]], pad: int, model: Any) -> Mapping[str, torch.Tensor]:
+    """(prompts, width) ids and mask; padding on the left, or on the right for an encoder."""
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        text = slice(0, len(prompt)) if model.config.is_encoder_decoder else slice(width - len(prompt), width)
+        ids[row, text] = torch.tensor(prompt, dtype=torch.long)
+        mask[row, text] = 1
+    return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
+
+
+def _plain_config(model: Any, strategy: Strategy, tokens: Tokens, limits: Limits) -> GenerationConfig:
+    """What transformers needs to prepare a batch; all that decides the text is ours."""
+    own = model.generation_config
+    return GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=limits.max_new,
+        do_sample=False,
+        num_beams=1,
+        num_return_sequences=1,
+        use_cache=strategy.use_cache,
+        pad_token_id=tokens.pad,
+        eos_token_id=list(tokens.eos) or None,
+        bos_token_id=own.bos_token_id,
+        decoder_start_token_id=own.decoder_start_token_id,
+    )
+
+
+def _generation(
+    prompt_index: int, sample_index: int, found: Hypothesis, tokens: Tokens, tokenizer: Any, timing: BatchTiming
+) -> Generation:
+    ids = found.ids
+    end = next((place for place, token in enumerate(ids) if token in tokens.eos), None)
+    ids = ids if end is None else ids[: end + 1]
+    assert found.log_prob is not None, "every algorithm reports the log-probability of what it found"
+    return Generation(
+        prompt_index=prompt_index,
+        sample_index=sample_index,
+        ids=tuple(ids),
+        text="" if tokenizer is None else tokenizer.decode(ids, skip_special_tokens=True),
+        finish="length" if end is None else "eos",
+        log_prob=found.log_prob,
+        score=found.score,
+        is_met=found.is_met,
+        time_to_first_token_s=timing.token_s[0] - timing.start_s,
+        duration_s=timing.end_s - timing.start_s,
+    )

@@ -1,0 +1,179 @@
+"""What is done to scores between the model and the choice of a token, over whole batches, in transformers' order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from transformers.generation.logits_process import (
+    EpsilonLogitsWarper,
+    EtaLogitsWarper,
+    MinPLogitsWarper,
+    NoBadWordsLogitsProcessor,
+    SequenceBiasLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+    TypicalLogitsWarper,
+)
+
+from papergen.decoding.settings import Strategy
+from papergen.decoding.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many new tokens a batch's prompts may and must have, translated from whatever the strategy says."""
+
+    max_new: int
+    min_new: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a processor may look at beside the scores."""
+
+    ids: torch.Tensor
+    """(rows, width) tokens so far with left padding."""
+    pads: torch.Tensor
+    """(rows,) padding tokens on the left."""
+    num_new: int
+    """Tokens generated so far."""
+    penalty: torch.Tensor | None = None
+    """(rows, vocabulary) taken off the scores: the diversity term of a group."""
+
+
+Processor = Callable[[Context, torch.Tensor], torch.Tensor]
+
+
+class Processors:
+    """All processors of a strategy: maps (rows, vocabulary) scores to new ones and leaves the input alone."""
+
+    def __init__(self, strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.device) -> None:
+        self._chain = [*_shaping(strategy, tokens, limits, device), *_drawing(strategy, tokens, device)]
+
+    def __call__(self, context: Context, scores: torch.Tensor) -> torch.Tensor:
+        """The processed scores; -inf where a token is impossible."""
+        for processor in self._chain:
+            scores = processor(context, scores)
+        return scores
+
+
+def _shaping(strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.device) -> list[Processor]:
+    eos = torch.tensor(tokens.eos, dtype=torch.long, device=device)
+    chain: list[Processor] = []
+    if tokens.bias:
+        chain.append(_theirs(SequenceBiasLogitsProcessor([[list(ids), bias] for ids, bias in tokens.bias])))
+    if strategy.num_beam_groups > 1:
+        chain.append(_diversity)
+    if strategy.repetition_penalty != 1.0:
+        chain.append(_repetition(strategy.repetition_penalty))
+    if strategy.no_repeat_ngram_size:
+        chain.append(_no_repeat(strategy.no_repeat_ngram_size))
+    if tokens.forbidden:
+        chain.append(_theirs(NoBadWordsLogitsProcessor([list(ids) for ids in tokens.forbidden])))
+    if limits.min_new and tokens.eos:
+        chain.append(_not_yet(eos, limits.min_new))
+    if tokens.forced_bos is not None:
+        chain.append(_only(torch.tensor([tokens.forced_bos], device=device), 0))
+    if tokens.forced_eos:
+        chain.append(_only(torch.tensor(tokens.forced_eos, device=device), limits.max_new - 1))
+    if strategy.exponential_decay_length_penalty is not None:
+        chain.append(_growing(eos, *strategy.exponential_decay_length_penalty))
+    if tokens.suppressed:
+        suppressed = torch.tensor(tokens.suppressed, dtype=torch.long, device=device)
+        chain.append(lambda _, scores: scores.index_fill(1, suppressed, -torch.inf))
+    return chain
+
+
+def _drawing(strategy: Strategy, tokens: Tokens, device: torch.device) -> list[Processor]:
+    """The filters of a random draw; none for a strategy that draws nothing."""
+    if not strategy.do_sample:
+        return []
+    # A search needs one token besides EOS to go on with.
+    keep = len(tokens.eos) + 1 if strategy.num_beams > 1 else 1
+    chain: list[Processor] = []
+    if strategy.temperature != 1.0:
+        chain.append(_theirs(TemperatureLogitsWarper(strategy.temperature)))
+    if strategy.top_k:
+        chain.append(_theirs(TopKLogitsWarper(strategy.top_k, min_tokens_to_keep=keep)))
+    if strategy.top_p < 1.0:
+        chain.append(_theirs(TopPLogitsWarper(strategy.top_p, min_tokens_to_keep=keep)))
+    if strategy.min_p is not None:
+        chain.append(_theirs(MinPLogitsWarper(strategy.min_p, min_tokens_to_keep=keep)))
+    if strategy.typical_p < 1.0:
+        chain.append(_theirs(TypicalLogitsWarper(strategy.typical_p, min_tokens_to_keep=keep)))
+    if strategy.epsilon_cutoff:
+        chain.append(_theirs(EpsilonLogitsWarper(strategy.epsilon_cutoff, min_tokens_to_keep=keep)))
+    if strategy.eta_cutoff:
+        chain.append(_theirs(EtaLogitsWarper(strategy.eta_cutoff, min_tokens_to_keep=keep, device=str(device))))
+    return chain
+
+
+def _theirs(processor: Callable[..., torch.Tensor]) -> Processor:
+    return lambda context, scores: processor(context.ids, scores)
+
+
+def _diversity(context: Context, scores: torch.Tensor) -> torch.Tensor:
+    """Vijayakumar et al. (2018), Hamming diversity; before the repetition penalty, where transformers 4 had it."""
+    return scores if context.penalty is None else scores - context.penalty
+
+
+def _repetition(penalty: float) -> Processor:
+    """Keskar et al. (2019); padding is not a repetition."""
+
+    def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
+        rows, size = scores.shape
+        is_pad = torch.arange(context.ids.shape[1], device=scores.device) < context.pads[:, None]
+        seen = torch.zeros(rows, size + 1, dtype=torch.bool, device=scores.device)
+        seen.scatter_(1, context.ids.masked_fill(is_pad, size), True)
+        penalised = torch.where(scores < 0, scores * penalty, scores / penalty)
+        return torch.where(seen[:, :size], penalised, scores)
+
+    return apply
+
+
+def _no_repeat(size: int) -> Processor:
+    """Paulus et al. (2018): a token that would complete an n-gram of the text so far becomes impossible."""
+
+    def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
+        ids = context.ids
+        if ids.shape[1] < size:
+            return scores
+        windows = ids.unfold(1, size, 1)  # (rows, positions, size)
+        last = ids[:, ids.shape[1] - size + 1 :]  # (rows, size - 1)
+        is_same = (windows[:, :, :-1] == last[:, None]).all(dim=2)
+        is_text = torch.arange(windows.shape[1], device=ids.device) >= context.pads[:, None]
+        banned = windows[:, :, -1].masked_fill(~(is_same & is_text), scores.shape[1])
+        extended = torch.nn.functional.pad(scores, (0, 1))
+        return extended.scatter(1, banned, -torch.inf)[:, :-1]
+
+    return apply
+
+
+def _not_yet(eos: torch.Tensor, min_new: int) -> Processor:
+    return lambda context, scores: scores.index_fill(1, eos, -torch.inf) if context.num_new < min_new else scores
+
+
+def _only(allowed: torch.Tensor, when: int) -> Processor:
+    def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
+        if context.num_new != when:
+            return scores
+        return torch.full_like(scores, -torch.inf).index_fill(1, allowed, 0.0)
+
+    return apply
+
+
+def _growing(eos: torch.Tensor, start: int, factor: float) -> Processor:
+    """EOS gains |score| * (factor**steps - 1), with steps counted from `start` new tokens on."""
+
+    def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
+        steps = context.num_new - start
+        if steps <= 0:
+            return scores
+        gain = scores[:, eos].abs() * (factor**steps - 1)
+        gain = gain.masked_fill(~gain.isfinite(), 0.0)  # EOS that is impossible stays so
+        return scores.index_add(1, eos, gain)
+
+    return apply

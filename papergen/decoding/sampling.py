@@ -1,0 +1,65 @@
+"""Greedy decoding and sampling: one token per row and step, rows that ended leave the batch."""
+
+from __future__ import annotations
+
+import torch
+
+from papergen.decoding.search import Batch, Hypothesis
+from papergen.decoding.stream import uniforms
+
+OPEN_SHARE = 0.75
+"""The batch is made smaller when no more than this share of its rows is still open."""
+
+
+def sample(batch: Batch) -> list[list[Hypothesis]]:
+    """Greedy decoding, or sampling where the strategy draws; one hypothesis per stream of each prompt.
+
+    Sampling inverts the cumulative distribution, in token order, at the stream's number for the step: the choice
+    changes only when that number lies within rounding of a boundary, so it does not follow the noise of the batch's
+    shape (in order of probability, two tokens that change places would).
+    """
+    stepper, limits, eos = batch.stepper, batch.limits, batch.eos
+    num_prompts, num_samples = batch.keys.shape
+    logits = stepper.prefill()
+    if num_samples > 1:
+        repeated = torch.arange(num_prompts, device=batch.device).repeat_interleave(num_samples)
+        stepper.select(repeated)
+        logits = logits[repeated]
+    keys = batch.keys.flatten()
+    rows = torch.arange(len(keys), device=batch.device)
+    """Which output each row of the batch writes."""
+    ids = torch.full((len(keys), limits.max_new), -1, dtype=torch.long, device=batch.device)
+    log_probs = torch.zeros(len(keys), dtype=torch.float64, device=batch.device)
+    is_open = torch.ones(len(keys), dtype=torch.bool, device=batch.device)
+    for step in range(limits.max_new):
+        scores = batch.process(logits)
+        tokens = draw(scores, uniforms(keys[rows], step, 1)) if batch.strategy.do_sample else scores.argmax(dim=1)
+        chosen = logits.gather(1, tokens[:, None])[:, 0].double() - logits.logsumexp(dim=1).double()
+        log_probs[rows] += torch.where(is_open, chosen, 0.0)
+        ids[rows, step] = torch.where(is_open, tokens, -1)
+        is_open &= ~torch.isin(tokens, eos)
+        num_open = int(is_open.sum())
+        if num_open == 0 or step + 1 == limits.max_new:
+            break
+        if num_open <= OPEN_SHARE * len(rows):
+            kept = is_open.nonzero()[:, 0]
+            stepper.select(kept)
+            rows, tokens, is_open = rows[kept], tokens[kept], is_open[kept]
+        logits = stepper.step(tokens)
+    stepper.mark()
+    found = [
+        Hypothesis([token for token in row if token >= 0], log_prob)
+        for row, log_prob in zip(ids.tolist(), log_probs.tolist(), strict=True)
+    ]
+    return [found[start : start + num_samples] for start in range(0, len(found), num_samples)]
+
+
+def draw(scores: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """The token of each row of `scores` (rows, vocabulary) at the uniform `numbers` (rows, 1): (rows,).
+
+    A token of probability zero is never drawn.
+    """
+    mass = scores.double().softmax(dim=1).cumsum(dim=1)
+    # At the first token whose mass up to and including itself exceeds the number; scaled by the total, which is 1 but
+    # for rounding, so that it is always reached.
+    return torch.searchsorted(mass, numbers * mass[:, -1:], right=True)[:, 0].clamp(max=scores.shape[1] - 1)

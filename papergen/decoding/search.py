@@ -1,0 +1,64 @@
+"""What every decoding algorithm gets and gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from papergen.decoding.processors import Context, Limits, Processors
+from papergen.decoding.settings import Strategy
+from papergen.decoding.stepper import Stepper
+from papergen.decoding.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch of prompts, ready to be prefilled, and all that the algorithm must know."""
+
+    stepper: Stepper
+    strategy: Strategy
+    tokens: Tokens
+    limits: Limits
+    processors: Processors
+    keys: torch.Tensor
+    """(prompts, streams) int64 keys of the random streams; one stream per sample, one per prompt in a search."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the scores are."""
+        return self.stepper.ids.device
+
+    @property
+    def eos(self) -> torch.Tensor:
+        """(number of EOS tokens,) their ids."""
+        return torch.tensor(self.tokens.eos, dtype=torch.long, device=self.device)
+
+    def process(
+        self, logits: torch.Tensor, penalty: torch.Tensor | None = None, rows: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Scores (rows, vocabulary) of the stepper's rows, or of those in `rows`, after the strategy's processors."""
+        stepper = self.stepper
+        ids, pads = stepper.ids, stepper.pads
+        if rows is not None:
+            ids, pads = ids[rows], pads[rows]
+        return self.processors(Context(ids, pads, stepper.num_new, penalty), logits)
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One continuation that an algorithm found."""
+
+    ids: list[int]
+    """New tokens; whatever follows the first EOS is cut off by the caller."""
+    log_prob: float | None
+    """Sum of the model's own log-probabilities of `ids`; None when the algorithm does not see them all."""
+    score: float | None = None
+    """What a search ranked it by; not a log-probability."""
+    is_met: bool | None = None
+    """Whether all forced words are in `ids`; None without forced words."""
+
+
+Search = Callable[[Batch], list[list[Hypothesis]]]
+"""Hypotheses per prompt, best first or by sample index."""
