@@ -1,0 +1,42 @@
+"""A figure's PDF from the cache when nothing that decides it has changed; matplotlib is imported only when it has."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+from papergen.files import digest_file, digest_json, write_atomic
+from papergen.report.figures import Figure
+
+DRAWN_BY = ("draw.py", "placing.py", "style.py")
+"""Sources that decide how a figure looks."""
+
+
+def render(figure: Figure, width_in: float, cache: Path) -> bytes:
+    """The figure as a vector PDF of that width, Type 42 fonts, byte-identical for the same data and versions.
+
+    `cache` is a folder that may be deleted at any time. PapergenError when a character has no glyph.
+    """
+    path = cache / f"{figure.name}-{cache_key(figure, width_in)[:24]}.pdf"
+    if path.is_file():
+        return path.read_bytes()
+    from papergen.report.draw import draw
+
+    data = draw(figure, width_in)
+    for old in cache.glob(f"{figure.name}-{'[0-9a-f]' * 24}.pdf"):
+        old.unlink(missing_ok=True)
+    write_atomic(path, data)
+    return data
+
+
+def cache_key(figure: Figure, width_in: float) -> str:
+    """SHA-256 over the data, the width, the drawing code and the version of matplotlib."""
+    folder = Path(__file__).parent
+    return digest_json(
+        {
+            "figure": figure.digest,
+            "width_in": width_in,
+            "code": {name: digest_file(folder / name) for name in DRAWN_BY},
+            "matplotlib": metadata.version("matplotlib"),
+        }
+    )

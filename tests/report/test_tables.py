@@ -1,0 +1,168 @@
+"""A table prints what was measured, marks the best by rule, and refuses what is unfinished or not comparable."""
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import decoding_results, make_result, make_results, make_trial, speed_results
+
+from papergen.errors import PapergenError
+from papergen.report.results import NotFinishedError, Results
+from papergen.report.tables import Column, Row, Table, table_of
+from papergen.report.tex import Tex
+from papergen.report.values import Value, summary
+
+
+def simple(means: dict[str, float], **column: object) -> Table:
+    shown = Column(**{"name": "m", "heading": "M", "direction": "higher", **column})  # type: ignore[arg-type]
+    rows = [Row(name=name, label=name, cells=(Value(key=f"e/{name}/m", mean=m),)) for name, m in means.items()]
+    return Table(name="t", columns=(shown,), rows=tuple(rows))
+
+
+def visible(tex: str) -> str:
+    """The text without what is invisible or only moves it."""
+    return re.sub(r"\\phantom\{(?:[^{}]|\{[^{}]*\})*\}", "", tex)
+
+
+def test_a_decoding_table(results: Results) -> None:
+    table = table_of(results, "strategies", "decoding", ["rep_4", "coherence", "zipf"], with_n=True)
+    tex = table.to_tex()
+    assert tex.startswith("\\begin{tabular}{@{}lcccc@{}}\n\\toprule\n")
+    assert r" & Rep-4 (\%) & Coherence~$\uparrow$ & Zipf & $n$ \\" in tex
+    assert [row.name for row in table.rows] == ["human", "greedy", "beam", "nucleus"]
+    assert tex.count(r"\midrule") == 2, "the human reference is set apart"
+    assert re.search(r"^nucleus & .*\\textbf\{0\.896\}.* & 5 \\\\$", tex, re.MULTILINE), tex
+    assert len(table.digests) == 5
+
+
+def test_the_nearest_to_the_target_is_best_and_the_target_is_not_marked(results: Results) -> None:
+    table = table_of(results, "t", "decoding", ["rep_4"])
+    lines = [line for line in table.to_tex().splitlines() if line.endswith(r"\\")]
+    assert [r"\textbf" in line for line in lines] == [False, False, False, False, True]
+    assert [r"\underline" in line for line in lines] == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("direction", "bold", "underlined"), [("higher", {"c"}, {"b"}), ("lower", {"a"}, {"b"}), ("none", set(), set())]
+)
+def test_best_bold_second_underlined(direction: str, bold: set[str], underlined: set[str]) -> None:
+    tex = simple({"a": 1.0, "b": 2.0, "c": 3.0}, direction=direction).to_tex()
+    assert {line[0] for line in tex.splitlines() if r"\textbf" in line} == bold
+    assert {line[0] for line in tex.splitlines() if r"\underline" in line} == underlined
+
+
+def test_ties_as_printed_are_bold_together_and_all_alike_is_unmarked() -> None:
+    tex = simple({"a": 1.001, "b": 1.002, "c": 0.5}, decimals=1).to_tex()
+    assert tex.count(r"\textbf{1.0}") == 2
+    assert r"\underline" not in tex
+    assert r"\textbf" not in simple({"a": 1.001, "b": 1.002}, decimals=1).to_tex()
+
+
+def test_numbers_of_a_column_share_decimals_and_stand_under_each_other() -> None:
+    cells = {"a": [9.0, 9.4, 9.1], "b": [120.0, 121.0, 125.5], "c": [-3.0, -3.1, -3.4]}
+    rows = tuple(
+        Row(name=name, label=name, cells=(Value(key=f"e/{name}/m", **summary(numbers)),))
+        for name, numbers in cells.items()
+    )
+    tex = Table(name="t", columns=(Column(name="m", heading="M"),), rows=rows).to_tex()
+    assert visible(tex).count(r"{\scriptsize$\pm$\,") == 3
+    assert re.findall(r"(?:\d+\.\d+|\$-\$\d+\.\d+)(?=\\,)", visible(tex)) == ["9.17", "122.17", "$-$3.17"]
+    assert r"\phantom{12}9.17" in tex
+
+
+def test_not_applicable_is_a_dash_and_unfinished_is_an_error(results: Results) -> None:
+    extra = make_result(make_trial("decoding", "constrained"), {"rep_4": 3.0, "coverage": 1.0})
+    both = make_results([*decoding_results(), extra])
+    assert re.search(r"^greedy & --- \\\\$", table_of(both, "t", "decoding", ["coverage"]).to_tex(), re.MULTILINE)
+    missing = replace(both, states={**both.states, extra.trial.digest: "stale"})
+    with pytest.raises(NotFinishedError):
+        table_of(missing, "t", "decoding", ["coverage"])
+
+
+def test_slices_as_in_numpy(results: Results) -> None:
+    table = table_of(results, "t", "decoding", ["rep_4", "coherence", "zipf"])
+    part = table[1:3, ["zipf", "rep_4"]]
+    assert [row.name for row in part.rows] == ["greedy", "beam"]
+    assert [column.name for column in part.columns] == ["zipf", "rep_4"]
+    assert part.rows[0].cells[0] is table.rows[1].cells[2]
+    assert [row.name for row in table["nucleus", :].rows] == ["nucleus"]
+    with pytest.raises(PapergenError, match=r"row 'nucles' does not exist. Did you mean nucleus\?"):
+        table["nucles", :]
+    with pytest.raises(PapergenError, match="column 7 does not exist: there are 3"):
+        table[:, 7]
+
+
+def test_grouped_headings_and_rows() -> None:
+    value = Value(key="e/r/m", mean=1.5)
+    columns = (
+        Column(name="a", heading="A", group="Repetition"),
+        Column(name="b", heading="B", group="Repetition"),
+        Column(name="c", heading="C"),
+    )
+    rows = (
+        Row(name="x", label="X_1", cells=(value, value, value), group="Search"),
+        Row(name="y", label=Tex(r"$\eta$"), cells=(value, "50%", None), group="Sampling"),
+    )
+    tex = Table(name="t", columns=columns, rows=rows).to_tex()
+    assert r" & \multicolumn{2}{c}{Repetition} & \multicolumn{1}{c}{} \\" in tex
+    assert r"\cmidrule(lr){2-3}" in tex
+    assert r"\multicolumn{4}{@{}l}{\emph{Search}} \\" in tex
+    assert r"\quad X\_1 & 1.5" in tex
+    assert r"\quad $\eta$ & 1.5 & 50\% & --- \\" in tex
+    assert r"\addlinespace" in tex
+
+
+def test_text_is_escaped_by_the_callers_escape() -> None:
+    table = replace(simple({"a": 1.0}), corner="100 % & more")
+    assert r"100 \% \& more &" in table.to_tex()
+    assert "«100 % & more»" in table.to_tex(lambda text: f"«{text}»")
+
+
+def test_a_table_takes_the_largest_size_that_fits() -> None:
+    narrow = simple({"a": 1.0, "b": 2.0})
+    assert narrow.to_tex(width_in=3.3).startswith("{\\setlength{\\tabcolsep}{6pt}%\n")
+    wide = replace(narrow, columns=narrow.columns * 9, rows=tuple(replace(r, cells=r.cells * 9) for r in narrow.rows))
+    wide = replace(wide, columns=tuple(replace(c, heading="A rather long heading") for c in wide.columns))
+    assert not wide.fits(3.3)
+    assert "\\scriptsize" in wide.to_tex(width_in=3.3)
+
+
+def test_other_data_dtype_or_hardware_is_refused_with_the_reason() -> None:
+    a = make_result(make_trial("decoding", "a"), {"zipf": 1.0})
+    other_data = make_result(make_trial("decoding", "b", data={"corpus": "0ddba11"}), {"zipf": 1.0})
+    half = make_result(make_trial("decoding", "b", params={"dtype": "float16"}), {"zipf": 1.0})
+    with pytest.raises(
+        PapergenError, match="decoding/a and decoding/b are not comparable: the data 'corpus' is c0ffee"
+    ):
+        table_of(make_results([a, other_data]), "t", "decoding", ["zipf"])
+    with pytest.raises(PapergenError, match="the dtype is float32 in the one and float16 in the other"):
+        table_of(make_results([a, half]), "t", "decoding", ["zipf"])
+    assert table_of(make_results([a, half]), "t", "decoding", ["zipf"], varies={"dtype"}).rows
+
+
+def test_hardware_matters_for_speed_only() -> None:
+    mixed = make_results(speed_results(cpu="Intel Xeon"))
+    with pytest.raises(PapergenError, match="the CPU is AMD EPYC 7B13 in the one and Intel Xeon in the other"):
+        table_of(mixed, "t", "speed", ["tokens_per_s"])
+    found = [
+        make_result(make_trial("decoding", row), {"zipf": 1.0}, provenance={"cpu": row}) for row in ("Intel", "AMD")
+    ]
+    assert table_of(make_results(found), "t", "decoding", ["zipf"]).rows
+
+
+@pytest.mark.tex
+def test_the_tabular_compiles_in_a_two_column_article(results: Results, tmp_path: Path) -> None:
+    decoding = table_of(results, "t", "decoding", ["rep_4", "coherence", "zipf"], with_n=True).to_tex(width_in=3.3)
+    speed = table_of(results, "t", "speed", ["tokens_per_s", "latency_s"], corner="Ranks").to_tex(width_in=3.3)
+    (tmp_path / "main.tex").write_text(
+        "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\\usepackage{mathptmx,booktabs}\\begin{document}"
+        f"\\begin{{table}}\\centering {decoding}\\caption{{x}}\\end{{table}}\n{speed}\\end{{document}}"
+    )
+    ran = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "main"], cwd=tmp_path, capture_output=True, check=False
+    )
+    log = (tmp_path / "main.log").read_text(errors="replace")
+    assert ran.returncode == 0, log[-2000:]
+    assert "Overfull" not in log
