@@ -1,1 +1,4 @@
-"""Language-model training with DistributedDataParallel: corpus, tokenizer, loop (torch is imported inside the modules that compute)."""
+"""Language-model training with DistributedDataParallel: corpus, tokenizer, loop, exact resume.
+
+`settings` and `corpus` are importable without torch.
+"""

@@ -22,7 +22,7 @@ class TrainingSettings(Params):
     world_size: int = Field(default=2, ge=1, description="Number of ranks (processes), each holding a replica.")
     strategy: Literal["ddp", "fsdp2", "dp"] = Field(
         default="ddp",
-        description="ddp: DistributedDataParallel; fsdp2: sharded by fully_shard; dp: one process, DataParallel on GPUs.",
+        description="ddp: DistributedDataParallel; fsdp2: sharded by fully_shard; dp: DataParallel over GPUs.",
     )
 
     model: str | None = Field(
@@ -45,7 +45,9 @@ class TrainingSettings(Params):
     validation_fraction: float = Field(
         default=0.1, gt=0, lt=1, description="Share of the characters held out for validation."
     )
-    block_size: int = Field(default=128, ge=2, description="Tokens per training sequence, the positions of a new model.")
+    block_size: int = Field(
+        default=128, ge=2, description="Tokens per training sequence, the positions of a new model."
+    )
 
     batch_size: int = Field(default=16, ge=1, description="Sequences per optimiser step, over all ranks.")
     gradient_accumulation_steps: int = Field(
@@ -67,7 +69,9 @@ class TrainingSettings(Params):
         description="Arithmetic; bfloat16 and float16 by autocast over float32 weights, float64 for exactness checks.",
     )
 
-    bucket_cap_mb: float | None = Field(default=None, gt=0, description="Size of DDP's buckets (MiB); DDP's own if absent.")
+    bucket_cap_mb: float | None = Field(
+        default=None, gt=0, description="Size of DDP's buckets (MiB); DDP's own if absent."
+    )
     gradient_as_bucket_view: bool = Field(default=False, description="Let gradients be views into DDP's buckets.")
     static_graph: bool = Field(default=False, description="Promise DDP that every step has the same graph.")
     find_unused_parameters: bool = Field(default=False, description="Let DDP look for parameters without a gradient.")
@@ -79,11 +83,11 @@ class TrainingSettings(Params):
     set_epoch: bool = Field(default=True, description="Reshuffle every epoch; false repeats the first order.")
     loss_average: Literal["tokens", "ranks"] = Field(
         default="tokens",
-        description="tokens: mean over all target tokens of a step; ranks: mean of the passes' means, biased if uneven.",
+        description="tokens: mean over a step's target tokens; ranks: mean of the ranks' means, biased if uneven.",
     )
     packing: Literal["stream", "documents"] = Field(
         default="stream",
-        description="stream: documents joined and cut into full blocks; documents: never across two, so blocks are uneven.",
+        description="stream: documents joined and cut into full blocks; documents: none across two, so uneven blocks.",
     )
     torch_compile: bool = Field(default=False, description="Compile the model (GPU only).")
 
@@ -122,10 +126,8 @@ class TrainingSettings(Params):
             return []
         below = self.batch_size - self.batch_size % shards
         near = " or ".join(str(size) for size in (below, below + shards) if size)
-        return [
-            f"world_size * gradient_accumulation_steps = {self.world_size} * {self.gradient_accumulation_steps} "
-            f"does not divide batch_size = {self.batch_size}. Try {near}."
-        ]
+        product = f"world_size * gradient_accumulation_steps = {self.world_size} * {self.gradient_accumulation_steps}"
+        return [f"{product} does not divide batch_size = {self.batch_size}. Try {near}."]
 
     def _sizes(self) -> list[str]:
         if self.model is not None:
@@ -163,7 +165,9 @@ class TrainingSettings(Params):
         if self._changed("powersgd_rank") and self.comm_hook != "powersgd":
             faults.append(f"powersgd_rank: no effect with comm_hook = {self.comm_hook}. Leave it out.")
         if self.comm_hook == "powersgd" and self.save_every:
-            faults.append("save_every: PowerSGD's error feedback is not in a checkpoint, so no exact resume. Leave it out.")
+            faults.append(
+                "save_every: PowerSGD's error feedback is not in a checkpoint, so no exact resume. Leave it out."
+            )
         if self.dtype == "float64" and self.comm_hook in {"fp16", "bf16"}:
             faults.append(f"comm_hook = {self.comm_hook} would undo dtype = float64. Try comm_hook: none.")
         if self.dtype == "float16" and self.strategy == "fsdp2":

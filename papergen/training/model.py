@@ -1,0 +1,149 @@
+"""The model before it is trained: built from scratch or loaded, then made parallel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
+from torch.nn.parallel import DistributedDataParallel
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from papergen.errors import MachineError, PapergenError
+from papergen.training.distributed import Ranks
+from papergen.training.settings import TrainingSettings
+
+
+def build_model(settings: TrainingSettings, tokenizer: Any) -> PreTrainedModel:
+    """A GPT-2-shaped model of the settings' sizes with fresh weights, drawn from torch's global generator."""
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=settings.block_size,
+        n_embd=settings.n_embd,
+        n_layer=settings.n_layer,
+        n_head=settings.n_head,
+        resid_pdrop=settings.dropout,
+        embd_pdrop=settings.dropout,
+        attn_pdrop=settings.dropout,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return GPT2LMHeadModel(config)
+
+
+def load_pretrained(source: str | Path, *, block_size: int) -> PreTrainedModel:
+    """The causal LM of a local folder or Hub id in float32: safetensors only, no remote code, every weight found."""
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError) as error:
+        raise PapergenError(
+            f"model: {source} cannot be loaded: {str(error).splitlines()[0]}",
+            hint="Give a folder written by save_pretrained, or the id of a causal LM with safetensors on the Hub.",
+        ) from error
+    model, loading = loaded
+    assert isinstance(model, PreTrainedModel)
+    wrong = sorted({*map(str, loading["missing_keys"]), *map(str, loading["mismatched_keys"])})
+    if wrong:
+        raise PapergenError(f"model: {source} lacks weights or has them in another shape: {', '.join(wrong[:5])}.")
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is not None and block_size > longest:
+        raise PapergenError(f"block_size = {block_size} is more than the {longest} positions of {source}.")
+    return model
+
+
+def parallel(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.Module:
+    """`model` on the rank's device, wrapped as `strategy` says; as it is when there is one rank."""
+    model.to(ranks.device)
+    if settings.strategy == "dp":
+        reason = unavailable(settings, ranks.device.type, torch.cuda.device_count())
+        if reason is not None:
+            raise MachineError(f"strategy = dp: {reason}")
+        return nn.DataParallel(model)
+    if ranks.world_size == 1:
+        return model
+    if settings.strategy == "fsdp2":
+        return _sharded(model, settings, ranks)
+    wrapped = DistributedDataParallel(
+        model,
+        device_ids=[ranks.local_rank] if ranks.device.type == "cuda" else None,
+        bucket_cap_mb=settings.bucket_cap_mb,
+        gradient_as_bucket_view=settings.gradient_as_bucket_view,
+        static_graph=settings.static_graph,
+        find_unused_parameters=settings.find_unused_parameters,
+    )
+    _compress(wrapped, settings, ranks)
+    return wrapped
+
+
+def unavailable(settings: TrainingSettings, device: str, num_gpus: int) -> str | None:
+    """Why a table must print n/a for these settings on this machine; None when they can run."""
+    if settings.strategy == "dp" and (device != "cuda" or num_gpus < 2):
+        # Without GPUs DataParallel calls the module directly: a "DP" row would be a second name for one process.
+        return (
+            f"DataParallel splits a batch over GPUs, and this run sees {num_gpus if device == 'cuda' else 0} of them."
+        )
+    if settings.comm_hook == "bf16" and settings.world_size > 1 and device != "cuda":
+        return "gloo cannot reduce bfloat16, the bf16 hook needs NCCL and GPUs. Use comm_hook: fp16 on CPU."
+    if settings.torch_compile and device != "cuda":
+        return "torch_compile is for GPUs. Leave it out on CPU."
+    if device == "cuda" and settings.world_size > 1 and num_gpus == 0:
+        return "there is no GPU."
+    return None
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module inside DDP or DataParallel (an FSDP2 module is its own)."""
+    if isinstance(model, DistributedDataParallel | nn.DataParallel):
+        inner = model.module
+        assert isinstance(inner, nn.Module)
+        return inner
+    return model
+
+
+def full_state(model: nn.Module, ranks: Ranks) -> Mapping[str, torch.Tensor]:
+    """All weights on the CPU of rank 0 (nothing on the others); a collective where the model is sharded."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    state: Mapping[str, Any] = get_model_state_dict(
+        unwrapped(model), options=StateDictOptions(full_state_dict=True, cpu_offload=True)
+    )
+    return state if ranks.is_main else {}
+
+
+def _sharded(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.Module:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(ranks.device.type, (ranks.world_size,))
+    # One shard group per transformer block (Zhao et al. 2023): the longest ModuleList of the model holds the blocks.
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    for block in max(lists, key=len, default=nn.ModuleList()):
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    return model
+
+
+def _compress(wrapped: DistributedDataParallel, settings: TrainingSettings, ranks: Ranks) -> None:
+    reason = unavailable(settings, ranks.device.type, torch.cuda.device_count())
+    if settings.comm_hook == "bf16" and reason is not None:
+        raise MachineError(f"comm_hook = bf16: {reason}")
+    if settings.comm_hook == "fp16":
+        wrapped.register_comm_hook(None, default_hooks.fp16_compress_hook)
+    elif settings.comm_hook == "bf16":
+        wrapped.register_comm_hook(None, default_hooks.bf16_compress_hook)
+    elif settings.comm_hook == "powersgd":
+        # Vogels et al. 2019. Plain all-reduce for the first steps, whose gradients are far from low rank.
+        state = powerSGD_hook.PowerSGDState(
+            None, matrix_approximation_rank=settings.powersgd_rank, start_powerSGD_iter=10, random_seed=0
+        )
+        wrapped.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
