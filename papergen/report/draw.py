@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import logging
 import math
 import warnings
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ NUM_MARKED = 16
 def draw(figure: Figure, width_in: float) -> bytes:
     """The figure as PDF bytes, `width_in` inches wide. PapergenError when a glyph is missing or a formula is wrong."""
     with mpl.rc_context(), warnings.catch_warnings():
+        logging.getLogger("fontTools").setLevel(logging.ERROR)  # it tells of every table it drops from a font
         warnings.filterwarnings("error", message=r"(?s)Glyph .* missing from")
         mpl.rcdefaults()
         for name, setting in style.RC.items():
@@ -162,7 +164,7 @@ def _dress(figure: Figure, axes: Axes) -> None:
         axes.set_xscale(figure.x_scale)
     axes.set_yscale(figure.y_scale)
     if figure.kind == "scatter":
-        axes.margins(0.1)
+        axes.margins(0.13)
     if figure.kind in {"line", "band"}:
         axes.margins(x=0.03)
     for axis, scale in ((axes.xaxis, figure.x_scale), (axes.yaxis, figure.y_scale)):

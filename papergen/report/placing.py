@@ -63,10 +63,7 @@ def place(
         before = list(chosen)
         for index, options in enumerate(candidates):
             others = [candidates[other][chosen[other]][0] for other in range(len(points)) if other != index]
-            costs = [
-                fixed[index][at] + 12 * sum(box.overlap(other) for other in others) / box.area
-                for at, (box, _) in enumerate(options)
-            ]
+            costs = [fixed[index][at] + 12 * _covered(box, others) for at, (box, _) in enumerate(options)]
             chosen[index] = min(range(len(costs)), key=costs.__getitem__)
         if chosen == before:
             break
@@ -97,4 +94,10 @@ def _near(point: tuple[float, float], size: tuple[float, float], angle: float, d
 
 def _cost(box: Box, bounds: Box, solid: Sequence[Box]) -> float:
     outside = 1 - box.overlap(bounds) / box.area
-    return 30 * outside + 6 * sum(box.overlap(other) for other in solid) / box.area
+    return 30 * outside + 6 * _covered(box, solid)
+
+
+def _covered(box: Box, others: Sequence[Box]) -> float:
+    """Share of the box that others cover; touching at all counts as a twentieth."""
+    areas = [box.overlap(other) for other in others]
+    return sum(max(area / box.area, 0.05) for area in areas if area > 0)

@@ -1,0 +1,204 @@
+"""A figure is data with a digest; its picture is a vector PDF with the same bytes every time."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from papergen.errors import MachineError, PapergenError
+from papergen.report.figures import Figure, Note, Rule, Series
+from papergen.report.placing import Box, nearest_edge, place
+from papergen.report.rendering import cache_key, render
+
+LOSS = Figure(
+    name="loss",
+    kind="band",
+    series=[Series(label="train", x=[1, 2, 3], y=[3.0, 2.0, 1.5], low=[2.9, 1.9, 1.4], high=[3.1, 2.1, 1.6])],
+    x_label="Step",
+    y_label="Loss",
+    rules=[Rule(value=2.5, label="uniform")],
+    notes=[Note(text="here", x=2.0, y=2.0)],
+)
+SCATTER = Figure(
+    name="quality-diversity",
+    kind="scatter",
+    series=[
+        Series(label=name, names=[name], x=[x], y=[y], low=[y - 1], high=[y + 1], x_low=[x - 0.1], x_high=[x + 0.2])
+        for name, x, y in (("greedy", 2.0, 4.0), ("beam", 2.1, 4.5), ("nucleus", 14.0, 90.0))
+    ],
+    x_label="Perplexity",
+    y_label="Diversity (%)",
+    x_scale="log",
+)
+BARS = Figure(
+    name="bars",
+    kind="bar",
+    series=[
+        Series(label="a", x=["greedy", "a very long name"], y=[1.0, 2.0], low=[0.9, 1.5], high=[1.1, 2.5]),
+        Series(label="b", x=["greedy", "another long one"], y=[2.0, 1.0]),
+    ],
+    x_label="",
+    y_label="Score",
+)
+HIST = Figure(
+    name="hist", kind="hist", series=[Series(label="a", x=[1.0, 1.5, 2.0, 9.0])], x_label="Length", y_label="Count"
+)
+LINE = Figure(
+    name="scaling",
+    kind="line",
+    series=[
+        Series(label="DDP", x=[1, 2, 4], y=[10.0, 19.0, 35.0], low=[9.5, 18.0, 33.0], high=[10.5, 20.0, 37.0]),
+        Series(label="ideal", x=[1, 2, 4], y=[10.0, 20.0, 40.0], is_reference=True),
+    ],
+    x_label="Processes",
+    y_label="Tokens/s",
+    x_scale="log",
+    y_scale="log",
+    x_ticks=[1, 2, 4],
+)
+ALL = [LOSS, SCATTER, BARS, HIST, LINE]
+
+
+def streams(pdf: bytes) -> bytes:
+    found = re.findall(rb"stream\r?\n(.*?)endstream", pdf, re.DOTALL)
+    return b"".join(zlib.decompressobj().decompress(part) for part in found if part[:1] == b"x")
+
+
+@pytest.mark.parametrize("figure", ALL, ids=lambda figure: figure.kind)
+def test_every_kind_is_a_vector_pdf_of_the_asked_width_with_type_42_fonts(figure: Figure, tmp_path: Path) -> None:
+    pdf = render(figure, 3.3, tmp_path)
+    box = re.search(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", pdf)
+    assert box is not None
+    assert float(box[1]) == pytest.approx(3.3 * 72, abs=0.01)
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    assert b"CreationDate" not in pdf
+    assert b"/Subtype /Image" not in pdf
+
+
+def test_the_same_data_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
+    first = render(SCATTER, 3.3, tmp_path / "a")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_figures as t;"
+        "from papergen.report.rendering import render; render(t.SCATTER, 3.3, Path(sys.argv[2]))"
+    )
+    for seed in ("1", "2"):
+        subprocess.run(
+            [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / seed)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+        )
+        assert next((tmp_path / seed).glob("*.pdf")).read_bytes() == first
+
+
+def test_an_unchanged_figure_does_not_import_matplotlib(tmp_path: Path) -> None:
+    pdf = render(LOSS, 3.3, tmp_path)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_figures as t;"
+        "from papergen.report.rendering import render; data = render(t.LOSS, 3.3, Path(sys.argv[2]));"
+        "print('matplotlib' in sys.modules, len(data))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == ["False", str(len(pdf))]
+
+
+def test_the_cache_keeps_one_picture_per_figure_and_follows_the_data(tmp_path: Path) -> None:
+    render(LOSS, 3.3, tmp_path)
+    render(HIST, 3.3, tmp_path)
+    changed = replace(LOSS, series=[replace(LOSS.series[0], y=[3.0, 2.0, 1.4])])
+    assert cache_key(changed, 3.3) != cache_key(LOSS, 3.3) != cache_key(LOSS, 3.5)
+    render(changed, 3.3, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_who_made_the_data_does_not_change_the_picture() -> None:
+    named = replace(LOSS, series=[replace(LOSS.series[0], digests=("abc", "abc", "def"))])
+    assert named.digest == LOSS.digest
+    assert named.digests == ("abc", "def")
+
+
+def test_a_large_cloud_is_stored_as_a_picture(tmp_path: Path) -> None:
+    draws = random.Random(0)
+    x, y = ([draws.gauss(0, 1) for _ in range(2500)] for _ in range(2))
+    cloud = replace(SCATTER, x_scale="linear", series=[Series(label="samples", x=x, y=y)])
+    pdf = render(cloud, 3.3, tmp_path)
+    assert b"/Subtype /Image" in pdf
+    assert len(pdf) < 150_000
+
+
+def test_the_users_matplotlibrc_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib as mpl
+
+    plain = render(LINE, 3.3, tmp_path / "a")
+    monkeypatch.setitem(mpl.rcParams, "lines.linewidth", 9.0)
+    assert render(LINE, 3.3, tmp_path / "b") == plain
+    assert mpl.rcParams["lines.linewidth"] == 9.0
+
+
+def test_a_missing_glyph_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match=r"figure loss: no font has the character U\+10920"):
+        render(replace(LOSS, x_label="Step \U00010920"), 3.3, tmp_path)
+    with pytest.raises(MachineError, match="the font 'No Such Font' is not installed"):
+        render(replace(LOSS, font="No Such Font"), 3.3, tmp_path)
+    assert not list(tmp_path.glob("*.pdf"))
+
+
+def test_a_wrong_formula_is_an_error_that_names_the_figure(tmp_path: Path) -> None:
+    with pytest.raises(PapergenError, match="figure loss: a formula in a label is wrong"):
+        render(replace(LOSS, x_label=r"$\frac{1$"), 3.3, tmp_path)
+
+
+def test_chinese_labels_where_a_font_has_them(tmp_path: Path) -> None:
+    from matplotlib.font_manager import fontManager
+
+    from papergen.report.style import CJK_FONTS
+
+    if not {font.name for font in fontManager.ttflist} & set(CJK_FONTS):
+        pytest.skip("no Chinese font is installed")
+    assert b"/FontFile2" in render(replace(LOSS, x_label="训练步数", y_label="损失"), 3.3, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"y": [1.0, float("nan"), 2.0]}, "y holds nan"),
+        ({"y": [1.0, 2.0]}, "y has 2 numbers for 3 points"),
+        ({"x": ["a", "b", "c"]}, "x holds the text 'a'; only bars have names there"),
+        ({"x": []}, "it has no points"),
+        ({"names": ["a"]}, "1 names for 3 points"),
+    ],
+)
+def test_data_that_cannot_be_drawn_is_refused_when_the_figure_is_made(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(PapergenError, match=re.escape(words)):
+        replace(LOSS, series=[replace(LOSS.series[0], **changes)])  # type: ignore[arg-type]
+
+
+def test_zero_cannot_stand_on_a_logarithmic_axis() -> None:
+    with pytest.raises(PapergenError, match="x = 0 cannot stand on a logarithmic axis"):
+        replace(LOSS, x_scale="log", series=[replace(LOSS.series[0], x=[0, 1, 2])])
+    with pytest.raises(PapergenError, match="it has no series"):
+        replace(LOSS, series=[])
+
+
+def test_labels_of_a_crowd_neither_collide_nor_leave_the_frame() -> None:
+    draws = random.Random(3)
+    frame = Box(0, 0, 220, 150)
+    points = [(draws.uniform(20, 200), draws.uniform(20, 130)) for _ in range(14)]
+    boxes = place(points, [(30.0, 8.0)] * 14, frame, gap=4.0)
+    for index, box in enumerate(boxes):
+        assert box.overlap(frame) == pytest.approx(box.area)
+        assert all(box.overlap(other) == 0 for other in boxes[index + 1 :])
+        assert all(box.overlap(Box(x - 1, y - 1, 2, 2)) == 0 for x, y in points)
+    assert boxes == place(points, [(30.0, 8.0)] * 14, frame, gap=4.0)
+    assert nearest_edge(Box(10, 10, 5, 5), (0, 12)) == (10, 12)
