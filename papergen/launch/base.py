@@ -1,0 +1,142 @@
+"""What a launcher is given, what it tells while a trial runs, and what it hands back."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self
+
+from papergen.records import Failure, Trial
+
+STALL_S = 600.0
+"""Seconds without progress after which a trial that computes nothing any more is ended."""
+
+PRELOADS: Mapping[str, Sequence[str]] = {
+    "numpy": ("numpy", "numpy.random"),
+    "torch": ("torch", "torch.distributed", "torch.nn.parallel", "torch.utils.data"),
+    "transformers": (
+        "transformers.modeling_utils",
+        "transformers.generation.utils",
+        "transformers.models.auto.modeling_auto",
+        "transformers.models.auto.tokenization_auto",
+        "transformers.models.gpt2.modeling_gpt2",
+    ),
+    "tokenizers": ("tokenizers",),
+    "scipy": ("scipy.stats",),
+}
+"""Library -> modules worth importing once for all trials that use it; none of them starts a thread or touches CUDA."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A trial to run, with all that its ranks need. `folder` holds trial.json already."""
+
+    trial: Trial
+    folder: Path
+    recipe_path: Path
+    project: Path
+    upstream: Mapping[str, Path]
+    device: str
+    num_threads: int
+    time_limit_s: float | None = None
+    stall_s: float = STALL_S
+    preload: Sequence[str] | None = None
+    """Modules that a warm worker imports before it forks; None: by the libraries in the trial's digest."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """`preload`, derived from the libraries that the trial's code imports where it is not given."""
+        if self.preload is not None:
+            return tuple(self.preload)
+        libraries = self.trial.parts.get("libraries", {})
+        return tuple(module for library, modules in PRELOADS.items() if library in libraries for module in modules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something to show while a trial runs: "progress" (done, total, fields), "log" (step, metrics), "note" (text)."""
+
+    job: Job
+    kind: Literal["progress", "log", "note"]
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A trial that is over; every process it had is gone. Without a failure, outcome.json lies in its folder."""
+
+    job: Job
+    failure: Failure | None
+    machine: Mapping[str, Any]
+    """What rank 0 reported (device, gpus, num_threads, backend), plus load_average at the start."""
+    started: str
+    """UTC, ISO 8601."""
+    ended: str
+    duration_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a launcher waits before it acts, in seconds."""
+
+    settle_s: float = 1.0
+    """For the cause, after a rank said only that its peers are gone."""
+    grace_s: float = 3.0
+    """Between asking the ranks of a failed trial to end and killing them."""
+    linger_s: float = 10.0
+    """For a rank to end after the trial is recorded."""
+    early_s: float = 10.0
+    """For the others, idle, after a rank returned."""
+    silent_s: float = 30.0
+    """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
+    check_s: float = 2.0
+    """Between two looks at ranks that are under suspicion."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitness:
+    """How well a launcher suits this machine and request: the fittest one is chosen, and the reason printed."""
+
+    score: int
+    """0: not at all."""
+    reason: str
+
+
+class Launcher(abc.ABC):
+    """Runs trials in processes of their own and says how they end. A context manager: on exit no process is left.
+
+    Use one launcher from one thread, which must outlive it: the kernel ends the workers with that thread.
+    """
+
+    name: ClassVar[str]
+
+    @abc.abstractmethod
+    def has_room(self, num_ranks: int) -> bool:
+        """Whether a trial of so many ranks would start at once."""
+
+    @abc.abstractmethod
+    def submit(self, job: Job) -> None:
+        """Start the trial, or queue it until there is room. Faults come as its Ended."""
+
+    @abc.abstractmethod
+    def wait(self, timeout_s: float | None = None) -> Sequence[Event | Ended]:
+        """Sleep until there is something to tell, at most `timeout_s`; empty when that passed or nothing runs."""
+
+    @abc.abstractmethod
+    def cancel(self, job: Job) -> None:
+        """End the trial; its Ended, a failure, comes from `wait`."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Kill every process that was started and forget the queue."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

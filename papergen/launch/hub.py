@@ -1,0 +1,96 @@
+"""Where the ranks of all trials report: one Unix socket in a private folder, JSON lines, read without blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import selectors
+import shutil
+import socket
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+MAX_ADDRESS = 100
+"""Bytes that the path of a Unix socket may have; the kernel takes 107."""
+
+Message = dict[str, Any]
+
+
+class Line:
+    """The launcher's end of a connection that carries JSON lines."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.socket = connection
+        self.job = ""
+        self.rank = -1
+        self._buffer = b""
+
+    def read(self) -> tuple[list[Message], bool]:
+        """The messages that have arrived, and whether the other end is gone."""
+        chunks = [self._buffer]
+        is_gone = False
+        with contextlib.suppress(BlockingIOError):
+            while chunk := self._receive():
+                chunks.append(chunk)
+            is_gone = True
+        *lines, self._buffer = b"".join(chunks).split(b"\n")
+        return [json.loads(line) for line in lines], is_gone
+
+    def send(self, data: bytes) -> None:
+        """Send a little; a connection that is gone is noticed when it is read."""
+        with contextlib.suppress(OSError):
+            self.socket.send(data)
+
+    def _receive(self) -> bytes:
+        try:
+            return self.socket.recv(65536)
+        except ConnectionError:
+            return b""
+
+
+class Hub:
+    """Accepts the ranks and hands on what they say. `folder` is private to this launcher and goes with `close`."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        base = tempfile.gettempdir()
+        self.folder = Path(tempfile.mkdtemp(prefix="papergen-", dir=base if len(base.encode()) < 60 else "/tmp"))
+        self.address = str(self.folder / "ranks.sock")
+        assert len(self.address.encode()) <= MAX_ADDRESS, f"{self.address} is too long for a Unix socket"
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(self.address)
+        self._listener.listen(256)
+        self._listener.setblocking(False)
+        selector.register(self._listener, selectors.EVENT_READ, self)
+        self._lines: set[Line] = set()
+
+    def accept(self) -> None:
+        """Take in the ranks that are waiting to be heard."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connection, _ = self._listener.accept()
+                line = Line(connection)
+                self._lines.add(line)
+                self._selector.register(connection, selectors.EVENT_READ, line)
+
+    def drop(self, line: Line) -> None:
+        """Forget a connection."""
+        if line in self._lines:
+            self._lines.remove(line)
+            self._selector.unregister(line.socket)
+            line.socket.close()
+
+    def of(self, job: str) -> Sequence[Line]:
+        """The connections of one trial's ranks."""
+        return [line for line in self._lines if line.job == job]
+
+    def close(self) -> None:
+        """Close everything and remove the folder."""
+        for line in list(self._lines):
+            self.drop(line)
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        shutil.rmtree(self.folder, ignore_errors=True)

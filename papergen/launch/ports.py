@@ -1,0 +1,36 @@
+"""A free TCP port for the rendezvous of a trial's ranks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+
+FIRST, LAST = 20_000, 32_000
+"""Below the ports that the kernel gives to outgoing connections, which could take one between our look and its use."""
+
+TAKEN = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
+"""What a rank says when somebody was quicker."""
+
+
+class Ports:
+    """Hands out ports that were free a moment ago, a different one each time."""
+
+    def __init__(self) -> None:
+        self._next = FIRST + os.getpid() * 37 % (LAST - FIRST)
+
+    def free(self, host: str = "127.0.0.1") -> int:
+        """A port that nothing listens on at `host`."""
+        for _ in range(LAST - FIRST):
+            port = self._next
+            self._next = port + 1 if port + 1 < LAST else FIRST
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                try:
+                    probe.bind((host, port))
+                except OSError as error:
+                    if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                        raise
+                    continue
+                return port
+        raise AssertionError(f"every port from {FIRST} to {LAST} is taken")

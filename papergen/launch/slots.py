@@ -1,0 +1,63 @@
+"""Who may run now: a bounded number of trials and ranks, and a GPU for one trial at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from papergen.errors import MachineError
+
+
+class Slots:
+    """At most `max_trials` trials with together at most `num_ranks` ranks (None: as many as they have).
+
+    A trial too large for `num_ranks` runs when nothing else does. `gpus` are names for CUDA_VISIBLE_DEVICES.
+    """
+
+    def __init__(self, max_trials: int, num_ranks: int | None, gpus: Sequence[str]) -> None:
+        assert max_trials >= 1, f"max_trials = {max_trials}: nothing could ever run"
+        self._max_trials = max_trials
+        self._num_ranks = num_ranks
+        self._all_gpus = tuple(gpus)
+        self._free_gpus = list(gpus)
+        self._taken: dict[str, tuple[int, tuple[str, ...]]] = {}
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether there are any GPUs to hand out."""
+        return bool(self._all_gpus)
+
+    def add_gpus(self, gpus: Sequence[str]) -> None:
+        """These GPUs may be handed out too."""
+        self._all_gpus += tuple(gpus)
+        self._free_gpus += gpus
+
+    def check(self, num_ranks: int, device: str) -> None:
+        """MachineError when such a trial can never run here."""
+        if device == "cuda" and num_ranks > len(self._all_gpus):
+            found = f"{len(self._all_gpus)} GPU{'s are' if len(self._all_gpus) != 1 else ' is'} visible"
+            raise MachineError(
+                f"the trial needs {num_ranks} GPUs, one for each rank; {found}.",
+                hint=f"Ask for {len(self._all_gpus) or 'no'} ranks on cuda, or use --device cpu.",
+            )
+
+    def has_room(self, num_ranks: int, device: str) -> bool:
+        """Whether such a trial may start now."""
+        if len(self._taken) >= self._max_trials:
+            return False
+        if device == "cuda" and num_ranks > len(self._free_gpus):
+            return False
+        used = sum(count for count, _ in self._taken.values())
+        return not self._taken or self._num_ranks is None or used + num_ranks <= self._num_ranks
+
+    def take(self, name: str, num_ranks: int, device: str) -> tuple[str, ...]:
+        """Give the trial `name` its place; the GPUs that are its own until it is over."""
+        assert self.has_room(num_ranks, device), f"there is no room for {name}"
+        count = num_ranks if device == "cuda" else 0
+        gpus, self._free_gpus = tuple(self._free_gpus[:count]), self._free_gpus[count:]
+        self._taken[name] = (num_ranks, gpus)
+        return gpus
+
+    def give_back(self, name: str) -> None:
+        """The trial `name` is over."""
+        _, gpus = self._taken.pop(name)
+        self._free_gpus = sorted([*self._free_gpus, *gpus], key=self._all_gpus.index)

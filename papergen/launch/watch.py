@@ -1,0 +1,240 @@
+"""Watches one trial: what its ranks said and did, who failed first and why, what is to be done next.
+
+No processes and no clock in here: the launcher passes in what it heard and the time.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from papergen.launch.base import Job, Limits
+from papergen.launch.processes import IdleMeter, Vitals
+
+ECHO = re.compile(
+    r"connection (was )?(closed|reset|refused)|broken pipe|peer|timed out|timeout|gloo|nccl"
+    r"|DistBackendError|DistNetworkError",
+    re.IGNORECASE,
+)
+"""Causes that tell of another rank's end more often than of this one's; they yield to any other cause."""
+
+STOPPED = frozenset("Tt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """Something that ends the trial."""
+
+    at: float
+    rank: int | None
+    cause: str
+    traceback: str = ""
+    is_echo: bool = False
+    wants_stacks: bool = False
+    """Whether the ranks should be asked where they hang before they are ended."""
+
+
+@dataclass(kw_only=True)
+class RankState:
+    """What is known of one rank. Times are seconds of the monotonic clock."""
+
+    rank: int
+    pid: int = 0
+    heard_at: float = 0.0
+    has_returned: bool = False
+    has_exited: bool = False
+    meter: IdleMeter = field(default_factory=IdleMeter)
+
+
+class Watch:
+    """The state of one running trial."""
+
+    def __init__(self, job: Job, limits: Limits, now: float) -> None:
+        self.job = job
+        self.limits = limits
+        self.ranks = [RankState(rank=rank, heard_at=now) for rank in range(job.trial.num_ranks)]
+        self.started_at: float | None = None
+        self.progress_at = now
+        self.returned_at: float | None = None
+        """When the first rank returned."""
+        self.done_at: float | None = None
+        self.has_told = False
+        """Whether any progress came: a trial that has begun is not started again."""
+        self.machine: Mapping[str, Any] = {}
+        self.faults: list[Fault] = []
+        self.verdict: Fault | None = None
+
+    # What the launcher heard.
+
+    def started(self, pids: Mapping[int, int], now: float) -> None:
+        """These ranks have these processes now."""
+        if self.started_at is None:
+            self.started_at = self.progress_at = now
+        for rank, pid in pids.items():
+            self.ranks[rank].pid = pid
+            self.ranks[rank].heard_at = now
+
+    def heard(self, rank: int, message: Mapping[str, Any], now: float) -> None:
+        """A rank sent a message."""
+        state = self.ranks[rank]
+        state.heard_at = now
+        match message["event"]:
+            case "progress" | "log":
+                self.has_told = True
+                self.progress_at = now
+            case "returned":
+                state.has_returned = True
+                self.progress_at = now
+                self.returned_at = now if self.returned_at is None else self.returned_at
+            case "done":
+                self.done_at = now
+                self.machine = message["machine"]
+            case "failed":
+                cause = str(message["cause"])
+                self._add(
+                    Fault(
+                        at=float(message["at"]),
+                        rank=rank,
+                        cause=cause,
+                        traceback=str(message["traceback"]),
+                        is_echo=self.is_parallel and ECHO.search(cause) is not None,
+                    )
+                )
+
+    def exited(self, rank: int, status: int | None, now: float) -> str | None:
+        """A rank's process is gone, with this status where it is known (negative: a signal). A note if that is odd."""
+        state = self.ranks[rank]
+        state.has_exited = True
+        if self.is_done:
+            return None if status in {0, None} else f"rank {rank} {ended_by(status)}; the results were recorded before"
+        is_known = any(fault.rank == rank for fault in self.faults)
+        if not is_known and not (self.all_returned and status in {0, None}):
+            self._add(Fault(at=now, rank=rank, cause=ended_by(status)))
+        return None
+
+    def fail(self, now: float, rank: int | None, cause: str, *, wants_stacks: bool = False) -> None:
+        """The launcher itself found a reason to end the trial."""
+        self._add(Fault(at=now, rank=rank, cause=cause, wants_stacks=wants_stacks))
+
+    def _add(self, fault: Fault) -> None:
+        if not self.is_done and self.verdict is None:
+            self.faults.append(fault)
+
+    # How things stand.
+
+    @property
+    def is_parallel(self) -> bool:
+        """Whether the trial has ranks that can echo each other's faults."""
+        return len(self.ranks) > 1
+
+    @property
+    def is_done(self) -> bool:
+        """Whether rank 0 has recorded the trial."""
+        return self.done_at is not None
+
+    @property
+    def all_returned(self) -> bool:
+        """Whether every rank came to the end of its run."""
+        return all(state.has_returned for state in self.ranks)
+
+    @property
+    def all_exited(self) -> bool:
+        """Whether no rank has a process any more."""
+        return all(state.has_exited for state in self.ranks)
+
+    @property
+    def living(self) -> Sequence[RankState]:
+        """The ranks that have a process."""
+        return [state for state in self.ranks if state.pid and not state.has_exited]
+
+    def judge(self, now: float) -> Fault | None:
+        """Why the trial must end: the first fault, but an echo only when nothing better came within the settling time.
+
+        From then on the verdict stands: what the ranks do while they are being ended is no cause.
+        """
+        if self.verdict is None and self.faults:
+            best = min(self.faults, key=lambda fault: (fault.is_echo, fault.at))
+            if not best.is_echo or self.all_exited or now >= best.at + self.limits.settle_s:
+                self.verdict = best
+        return self.verdict
+
+    def inspect(self, now: float, state_of: Callable[[int], str], vitals_of: Callable[[int], Vitals]) -> None:
+        """Look for hung, stopped and overdue ranks. The two functions are asked only under suspicion."""
+        if self.started_at is None or self.faults or self.is_done:
+            return
+        limit = self.job.time_limit_s
+        if limit is not None and now - self.started_at >= limit:
+            self.fail(now, None, f"ran longer than its time limit of {limit:g} s", wants_stacks=True)
+            return
+        idle = {
+            state.rank: state.meter.look(now, vitals_of(state.pid))
+            for state in self.living
+            if self._is_suspect(state, now)
+        }
+        self._find_silent(now, idle, state_of)
+        self._find_early(now, idle)
+        self._find_stalled(now, idle)
+
+    def _is_suspect(self, state: RankState, now: float) -> bool:
+        is_suspect = (
+            now - state.heard_at >= self.limits.silent_s / 3
+            or (self.returned_at is not None and not state.has_returned)
+            or now - self.progress_at >= self.job.stall_s / 2
+        )
+        if not is_suspect:
+            state.meter.forget()
+        return is_suspect
+
+    def _find_silent(self, now: float, idle: Mapping[int, float], state_of: Callable[[int], str]) -> None:
+        for state in self.living:
+            silent_s = now - state.heard_at
+            if silent_s >= self.limits.silent_s / 2 and state_of(state.pid) in STOPPED:
+                self.fail(now, state.rank, f"the process is stopped (SIGSTOP); not heard of for {silent_s:.0f} s")
+            elif silent_s >= self.limits.silent_s and idle.get(state.rank, 0.0) >= self.limits.silent_s / 2:
+                cause = f"hangs: not heard of for {silent_s:.0f} s, and it uses no CPU time"
+                self.fail(now, state.rank, cause, wants_stacks=True)
+
+    def _find_early(self, now: float, idle: Mapping[int, float]) -> None:
+        waiting = [state.rank for state in self.ranks if not state.has_returned]
+        if self.returned_at is None or not waiting or now - self.returned_at < self.limits.early_s:
+            return
+        if all(idle.get(rank, 0.0) >= self.limits.early_s / 2 for rank in waiting):
+            early = next(state.rank for state in self.ranks if state.has_returned)
+            cause = (
+                f"returned from run() {now - self.returned_at:.0f} s ago while {_ranks(waiting)} still wait"
+                f"{'s' if len(waiting) == 1 else ''}: every rank must take part in every collective operation"
+            )
+            self.fail(now, early, cause, wants_stacks=True)
+
+    def _find_stalled(self, now: float, idle: Mapping[int, float]) -> None:
+        silent_s = now - self.progress_at
+        running = [state.rank for state in self.living if not state.has_returned]
+        if silent_s >= self.job.stall_s and all(idle.get(rank, 0.0) >= self.job.stall_s / 4 for rank in running):
+            cause = f"no progress for {silent_s:.0f} s, and {_ranks(running)} use no CPU time"
+            self.fail(now, running[0] if len(running) == 1 else None, cause, wants_stacks=True)
+
+
+def ended_by(status: int | None) -> str:
+    """What an exit status means, in words: `killed by SIGKILL (out of memory?)`."""
+    if status is None:
+        return "the process ended before the trial was done"
+    if status >= 0:
+        return f"the process ended with status {status} before the trial was done"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    hints = {
+        "SIGKILL": " (out of memory?)",
+        "SIGSEGV": " (a crash in native code)",
+        "SIGABRT": " (a crash in native code)",
+        "SIGBUS": " (a crash in native code, or no room left in /dev/shm)",
+    }
+    return f"killed by {name}{hints.get(name, '')}"
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(str(rank) for rank in ranks)}"

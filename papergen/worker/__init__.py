@@ -1,0 +1,1 @@
+"""One rank of one trial, in a process of its own: trial.json in, outcome.json out, JSON lines to its launcher."""

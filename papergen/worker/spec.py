@@ -1,0 +1,66 @@
+"""What a rank is told: which trial, where its files lie, on what it computes, and whom to report to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+BEAT_S = 1.0
+"""Seconds between two signs of life of a rank."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """A trial as its ranks see it; the same for all of them. All paths are absolute."""
+
+    job: str
+    """The launcher's name for this attempt."""
+    folder: str
+    recipe_path: str
+    project: str
+    upstream: Mapping[str, str]
+    device: str
+    num_threads: int
+    address: str = ""
+    """Path of the launcher's Unix socket; "" when nobody listens (a rank started by hand)."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables set in every rank before anything is imported."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The spec written by `to_json`."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which of the trial's processes this one is."""
+
+    rank: int
+    local_rank: int
+    world_size: int
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """As torchrun, srun wrappers and our own launchers set it; one rank alone where nothing is set."""
+        rank = int(os.environ.get("RANK", "0"))
+        return cls(
+            rank=rank,
+            local_rank=int(os.environ.get("LOCAL_RANK", str(rank))),
+            world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """The variables of the env:// rendezvous that differ between the ranks of one machine."""
+        return {
+            "RANK": str(self.rank),
+            "LOCAL_RANK": str(self.local_rank),
+            "WORLD_SIZE": str(self.world_size),
+            "LOCAL_WORLD_SIZE": str(self.world_size),
+        }

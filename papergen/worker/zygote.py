@@ -1,0 +1,150 @@
+"""The warm worker: imports the heavy libraries once and forks one process per rank, in milliseconds instead of seconds.
+
+It has one thread and never touches CUDA, so that a fork is safe. It and its ranks end when its launcher does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from papergen.runs import Run
+from papergen.worker.rank import run_rank
+from papergen.worker.spec import Place, Spec
+from papergen.worker.system import die_with_parent, lead_own_group, redirect_output, signal_group
+
+
+@dataclass(frozen=True)
+class Child:
+    """A rank that this process has forked."""
+
+    job: str
+    rank: int
+    pid: int
+
+
+class Zygote:
+    """Serves requests on `control`, one JSON object per line.
+
+    In: {"start": {...Spec}, "world_size": 2, "preload": ["torch"]}.
+    Out: {"started": job, "pids": [...]}, then {"exited": job, "rank": 0, "status": 0}; a negative status is a signal.
+    """
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._buffer = b""
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._children: dict[int, Child] = {}
+        """By descriptor of the process."""
+        self._parent = os.getppid()
+
+    def serve(self) -> NoReturn:
+        """Answer until the launcher is gone."""
+        signal.signal(signal.SIGTERM, lambda *_: self.end())
+        die_with_parent(self._parent)
+        while True:
+            for handle, _ in self._poll.poll():
+                if handle in self._children:
+                    self._reap(handle)
+                elif not self._receive():
+                    self.end()
+
+    def end(self) -> NoReturn:
+        """End all ranks with what they started, then this process."""
+        for child in self._children.values():
+            signal_group(child.pid, signal.SIGKILL)
+        os._exit(0)
+
+    def _receive(self) -> bool:
+        data = self._control.recv(65536)
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            preload(request["preload"])
+            self._start(Spec.from_json(request["start"]), request["world_size"])
+        return bool(data)
+
+    def _start(self, spec: Spec, world_size: int) -> None:
+        # While there are ranks the launcher's end must leave time to end their whole groups; SIGKILL would not.
+        die_with_parent(self._parent, signal.SIGTERM)
+        pids = []
+        parent = os.getpid()
+        for rank in range(world_size):
+            pid = os.fork()
+            if pid == 0:
+                self._become(spec, Place(rank=rank, local_rank=rank, world_size=world_size), parent)
+            with contextlib.suppress(OSError):  # the child does the same; whoever comes first
+                os.setpgid(pid, pid)
+            handle = os.pidfd_open(pid)
+            self._children[handle] = Child(spec.job, rank, pid)
+            self._poll.register(handle, select.POLLIN)
+            pids.append(pid)
+        self._reply({"started": spec.job, "pids": pids})
+
+    def _become(self, spec: Spec, place: Place, parent: int) -> NoReturn:
+        """Be a rank; never returns into the loop above."""
+        try:
+            die_with_parent(parent)
+            lead_own_group()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._control.close()
+            for handle in self._children:
+                os.close(handle)
+            redirect_output(os.fspath(Run(Path(spec.folder)).rank_log(place.rank)))
+            run_rank(spec, place)
+        except BaseException:  # noqa: BLE001  nothing may unwind into the zygote's loop
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _reap(self, handle: int) -> None:
+        child = self._children.pop(handle)
+        self._poll.unregister(handle)
+        os.close(handle)
+        # The group is ended while its leader is a zombie: its number cannot belong to anybody else yet.
+        signal_group(child.pid, signal.SIGKILL)
+        _, status = os.waitpid(child.pid, 0)
+        self._reply({"exited": child.job, "rank": child.rank, "status": os.waitstatus_to_exitcode(status)})
+        if not self._children:
+            die_with_parent(self._parent)
+
+    def _reply(self, message: dict[str, Any]) -> None:
+        try:
+            self._control.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            self.end()
+
+
+def preload(names: Sequence[str]) -> None:
+    """Import these modules before the fork, once. One that cannot be imported is left to the rank, which shows why."""
+    missing = [name for name in names if name not in sys.modules]
+    for name in missing:
+        try:
+            importlib.import_module(name)
+        except Exception:  # noqa: BLE001
+            traceback.print_exc()
+    if missing:
+        gc.collect()
+        gc.freeze()  # the collector of a child need not touch, and so copy, what was here before the fork
+
+
+def main() -> NoReturn:
+    """Serve on standard input, which is a socket."""
+    control = socket.socket(fileno=os.dup(0))
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    Zygote(control).serve()
