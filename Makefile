@@ -45,6 +45,9 @@ format: install-dev ## Let ruff lay out the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: install ## Write docs/cli.md from the commands' help
+	$(BIN)/python docs/generate.py
+
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 

@@ -24,7 +24,7 @@ from papergen.training.distributed import Ranks
 from papergen.training.evaluation import Evaluation, evaluate
 from papergen.training.model import build_model, full_state, load_pretrained, parallel, unwrapped
 from papergen.training.optim import build_optimizer, learning_rate
-from papergen.training.settings import TrainingSettings, local_model
+from papergen.training.settings import NUM_TRAIN_EPOCHS, TrainingSettings, local_model
 from papergen.training.stepping import Stepper
 from papergen.training.timing import StepClock, peak_memory_mib, percentile
 from papergen.training.tokenizer import load_tokenizer, train_tokenizer, wrap
@@ -93,7 +93,7 @@ def train(
         seed=seed,
         set_epoch=settings.set_epoch,
     )
-    num_steps = settings.max_steps or settings.num_train_epochs * order.steps_per_epoch
+    num_steps = settings.max_steps or (settings.num_train_epochs or NUM_TRAIN_EPOCHS) * order.steps_per_epoch
     curve = Curve(ranks, log)
     clock = StepClock(ranks.device)
     fields: dict[str, float] = {}

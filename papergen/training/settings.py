@@ -16,6 +16,10 @@ DDP_KNOBS = ("bucket_cap_mb", "gradient_as_bucket_view", "static_graph", "find_u
 """Parameters that only DistributedDataParallel reads."""
 
 
+NUM_TRAIN_EPOCHS = 8
+"""Passes over the training text when neither num_train_epochs nor max_steps is given."""
+
+
 class TrainingSettings(Params):
     """Data, model, optimiser and parallelism of one training run; the seed comes from the trial."""
 
@@ -53,7 +57,9 @@ class TrainingSettings(Params):
     gradient_accumulation_steps: int = Field(
         default=1, ge=1, description="Forward and backward passes per optimiser step on each rank."
     )
-    num_train_epochs: int = Field(default=8, ge=1, description="Passes over the training text.")
+    num_train_epochs: int | None = Field(
+        default=None, ge=1, description="Passes over the training text; 8 when max_steps is absent too."
+    )
     max_steps: int | None = Field(default=None, ge=1, description="Optimiser steps, in place of num_train_epochs.")
     learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(default=0.1, ge=0, description="Decoupled weight decay of the weight matrices.")
@@ -142,7 +148,7 @@ class TrainingSettings(Params):
     def _steps(self) -> list[str]:
         faults = []
         if self.max_steps is not None:
-            if "num_train_epochs" in self.model_fields_set:
+            if self.num_train_epochs is not None:
                 faults.append(f"max_steps = {self.max_steps} and num_train_epochs both say when to stop. Keep one.")
             if self.warmup_steps > self.max_steps:
                 faults.append(f"warmup_steps = {self.warmup_steps} is more than max_steps = {self.max_steps}.")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from papergen.errors import PapergenError, did_you_mean
+from papergen.errors import PapergenError, did_you_mean, nearest
 from papergen.files import sync_folder
 from papergen.records import Outcome
 from papergen.runs import Run
@@ -51,14 +51,16 @@ class Recorder:
                 raise AssertionError(f"a Context emits no {kind!r}")
 
     def outcome(self, metrics: Any, declared: Sequence[str], where: str) -> Outcome:
-        """All that was recorded, with the numbers that `run` returned; each declared metric must be among them."""
+        """All that was recorded, with the numbers that `run` returned, declared metrics among them."""
         if not isinstance(metrics, Mapping):
             raise PapergenError(f"{where}: run() returned {type(metrics).__name__}, not a mapping of metric to number.")
-        for name in declared:
-            if name not in metrics:
+        # A row may leave out a declared metric that has no meaning for it; one that returns none, or another spelling, errs.
+        missing = [name for name in declared if name not in metrics]
+        others = [str(name) for name in metrics if name not in declared]
+        for name in missing:
+            if len(missing) == len(declared) or nearest(name, others):
                 raise PapergenError(
-                    f"{where}: METRICS declares {name!r}, which run() did not return. "
-                    f"{did_you_mean(name, [str(item) for item in metrics if item not in declared])}".rstrip()
+                    f"{where}: METRICS declares {name!r}, which run() did not return. {did_you_mean(name, others)}".rstrip()
                 )
         facts = dict(self._facts)
         if self._dropped:

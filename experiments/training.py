@@ -1,0 +1,146 @@
+"""Train a causal language model with DistributedDataParallel; rows differ in processes, batch or any other parameter.
+
+Model, tokenizer and optimiser state come from one seed; the data order follows it too. What a trial reports is measured
+after the last step on text that was never trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from papergen.experiment import Context, Metric
+from papergen.training.settings import TrainingSettings, data_digests
+
+if TYPE_CHECKING:
+    from papergen.report.parts import Part, View
+
+LABEL = "Training with data parallelism"
+
+METRICS = (
+    Metric(name="validation_loss", label="Validation loss", direction="lower", unit="nats/token"),
+    Metric(name="perplexity", label="Perplexity", direction="lower"),
+    Metric(name="bits_per_character", label="Bits per character", direction="lower"),
+    Metric(name="train_loss", label="Training loss", direction="lower", unit="nats/token"),
+    Metric(name="tokens_per_s", label="Tokens per second", direction="higher", unit="tokens/s"),
+    Metric(name="step_time_ms", label="Step time", direction="lower", unit="ms"),
+    Metric(name="peak_memory_mib", label="Peak memory per rank", direction="lower", unit="MiB"),
+)
+
+
+class Params(TrainingSettings):
+    """Parameters of one row."""
+
+
+def num_ranks(params: Params) -> int:
+    """One process per rank."""
+    return params.world_size
+
+
+def data(params: Params, project: Path) -> Mapping[str, str]:
+    """The corpus, and the model folder when training starts from one."""
+    return data_digests(params, project)
+
+
+def run(params: Params, ctx: Context) -> Mapping[str, float]:
+    """Train on this rank; rank 0 saves `model/`, which the decoding experiment takes."""
+    from papergen.training.loop import train
+
+    trained = train(
+        params,
+        seed=ctx.trial.seed,
+        rank=ctx.rank,
+        world_size=ctx.world_size,
+        local_rank=ctx.local_rank,
+        device=ctx.device,
+        folder=ctx.folder,
+        project=ctx.project,
+        log=lambda step, values: ctx.log(step, **values),
+        progress=lambda done, total, values: ctx.progress(done, total, **values),
+    )
+    for name, value in trained.facts.items():
+        ctx.fact(name, value)
+    return trained.metrics
+
+
+def report(view: View) -> Part:
+    """Loss curves, the table of rows, the hyperparameters and a method paragraph."""
+    from papergen.report.appendix import hyperparameter_table
+    from papergen.report.figures import Figure, Series
+    from papergen.report.parts import Part
+    from papergen.report.tables import table_of
+
+    curves = []
+    for row in view.rows:
+        band = view.series(row, "validation_loss")
+        curves.append(Series(label=row_label(row), x=band.steps, y=band.mean, low=band.low, high=band.high))
+    loss = Figure(
+        name="loss", kind="line", series=tuple(curves), x_label="Optimiser step", y_label="Validation loss (nats/token)"
+    )
+    scaling = table_of(
+        view.results,
+        "scaling",
+        view.experiment,
+        ["tokens_per_s", "step_time_ms", "validation_loss", "bits_per_character"],
+        labels=row_label,
+        corner="Row",
+    )
+    rows = {row: view.params(row) for row in view.rows}
+    return Part(
+        tables=(scaling, hyperparameter_table(rows)),
+        figures=(loss,),
+        texts={"method": method(view)},
+    )
+
+
+def row_label(row: str) -> str:
+    """What a row is called in tables and figures."""
+    return {"ddp": "DDP", "single": "single process"}.get(row, row)
+
+
+def method(view: View) -> Any:
+    """The set-up in words, from the recorded parameters and facts."""
+    from papergen.report.tex import Tex
+
+    first: Any = view.params(view.rows[0])
+    facts = view.finished(view.rows[0])[0].outcome.facts
+    numbers = view.finished(view.rows[0])[0].outcome.metrics
+    sizes = sorted({view.params(row).world_size for row in view.rows})  # type: ignore[attr-defined]
+    if first.model is None:
+        model = (
+            f"a GPT-2-shaped model~\\cite{{radford2019language}} with {first.n_layer} layers of width {first.n_embd}, "
+            f"{first.n_head} heads and {grouped(numbers['num_parameters'])} parameters, over a byte-level BPE "
+            f"vocabulary~\\cite{{sennrich2016neural}} of {grouped(facts['vocab_size'])} tokens"
+        )
+    else:
+        model = f"\\texttt{{{view.escape(first.model)}}} with {grouped(numbers['num_parameters'])} parameters"
+    corpus = (
+        "the text of the Python language reference that every CPython carries"
+        if first.corpus == "embedded"
+        else f"\\texttt{{{view.escape(first.corpus)}}}"
+    )
+    processes = " and ".join(str(size) for size in sizes)
+    return Tex(
+        f"We train {model}. The corpus is {corpus} ({grouped(facts['num_characters'])} characters), of which "
+        f"{grouped(facts['num_validation_characters'])} are held out and never trained on. Training takes "
+        f"{grouped(numbers['num_steps'])} steps of {first.batch_size} sequences of {first.block_size} tokens with "
+        f"AdamW~\\cite{{loshchilov2019decoupled}} at a peak learning rate of ${power(first.learning_rate)}$ "
+        f"({first.lr_scheduler_type} schedule, {first.warmup_steps} warm-up steps), in {view.escape(first.dtype)} arithmetic. "
+        f"DistributedDataParallel~\\cite{{li2020pytorch}} spreads every batch over {processes} "
+        f"process{'es' if sizes[-1] > 1 else ''} (backend {view.escape(str(facts['backend']))}); each process draws its share "
+        f"of a common shuffle that changes every epoch, and the loss is the mean over all tokens of the step.\n"
+    )
+
+
+def grouped(number: float | None) -> str:
+    """A count with thin spaces between thousands."""
+    assert number is not None, "counts are always finite"
+    return f"{number:,.0f}".replace(",", "\\,")
+
+
+def power(number: float) -> str:
+    """A learning rate as people write it: 2e-3 as `2\\cdot 10^{-3}`."""
+    mantissa, _, exponent = f"{number:e}".partition("e")
+    digits = mantissa.rstrip("0").rstrip(".")
+    return f"{digits}\\cdot 10^{{{int(exponent)}}}" if digits != "1" else f"10^{{{int(exponent)}}}"

@@ -1,0 +1,132 @@
+"""What `papergen run-exp` does: plan, say what will run, run it, say what came out."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from papergen.errors import PapergenError
+from papergen.launch.detect import choose_device, num_cores
+from papergen.launch.local import LocalLauncher
+from papergen.plan import Planned, with_upstream
+from papergen.progress import view_for
+from papergen.project import Project, open_project
+from papergen.records import Trial
+from papergen.runner import Machine, Summary, run_trials
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The command line of run-exp, parsed."""
+
+    names: tuple[str, ...]
+    only: tuple[str, ...]
+    seeds: str | None
+    overrides: tuple[str, ...]
+    device: str
+    force: bool
+    jobs: int | None
+    fail_fast: bool
+    time_limit_s: float | None
+    dry_run: bool
+
+
+def run(request: Request) -> int:
+    """Carry out the request; the exit code is 1 when a trial failed, else 0."""
+    project = open_project(overrides=request.overrides, seeds=_seeds(request.seeds))
+    states = {planned.trial.digest: planned for planned in project.states()}
+    selected = project.select(request.names, request.only)
+    forced = {trial.digest for trial in selected} if request.force else set()
+    needed = with_upstream(selected, project.trials)
+    to_run = [trial for trial in needed if trial.digest in forced or states[trial.digest].state != "finished"]
+    device, reason = choose_device(request.device)
+    if request.dry_run:
+        _print_plan(needed, states, to_run)
+        return 0
+    click.echo(f"device {device}: {reason}", err=True)
+    cached = len(needed) - len(to_run)
+    if not to_run:
+        click.echo(f"Nothing to run: all {cached} trials are finished. (--force runs them again.)", err=True)
+        return 0
+    click.echo(_announcement(to_run, states, cached), err=True)
+    summary = _run(project, to_run, request, device)
+    return _conclude(project, summary, cached, is_changed=bool(request.overrides or request.seeds))
+
+
+def _run(project: Project, to_run: Sequence[Trial], request: Request, device: str) -> Summary:
+    jobs = request.jobs or 1
+    cores = num_cores()
+    machine = Machine(
+        device=device,
+        num_cores=max(1, cores // jobs),
+        command=["papergen", *sys.argv[1:]],
+        launcher_name="local",
+        time_limit_s=request.time_limit_s,
+        fail_fast=request.fail_fast,
+    )
+    with project.store.held(), view_for(len(to_run)) as view, LocalLauncher(max_trials=jobs) as launcher:
+        return run_trials(
+            project.store,
+            to_run,
+            all_trials=project.trials,
+            recipes=project.recipes,
+            launcher=launcher,
+            machine=machine,
+            view=view,
+        )
+
+
+def _announcement(to_run: Sequence[Trial], states: dict[str, Planned], cached: int) -> str:
+    counts = Counter(states[trial.digest].state for trial in to_run)
+    words = {"pending": "new", "stale": "stale", "failed": "failed before", "finished": "again (--force)"}
+    parts = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
+    skipped = f"; {cached} finished already" if cached else ""
+    return f"{len(to_run)} trials to run ({parts}){skipped}"
+
+
+def _conclude(project: Project, summary: Summary, cached: int, *, is_changed: bool) -> int:
+    click.echo(f"{len(summary.finished)} trials finished, {len(summary.failed)} failed, {cached} were finished before")
+    click.echo(f"results: {project.store.root}")
+    for trial, failure in summary.failed:
+        click.echo(f"\nFAILED {trial.label}: {failure.cause}", err=True)
+        if failure.traceback:
+            click.echo("\n".join(failure.traceback.rstrip().splitlines()[-12:]), err=True)
+        if failure.log:
+            click.echo(f"log: {failure.log}", err=True)
+    for trial, cause in summary.skipped:
+        click.echo(f"skipped {trial.label}: {cause} failed", err=True)
+    if is_changed:
+        click.echo(
+            "These results were made with -o or --seeds. The paper uses the values in experiments/*.yaml: "
+            "write them there to have these results in it.",
+            err=True,
+        )
+    return 1 if summary.failed or summary.skipped else 0
+
+
+def _print_plan(needed: Sequence[Trial], states: dict[str, Planned], to_run: Sequence[Trial]) -> None:
+    wanted = {trial.digest for trial in to_run}
+    width = max((len(trial.label) for trial in needed), default=0)
+    for trial in needed:
+        planned = states[trial.digest]
+        verb = "run " if trial.digest in wanted else "skip"
+        reason = f" ({planned.reason})" if planned.reason else ""
+        ranks = f"{trial.num_ranks} rank{'s' if trial.num_ranks > 1 else ''}"
+        click.echo(f"{verb}  {trial.label:<{width}}  {trial.digest[:12]}  {ranks}  {planned.state}{reason}")
+    click.echo(f"{len(to_run)} of {len(needed)} trials would be run.")
+
+
+def _seeds(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise PapergenError(f"--seeds {text}: write whole numbers with commas, for example --seeds 0,1,2.")
+    seeds = [int(word) for word in text.split(",")]
+    if len(set(seeds)) != len(seeds):
+        raise PapergenError(f"--seeds {text}: a seed stands twice; it would be counted twice.")
+    return seeds

@@ -1,0 +1,85 @@
+"""One trial's measurements: every metric of the room over a set of continuations, corpus-wide and per prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from papergen.decoding import metrics as m
+from papergen.decoding.scoring import Score, perplexity
+from papergen.decoding.self_bleu import self_bleu
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """A text to be measured: generated, or the human author's own."""
+
+    prompt_index: int
+    ids: tuple[int, ...]
+    """New tokens, EOS left out."""
+    is_ended: bool
+    """Whether EOS ended it; otherwise the length limit cut it off."""
+    is_met: bool | None = None
+    """Whether all forced words are in it; None without forced words."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers of the whole set, and per prompt in the order of the prompts (the mean over its continuations)."""
+
+    metrics: Mapping[str, float]
+    units: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+def measure(continuations: Sequence[Continuation], scores: Sequence[Score]) -> Measured:
+    """`scores[i]` is what the scoring model thinks of `continuations[i]`; both in the order of the prompts.
+
+    A metric that is not defined for a text (too short for an n-gram) is NaN there.
+    """
+    texts = [continuation.ids for continuation in continuations]
+    bleu = self_bleu(texts)
+    per_text: dict[str, list[float | None]] = {
+        **{f"rep_{n}": [m.rep_n(text, n) for text in texts] for n in (2, 3, 4)},
+        "diversity": [m.diversity(text) for text in texts],
+        "repetition": [100.0 * m.is_degenerate(text) for text in texts],
+        "nll": [-score.log_prob / score.num_tokens if score.num_tokens else None for score in scores],
+        "log_prob": [score.log_prob for score in scores],
+        "length": [float(len(text)) for text in texts],
+        "eos_rate": [100.0 * continuation.is_ended for continuation in continuations],
+        "truncation_rate": [100.0 * (not continuation.is_ended) for continuation in continuations],
+        "self_bleu": bleu,
+    }
+    if any(continuation.is_met is not None for continuation in continuations):
+        per_text["constraints_met"] = [100.0 * bool(continuation.is_met) for continuation in continuations]
+    prompts = [continuation.prompt_index for continuation in continuations]
+    units = {name: _per_prompt(prompts, values) for name, values in per_text.items()}
+    corpus: dict[str, float | None] = {
+        "perplexity": perplexity(scores),
+        **{f"distinct_{n}": m.distinct_n(texts, n) for n in (1, 2, 3)},
+        "zipf": m.zipf_coefficient(texts),
+    }
+    groups = [[texts[i] for i in indices] for _, indices in groupby(range(len(texts)), key=lambda i: prompts[i])]
+    units["duplicates"] = [_number(m.duplicate_share(group)) for group in groups]
+    means = {name: _number(m.mean([value for value in values if value == value])) for name, values in units.items()}
+    return Measured({**{name: _number(value) for name, value in corpus.items()}, **means}, units)
+
+
+def repetition_by_position(texts: Sequence[Sequence[int]], *, window: int = 64) -> list[tuple[int, float]]:
+    """(position, share in percent of the texts whose token there occurs among the `window` tokens before it)."""
+    flags = [m.is_repeated(text, window) for text in texts]
+    longest = max((len(text) for text in flags), default=0)
+    curve = []
+    for position in range(longest):
+        at_position = [text[position] for text in flags if position < len(text)]
+        curve.append((position + 1, 100.0 * sum(at_position) / len(at_position)))
+    return curve
+
+
+def _per_prompt(prompts: Sequence[int], values: Sequence[float | None]) -> list[float]:
+    groups = groupby(zip(prompts, values, strict=True), key=lambda pair: pair[0])
+    return [_number(m.mean([value for _, value in group])) for _, group in groups]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

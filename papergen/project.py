@@ -1,0 +1,62 @@
+"""A paper project opened: its configuration read, its trials planned, its store at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from papergen.config import ExperimentConfig, Paper, find_project, read_experiments, read_paper
+from papergen.errors import PapergenError, did_you_mean
+from papergen.experiment import Recipe, load_recipes
+from papergen.plan import Planned, assess, plan_trials
+from papergen.records import Trial
+from papergen.runs import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """Everything that planning, running and building a paper start from."""
+
+    root: Path
+    paper: Paper
+    configs: Mapping[str, ExperimentConfig]
+    recipes: Mapping[str, Recipe]
+    trials: tuple[Trial, ...]
+    """The whole plan, upstream first."""
+    store: Store
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which the PDF bears too."""
+        return self.root.name
+
+    def states(self) -> tuple[Planned, ...]:
+        """How things stand with every trial of the plan."""
+        return assess(self.store, self.trials)
+
+    def select(self, names: Sequence[str], rows: Sequence[str]) -> tuple[Trial, ...]:
+        """The trials of the named experiments (all when none is named) and rows (`experiment/row` or `row`)."""
+        for name in names:
+            if name not in self.configs:
+                raise PapergenError(
+                    f"{name}: there is no experiment of this name in experiments/. {did_you_mean(name, self.configs)}"
+                )
+        chosen = [trial for trial in self.trials if not names or trial.experiment in names]
+        known = {trial.row for trial in chosen} | {trial.key for trial in chosen}
+        for row in rows:
+            if row not in known:
+                raise PapergenError(f"--only {row}: there is no such row. {did_you_mean(row, known)}")
+        return tuple(trial for trial in chosen if not rows or trial.row in rows or trial.key in rows)
+
+
+def open_project(
+    start: Path | None = None, *, overrides: Sequence[str] = (), seeds: Sequence[int] | None = None
+) -> Project:
+    """The project at or above `start` (the current folder by default)."""
+    root = find_project((start or Path.cwd()).resolve())
+    paper = read_paper(root)
+    configs = read_experiments(root, overrides=overrides, seeds=seeds)
+    recipes = load_recipes(root)
+    trials = plan_trials(root, configs, recipes)
+    return Project(root=root, paper=paper, configs=configs, recipes=recipes, trials=trials, store=Store(root))

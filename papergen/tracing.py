@@ -1,0 +1,62 @@
+"""From a number in the paper back to the runs that made it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from papergen.project import Project
+from papergen.report import formats
+from papergen.report.results import Results
+from papergen.report.values import Value, value_of
+
+
+def traced(project: Project, results: Results, key: str) -> dict[str, Any]:
+    """The value of a key and the chain behind it, as JSON data. Errors are those of `value_of`."""
+    value = value_of(results, key)
+    record: dict[str, Any] = {"key": key, "value": formats.plain(value)}
+    if isinstance(value, Value):
+        record |= {"mean": value.mean, "n": value.n, "over": value.over, "num_seeds": value.num_seeds, "unit": value.unit}
+        if value.low is not None:
+            record["interval_95"] = [value.low, value.high]
+    record["runs"] = [_run(project, results, digest, key.split("/")[-1]) for digest in value.digests]
+    return record
+
+
+def _run(project: Project, results: Results, digest: str, metric: str) -> dict[str, Any]:
+    result = results.results[digest]
+    trial, provenance = result.trial, result.provenance
+    run = project.store.run(trial)
+    return {
+        "trial": trial.label,
+        "digest": digest,
+        "value": result.outcome.metrics.get(metric),
+        "folder": project.store.shown(run.folder),
+        "samples": project.store.shown(run.samples_file) if run.samples_file.exists() else None,
+        "params": dict(trial.params),
+        "upstream": {name: results.results[other].trial.label for name, other in trial.upstream.items() if other in results.results},
+        "command": list(provenance.command),
+        "started": provenance.started,
+        "duration_s": provenance.duration_s,
+        "machine": f"{provenance.hostname}, {provenance.cpu}, device {provenance.device}",
+        "git": provenance.git_commit + (" (with uncommitted changes)" if provenance.git_is_dirty else ""),
+        "packages": dict(provenance.packages),
+    }
+
+
+def describe(record: dict[str, Any]) -> str:
+    """What a person reads."""
+    lines = [f"{record['key']} = {record['value']}"]
+    if "interval_95" in record:
+        low, high = record["interval_95"]
+        lines.append(f"  95 % interval [{low:.6g}, {high:.6g}] over {record['n']} {record['over']}")
+    for run in record["runs"]:
+        value = "" if run["value"] is None else f" = {run['value']!r}"
+        lines.append(f"\n{run['trial']}{value}")
+        for name in ("folder", "samples", "started", "machine", "git"):
+            if run[name]:
+                lines.append(f"  {name:<8} {run[name]}")
+        lines.append(f"  command  {' '.join(run['command'])}")
+        for name, source in run["upstream"].items():
+            lines.append(f"  {name:<8} from {source}")
+        lines.append(f"  packages {', '.join(f'{name} {version}' for name, version in run['packages'].items())}")
+    return "\n".join(lines)
