@@ -158,6 +158,9 @@ def _refuse_occupied(folder: Path, target: Path) -> None:
     """PapergenError unless `folder` is absent or an empty folder that nobody stands in."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise PapergenError(f"{target}: there is a file of this name already.", hint=_another(target))
+    for parent in folder.parents:
+        if parent.exists() and not parent.is_dir():
+            raise PapergenError(f"{target}: {parent.name} is a file, not a folder.", hint=_another(Path(folder.name)))
     if not folder.is_dir():
         return
     if Path.cwd().is_relative_to(folder):
