@@ -1,17 +1,47 @@
-"""Write docs/cli.md from the commands' own help, so that the two cannot disagree: `make docs`."""
+"""Write docs/cli.md from the commands' own help and docs/rooms.md from the modules' own docstrings: `make docs`.
+
+So neither can disagree with the code; a test compares.
+"""
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from papergen.cli import COMMANDS, cli
 
-PAGE = Path(__file__).with_name("cli.md")
+DOCS = Path(__file__).parent
+PACKAGE = DOCS.parent / "papergen"
+
+ROOMS = {
+    "": "Ground floor, and the doors to the house",
+    "decoding": "decoding/",
+    "training": "training/",
+    "worker": "worker/",
+    "launch": "launch/",
+    "report": "report/",
+    "latex": "latex/",
+    "commands": "commands/",
+}
+
+INTRODUCTION = """# Rooms
+
+Made by `make docs` from the modules' docstrings. A room imports only rooms below it (`tests/test_layers.py` holds the storeys
+and checks every import); torch and transformers are met only in decoding, training and the worker.
+
+What flows: `paper.yaml` and `experiments/*.yaml` -> **plan** (trials, each with a digest) -> **launcher** -> **result** (one
+folder per trial, written last) -> **report** (values, tables, figures, citations) -> **LaTeX tree** -> **PDF**.
+
+Beside the package: `experiments/` holds the shipped kinds (`training.py`, `decoding.py`: parameters, which science to call,
+which tables and figures to make), `templates/` one folder per venue, `tests/` mirrors the package, `benchmarks/` measures.
+"""
 
 
-def page() -> str:
+def cli_page() -> str:
     """The text of docs/cli.md."""
     parts = ["# The command line\n\nMade by `make docs` from `papergen --help`.\n"]
     with click.Context(cli, info_name="papergen", max_content_width=100) as context:
@@ -24,5 +54,31 @@ def page() -> str:
     return "\n".join(parts)
 
 
+def rooms_page() -> str:
+    """The text of docs/rooms.md."""
+    parts = [INTRODUCTION]
+    for room, title in ROOMS.items():
+        parts.append(f"## {title}\n")
+        if room:
+            parts.append(first_sentence(PACKAGE / room / "__init__.py") + "\n")
+        for path in sorted((PACKAGE / room).glob("*.py")):
+            if path.name != "__init__.py":
+                parts.append(f"- `{path.relative_to(PACKAGE).as_posix()}` {first_sentence(path)}")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def first_sentence(path: Path) -> str:
+    """The first paragraph of a module's docstring, on one line."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return re.sub(r"\s+", " ", text.split("\n\n")[0])
+
+
+def pages() -> Mapping[str, str]:
+    """File name in docs/ -> text."""
+    return {"cli.md": cli_page(), "rooms.md": rooms_page()}
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for page, text in pages().items():
+        (DOCS / page).write_text(text, encoding="utf-8")

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 LABEL = "Training with data parallelism"
 
 METRICS = (
-    Metric(name="validation_loss", label="Validation loss", direction="lower", unit="nats/token"),
+    Metric(name="validation_loss", label="Val. loss", direction="lower"),
     Metric(name="perplexity", label="Perplexity", direction="lower"),
-    Metric(name="bits_per_character", label="Bits per character", direction="lower"),
-    Metric(name="train_loss", label="Training loss", direction="lower", unit="nats/token"),
-    Metric(name="tokens_per_s", label="Tokens per second", direction="higher", unit="tokens/s"),
-    Metric(name="step_time_ms", label="Step time", direction="lower", unit="ms"),
+    Metric(name="bits_per_character", label="Bits/char.", direction="lower"),
+    Metric(name="train_loss", label="Train loss", direction="lower"),
+    Metric(name="tokens_per_s", label="Speed", direction="higher", unit="tokens/s"),
+    Metric(name="step_time_ms", label="Step", direction="lower", unit="ms"),
     Metric(name="peak_memory_mib", label="Peak memory per rank", direction="lower", unit="MiB"),
 )
 
@@ -82,9 +82,9 @@ def report(view: View) -> Part:
         view.results,
         "scaling",
         view.experiment,
-        ["tokens_per_s", "step_time_ms", "validation_loss", "bits_per_character"],
-        labels=row_label,
-        corner="Row",
+        ["validation_loss", "bits_per_character", "tokens_per_s", "step_time_ms"],
+        labels=lambda row: view.escape(f"{row_label(row)}, {ranks_and_threads(view, row)}"),
+        corner=view.escape("Processes × threads"),
     )
     rows = {row: view.params(row) for row in view.rows}
     return Part(
@@ -97,6 +97,12 @@ def report(view: View) -> Part:
 def row_label(row: str) -> str:
     """What a row is called in tables and figures."""
     return {"ddp": "DDP", "single": "single process"}.get(row, row)
+
+
+def ranks_and_threads(view: View, row: str) -> str:
+    """Processes and CPU threads of each, as they were: `2 × 1`."""
+    provenance = view.finished(row)[0].provenance
+    return f"{view.finished(row)[0].trial.num_ranks} × {provenance.num_threads}"
 
 
 def method(view: View) -> Any:

@@ -157,7 +157,9 @@ class Store:
             sync_folder(final.folder.parent)
         except OSError as error:
             raise disk_error(error, final.folder) from error
-        shutil.rmtree(self.failed(trial).folder, ignore_errors=True)
+        # The failures of earlier versions of this row and seed are mended too.
+        for failure in self.failed(trial).folder.parent.glob(f"{slug(trial.row)}-seed{trial.seed}-*"):
+            shutil.rmtree(failure, ignore_errors=True)
         return result
 
     def fail(self, trial: Trial, failure: Failure) -> Run:

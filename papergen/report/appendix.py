@@ -11,17 +11,31 @@ from papergen.report.results import Results
 from papergen.report.tables import Column, Row, Table
 from papergen.report.tex import Escape, Tex, escape_ascii
 
+ALL_ROWS = "All rows"
+
 
 def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparameters") -> Table:
-    """Every parameter: first those that all rows share, then, row by row, those that differ. None is left out."""
+    """Every parameter that is set: first those of all rows, then, row by row, what differs from them.
+
+    A parameter that some rows leave at its default stands once with that default, "unless given below".
+    """
     values = {row: params.model_dump(mode="json", by_alias=True) for row, params in rows.items()}
-    names = list(next(iter(values.values())))
-    shared = [key for key in names if len({repr(of_row[key]) for of_row in values.values()}) == 1]
-    defaults = {row: _defaults(params) for row, params in rows.items()}
-    lines = [_parameter(key, next(iter(values.values()))[key], "All rows") for key in shared]
-    for row, of_row in values.items():
-        own = [key for key in names if key not in shared and of_row[key] != defaults[row].get(key, of_row)]
-        lines += [_parameter(key, of_row[key], row) for key in own]
+    defaults = _defaults(next(iter(rows.values())))
+    lines: list[Row] = []
+    own: list[Row] = []
+    for key in next(iter(values.values())):
+        of_rows = {row: of_row[key] for row, of_row in values.items()}
+        first = next(iter(of_rows.values()))
+        if all(value == first for value in of_rows.values()):
+            if first is not None:
+                lines.append(_parameter(key, _shown(first), ALL_ROWS))
+            continue
+        default = defaults.get(key)
+        if default is not None and default in of_rows.values():
+            lines.append(_parameter(key, f"{_shown(default)}, unless given below", ALL_ROWS))
+        own += [_parameter(key, _shown(value), row) for row, value in of_rows.items() if value != default]
+    order = list(rows)
+    lines += sorted(own, key=lambda line: order.index(line.group))
     column = Column(name="value", heading="Value", align="l")
     return Table(name=name, columns=(column,), rows=tuple(lines), corner="Parameter", marks_best=False)
 
@@ -29,15 +43,14 @@ def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparame
 def machine_table(results: Results) -> Table:
     """Hardware and versions, one column per machine that results came from."""
     machines = _machines(results)
-    facts = [{**_hardware(provenance), **dict(provenance.packages)} for provenance in machines]
-    names = list(dict.fromkeys(name for fact in facts for name in fact))
+    names = list(dict.fromkeys(name for machine in machines for name in machine))
     return Table(
         name="environment",
         columns=tuple(
             Column(name=str(index), heading="Value" if len(machines) == 1 else f"Machine {index + 1}", align="l")
             for index in range(len(machines))
         ),
-        rows=tuple(Row(name=key, label=key, cells=tuple(fact.get(key) for fact in facts)) for key in names),
+        rows=tuple(Row(name=key, label=key, cells=tuple(machine.get(key) for machine in machines)) for key in names),
         marks_best=False,
     )
 
@@ -69,22 +82,18 @@ def runs_table(results: Results) -> Table:
 def machine_text(results: Results, escape: Escape, *, language: str = "en") -> Tex:
     """Machine and versions as sentences, from what the runs recorded."""
     sentences = []
-    for provenance in _machines(results):
-        gpus = ", ".join(provenance.gpus)
-        hardware = f"{provenance.cpu} ({provenance.num_cores} cores, {provenance.memory_gib:.0f} GiB of memory)"
-        if provenance.device == "cuda" and gpus:
-            hardware = f"{gpus}, {hardware}"
-        versions = {
-            name: provenance.packages[name] for name in ("torch", "transformers") if name in provenance.packages
-        }
+    for machine in _machines(results):
+        cores, memory = machine["Cores"], machine["Memory"]
+        hardware = f"{machine['Processor']} ({cores} cores, {memory} of memory)"
+        if "GPU" in machine:
+            hardware = f"{machine['GPU']}, {hardware}"
+        versions = [f"{_NAMES[name]} {machine[name]}" for name in _NAMES if name in machine]
         if language == "zh":
-            software = "、".join(f"{_NAMES[name]} {version}" for name, version in versions.items())
-            sentence = f"实验在 {hardware} 上运行，使用 Python {provenance.python} 和 {software}。"
+            software = "、".join([f"Python {machine['Python']}", *versions])
+            sentences.append(escape(f"实验在 {hardware} 上运行，使用 {software}。"))
         else:
-            software = " and ".join(f"{_NAMES[name]} {version}" for name, version in versions.items())
-            software = f", with {software}" if software else ""
-            sentence = f"Experiments ran on {hardware} under Python {provenance.python}{software}."
-        sentences.append(escape(sentence))
+            software = f", with {' and '.join(versions)}" if versions else ""
+            sentences.append(escape(f"Experiments ran on {hardware} under Python {machine['Python']}{software}."))
     return Tex(" ".join(sentences) + "\n")
 
 
@@ -95,13 +104,18 @@ def _in_order(results: Results) -> Sequence[Result]:
     return [results.results[trial.digest] for trial in results.trials if trial.digest in results.results]
 
 
-def _machines(results: Results) -> list[Provenance]:
-    """One provenance per distinct machine and set of versions, in plan order."""
-    distinct: dict[str, Provenance] = {}
+def _machines(results: Results) -> list[dict[str, str]]:
+    """Facts of every distinct machine and set of versions; runs that agree where both say something share one."""
+    machines: list[dict[str, str]] = []
     for result in _in_order(results):
-        provenance = result.provenance
-        distinct.setdefault(repr([*_hardware(provenance).values(), sorted(provenance.packages.items())]), provenance)
-    return list(distinct.values())
+        facts = {**_hardware(result.provenance), **dict(result.provenance.packages)}
+        for machine in machines:
+            if all(machine.get(name, value) == value for name, value in facts.items()):
+                machine.update(facts)
+                break
+        else:
+            machines.append(facts)
+    return machines
 
 
 def _hardware(provenance: Provenance) -> dict[str, str]:
@@ -118,9 +132,9 @@ def _hardware(provenance: Provenance) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
-def _parameter(name: str, value: Any, group: str) -> Row:
+def _parameter(name: str, value: str, group: str) -> Row:
     label = Tex(rf"\texttt{{{escape_ascii(name)}}}")
-    return Row(name=f"{group}:{name}", label=label, cells=(_shown(value),), group=group)
+    return Row(name=f"{group}:{name}", label=label, cells=(value,), group=group)
 
 
 def _shown(value: Any) -> str:
