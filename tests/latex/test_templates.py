@@ -1,0 +1,108 @@
+"""A template's text agrees with the experiments it comes with, in every language; its page is as wide as it says."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from papergen.config import read_experiments, read_paper
+from papergen.latex.environment import build_environment
+from papergen.latex.scaffold import project_files, scaffold
+from papergen.latex.templates import list_templates, load_template
+
+TITLE = "A \"quoted\": 100% of $x_i$ & #1 \\ {50}\n- ok ~^ | <b> 'end'"
+SUBSETS = [["training"], ["decoding"], ["training", "decoding"]]
+CASES = list(itertools.product(["en", "zh"], SUBSETS))
+RESULT = re.compile(r"\\result(?:\[[^\]]*\])?\{([^{}]*)\}")
+
+
+def prose(project: Path) -> Iterator[tuple[str, str]]:
+    for path in [project / "main.tex.j2", *sorted((project / "sections").iterdir())]:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        yield path.name, "\n".join(re.sub(r"(?<!\\)%.*", "", line) for line in lines)
+
+
+@pytest.mark.parametrize(("language", "names"), CASES)
+def test_prose_states_only_results_of_rows_that_are_run(language: str, names: list[str], tmp_path: Path) -> None:
+    project = scaffold(tmp_path / "paper", language=language, experiments=names)
+    rows = {f"{name}/{row}" for name, config in read_experiments(project).items() for row in config.rows}
+    keys = [key for _, text in prose(project) for key in RESULT.findall(text)]
+    assert keys
+    assert {key.rpartition("/")[0] for key in keys} <= rows
+    # A number that the prose types by hand could contradict the runs.
+    typed = {
+        word for _, text in prose(project) for word in re.findall(r"\d+\.\d+", text.partition(r"\begin{document}")[2])
+    }
+    assert not typed
+
+
+@pytest.mark.parametrize(("language", "names"), CASES)
+def test_references_within_the_text_resolve(language: str, names: list[str], tmp_path: Path) -> None:
+    project = scaffold(tmp_path / "paper", language=language, experiments=names)
+    text = "\n".join(text for _, text in prose(project))
+    labels = re.findall(r"\\label\{([^}]*)\}", text)
+    assert len(labels) == len(set(labels))
+    assert set(re.findall(r"\\(?:auto|eq)?ref\{([^}]*)\}", text)) <= set(labels)
+    inputs = re.findall(r"\\input\{(sections/[^}]*)\}", text)
+    assert sorted(inputs) == sorted(f"sections/{path.stem}" for path in (project / "sections").iterdir())
+    assert "<<" not in text
+    assert "<%" not in text
+
+
+@pytest.mark.parametrize(("language", "names"), CASES)
+def test_parts_of_experiments_left_out_are_not_asked_for(language: str, names: list[str], tmp_path: Path) -> None:
+    text = "\n".join(text for _, text in prose(scaffold(tmp_path / "p", language=language, experiments=names)))
+    generated = re.findall(r"\{(?:tables|figures|text)/(\w+)-", text)
+    assert set(generated) == set(names)
+
+
+def test_both_languages_say_the_same() -> None:
+    for names in SUBSETS:
+        keys = []
+        for language in ("en", "zh"):
+            files = project_files(load_template("twocolumn"), context(language, names))
+            found = sorted(key for name, text in files.items() if name.endswith(".tex") for key in results(text))
+            keys.append(found)
+        assert keys[0] == keys[1]
+
+
+def context(language: str, names: list[str]) -> dict[str, object]:
+    return {"name": "p", "title": "", "authors": [], "language": language, "experiments": names}
+
+
+def results(text: bytes) -> list[str]:
+    return [key for key in RESULT.findall(text.decode()) if key.isascii() and not key.startswith("experiment/")]
+
+
+def test_every_template_is_well_described() -> None:
+    assert "twocolumn" in list_templates()
+    for name in list_templates():
+        template = load_template(name)
+        assert template.folder.is_dir()
+        assert template.column_width_in <= template.text_width_in
+        for language in template.languages:
+            assert project_files(template, context(language, template.experiments))
+
+
+@pytest.mark.tex
+def test_the_page_is_as_wide_as_the_template_says(tmp_path: Path) -> None:
+    template = load_template("twocolumn")
+    project = scaffold(tmp_path / "p", title=TITLE)
+    source = (project / "main.tex.j2").read_text(encoding="utf-8")
+    preamble = source.partition(r"\begin{document}")[0]
+    head = build_environment().from_string(preamble).render(paper=read_paper(project))
+    (tmp_path / "papergen-results.tex").write_text("")
+    widths = r"\typeout{WIDTHS \the\columnwidth\space\the\textwidth}"
+    (tmp_path / "w.tex").write_text(head + rf"\begin{{document}}\maketitle{widths}\end{{document}}", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "w"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = re.search(r"WIDTHS ([\d.]+)pt ([\d.]+)pt", done.stdout)
+    assert found
+    assert float(found[1]) / 72.27 == pytest.approx(template.column_width_in, abs=0.001)
+    assert float(found[2]) / 72.27 == pytest.approx(template.text_width_in, abs=0.001)
+    assert "Warning: Token not allowed" not in done.stdout
