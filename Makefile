@@ -17,7 +17,7 @@ export TOKENIZERS_PARALLELISM := false
 
 TEX_PACKAGES := texlive-latex-recommended texlive-fonts-recommended cm-super-minimal latexmk poppler-utils
 TEX_PROGRAMS := pdflatex bibtex kpsewhich pdftoppm pdftotext
-TEX_FILES := natbib.sty booktabs.sty microtype.sty hyperref.sty mathptmx.sty caption.sty sfrm1000.pfb
+TEX_FILES := natbib.sty booktabs.sty microtype.sty hyperref.sty mathptmx.sty caption.sty float.sty sftt1000.pfb t1xtt.pfb
 
 .PHONY: help demo test test-slow lint format install install-dev tex venv docs
 
