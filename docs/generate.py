@@ -30,14 +30,14 @@ ROOMS = {
 
 INTRODUCTION = """# Rooms
 
-Made by `make docs` from the modules' docstrings. A room imports only rooms below it (`tests/test_layers.py` holds the storeys
-and checks every import); torch and transformers are met only in decoding, training and the worker.
+Made by `make docs` from the modules' docstrings. A room imports only rooms below it (`tests/test_layers.py` holds the
+storeys and checks every import); torch and transformers are met only in decoding, training and the worker.
 
-What flows: `paper.yaml` and `experiments/*.yaml` -> **plan** (trials, each with a digest) -> **launcher** -> **result** (one
-folder per trial, written last) -> **report** (values, tables, figures, citations) -> **LaTeX tree** -> **PDF**.
+What flows: `paper.yaml` and `experiments/*.yaml` -> **plan** (trials, each with a digest) -> **launcher** -> **result**
+(one folder per trial, written last) -> **report** (values, tables, figures, citations) -> **LaTeX tree** -> **PDF**.
 
-Beside the package: `experiments/` holds the shipped kinds (`training.py`, `decoding.py`: parameters, which science to call,
-which tables and figures to make), `templates/` one folder per venue, `tests/` mirrors the package, `benchmarks/` measures.
+Beside the package: `experiments/` holds the shipped kinds (parameters, which science to call, which tables and figures
+to make), `templates/` one folder per venue, `tests/` mirrors the package, `benchmarks/` measures.
 """
 
 
@@ -61,9 +61,8 @@ def rooms_page() -> str:
         parts.append(f"## {title}\n")
         if room:
             parts.append(first_sentence(PACKAGE / room / "__init__.py") + "\n")
-        for path in sorted((PACKAGE / room).glob("*.py")):
-            if path.name != "__init__.py":
-                parts.append(f"- `{path.relative_to(PACKAGE).as_posix()}` {first_sentence(path)}")
+        modules = sorted(path for path in (PACKAGE / room).glob("*.py") if path.name != "__init__.py")
+        parts += [f"- `{path.relative_to(PACKAGE).as_posix()}` {first_sentence(path)}" for path in modules]
         parts.append("")
     return "\n".join(parts)
 

@@ -1,7 +1,7 @@
 """Generate from one model by several decoding strategies; a row is one strategy under transformers' parameter names.
 
-Prompts are passages of the corpus's held-out part; how the human author went on is the reference. A continuation depends
-on (prompt, seed, sample index) alone, and a row that draws no random numbers is run once.
+Prompts are passages of the corpus's held-out part; how the human author went on is the reference. A continuation
+depends on (prompt, seed, sample index) alone, and a row that draws no random numbers is run once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from papergen.decoding.settings import Strategy
 from papergen.experiment import Context, From, Metric
 
 if TYPE_CHECKING:
-    from papergen.decoding.measure import Continuation
     from papergen.report.figures import Figure
     from papergen.report.parts import Part, View
     from papergen.report.tables import Table
@@ -53,7 +52,9 @@ METRICS = (
 class Params(Strategy):
     """A strategy, the model it decodes, and the prompts it continues."""
 
-    model: From | str = Field(description="{from: experiment}, a local model folder, or a name on the Hugging Face Hub.")
+    model: From | str = Field(
+        description="{from: experiment}, a local model folder, or a name on the Hugging Face Hub."
+    )
     scorer: str | None = Field(
         default=None, description="Model whose perplexity is reported; the generating model itself when absent."
     )
@@ -268,7 +269,9 @@ def repetition(view: View) -> Figure:
     series = []
     for row in view.rows:
         band = view.series(row, "repeated")
-        smooth = [sum(band.mean[max(0, i - 7) : i + 1]) / len(band.mean[max(0, i - 7) : i + 1]) for i in range(len(band.mean))]
+        smooth = [
+            sum(band.mean[max(0, i - 7) : i + 1]) / len(band.mean[max(0, i - 7) : i + 1]) for i in range(len(band.mean))
+        ]
         series.append(Series(label=row_label(row), x=band.steps, y=smooth, is_reference=row == HUMAN))
     return Figure(
         name="repetition",
@@ -302,9 +305,7 @@ def speed_quality(view: View) -> tuple[Figure, ...]:
         Series(label="", x=[speed.mean], y=[diversity.mean], names=[row_label(row)], digests=speed.digests)
         for speed, diversity, row in points
     )
-    return (
-        Figure(name="speed", kind="scatter", series=series, x_label="Tokens per second", y_label="Diversity"),
-    )
+    return (Figure(name="speed", kind="scatter", series=series, x_label="Tokens per second", y_label="Diversity"),)
 
 
 def method(view: View) -> Any:
@@ -317,7 +318,11 @@ def method(view: View) -> Any:
     phrases = [describe(view.params(row)) for row in rows]  # type: ignore[arg-type]
     seeds = max((len(view.finished(row)) for row in rows), default=1)
     listed = "; ".join(phrases[:-1]) + ("; and " if len(phrases) > 1 else "") + phrases[-1] if phrases else ""
-    seeded = f" Strategies that draw random numbers are run under {seeds} seeds; the others are run once." if seeds > 1 else ""
+    seeded = (
+        f" Strategies that draw random numbers are run under {seeds} seeds; the others are run once."
+        if seeds > 1
+        else ""
+    )
     return Tex(
         f"We continue {first.num_prompts} held-out passages of {first.prompt_tokens} tokens by up to "
         f"{first.max_new_tokens} tokens, in {view.escape(first.dtype)} arithmetic. "

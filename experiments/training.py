@@ -132,10 +132,12 @@ def method(view: View) -> Any:
         f"{grouped(facts['num_validation_characters'])} are held out and never trained on. Training takes "
         f"{grouped(numbers['num_steps'])} steps of {first.batch_size} sequences of {first.block_size} tokens with "
         f"AdamW~\\cite{{loshchilov2019decoupled}} at a peak learning rate of ${power(first.learning_rate)}$ "
-        f"({first.lr_scheduler_type} schedule, {first.warmup_steps} warm-up steps), in {view.escape(first.dtype)} arithmetic. "
+        f"({first.lr_scheduler_type} schedule, {first.warmup_steps} warm-up steps), "
+        f"in {view.escape(first.dtype)} arithmetic. "
         f"DistributedDataParallel~\\cite{{li2020pytorch}} spreads every batch over {processes} "
-        f"process{'es' if sizes[-1] > 1 else ''} (backend {view.escape(str(facts['backend']))}); each process draws its share "
-        f"of a common shuffle that changes every epoch, and the loss is the mean over all tokens of the step.\n"
+        f"process{'es' if sizes[-1] > 1 else ''} (backend {view.escape(str(facts['backend']))}); "
+        f"each process draws its share of a common shuffle that changes every epoch, "
+        f"and the loss is the mean over all tokens of the step.\n"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,8 +52,8 @@ class _Generated:
 def build(project: Project, *, is_draft: bool = False, timeout_s: float = 120, progress: Progress) -> Built:
     """Build `build/<project name>.pdf`.
 
-    Raises TexError with every fault of the paper at the author's file and line, ResultError for results that are missing
-    or stale, MachineError (exit 3) when TeX is not there.
+    Raises TexError with every fault of the paper at the author's file and line, unknown, missing and stale results
+    among them, MachineError (exit 3) when TeX is not there.
     """
     template = load_template(project.paper.template)
     typesetting = template.typesetting(project.paper.language)
@@ -138,7 +138,9 @@ def _typeset(
     if is_draft:
         problems = []
     cited = {use.argument for use in tree.uses("cite")}
-    bibliography = merge(project.root / "references.bib", {key: citations.entry(key) for key in citations.known()}, cited)
+    bibliography = merge(
+        project.root / "references.bib", {key: citations.entry(key) for key in citations.known()}, cited
+    )
     macros = results_tex(values, draft=is_draft)
     rendered, tree = tree_with(results=macros.encode(), references=bibliography)
     explained = _missing_files(tree, generated)

@@ -35,7 +35,7 @@ class View(Protocol):
 
 
 def view_for(total: int, *, stream: TextIO | None = None) -> View:
-    """Bars when `stream` (stderr by default) is a terminal, else plain lines; `total` is the number of trials to run."""
+    """Bars when `stream` (stderr by default) is a terminal, else plain lines; `total` trials are to run."""
     target = sys.stderr if stream is None else stream
     return BarView(total, target) if target.isatty() else PlainView(total, target)
 

@@ -1,9 +1,8 @@
-"""Run planned trials through a launcher: upstream ones first, each published the moment it is whole, a failed one kept apart."""
+"""Run planned trials through a launcher, upstream first; each is published when whole, a failed one kept apart."""
 
 from __future__ import annotations
 
 import collections
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from papergen.experiment import Recipe
 from papergen.launch.base import Ended, Event, Job, Launcher
 from papergen.launch.provenance import provenance_of
 from papergen.progress import View
-from papergen.records import Failure, Trial
+from papergen.records import Failure, Result, Trial
 from papergen.runs import Store
 
 
@@ -80,7 +79,7 @@ def run_trials(
                 _show(view, trial, item)
                 continue
             del running[trial.digest]
-            failure = _settle(store, trial, item, machine, view)
+            failure = _settle(store, trial, item, recipes[trial.kind], machine, view)
             if failure is None:
                 summary.finished.append(trial)
             else:
@@ -107,7 +106,7 @@ def _job(
         path = store.run(source).folder / parameter
         if not path.exists():
             raise PapergenError(
-                f"{store.shown(path)}: the {parameter} that {trial.label} needs is not here (large files are not in git).",
+                f"{store.shown(path)}: the {parameter} of {source.label} is not here (git leaves out large files).",
                 hint=f"Make it again: papergen run-exp {source.experiment} --force",
             )
         upstream[parameter] = path
@@ -124,7 +123,7 @@ def _job(
     )
 
 
-def _settle(store: Store, trial: Trial, ended: Ended, machine: Machine, view: View) -> Failure | None:
+def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: Machine, view: View) -> Failure | None:
     """Publish a finished trial or keep a failed one; the failure, None when there was none."""
     failure = ended.failure
     if failure is None:
@@ -136,17 +135,26 @@ def _settle(store: Store, trial: Trial, ended: Ended, machine: Machine, view: Vi
         except (PapergenError, OSError, TypeError) as error:
             failure = Failure(rank=0, cause=f"the trial's records are not whole: {error}")
         else:
-            numbers = {name: value for name, value in result.outcome.metrics.items() if value is not None}
-            shown = "  ".join(f"{name} {value:.4g}" for name, value in list(numbers.items())[:3])
-            view.finished(trial, ended.duration_s, shown)
+            view.finished(trial, ended.duration_s, _headline(result, recipe))
             return None
     kept = store.fail(trial, failure)
     log = kept.rank_log(failure.rank or 0)
     shown_failure = Failure(
-        rank=failure.rank, cause=failure.cause, traceback=failure.traceback, log=store.shown(log) if log.exists() else ""
+        rank=failure.rank,
+        cause=failure.cause,
+        traceback=failure.traceback,
+        log=store.shown(log) if log.exists() else "",
     )
     view.failed(trial, shown_failure)
     return shown_failure
+
+
+def _headline(result: Result, recipe: Recipe) -> str:
+    """The first three declared metrics that the trial reported."""
+    metrics = result.outcome.metrics
+    found = {metric.name: metrics.get(metric.name) for metric in recipe.metrics}
+    numbers = [f"{name} {value:.4g}" for name, value in found.items() if value is not None]
+    return "  ".join(numbers[:3])
 
 
 def _show(view: View, trial: Trial, event: Event) -> None:
@@ -154,8 +162,3 @@ def _show(view: View, trial: Trial, event: Event) -> None:
         view.progress(trial, event.data)
     elif event.kind == "note":
         view.note(f"{trial.label}: {event.data['text']}")
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

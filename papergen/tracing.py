@@ -15,7 +15,13 @@ def traced(project: Project, results: Results, key: str) -> dict[str, Any]:
     value = value_of(results, key)
     record: dict[str, Any] = {"key": key, "value": formats.plain(value)}
     if isinstance(value, Value):
-        record |= {"mean": value.mean, "n": value.n, "over": value.over, "num_seeds": value.num_seeds, "unit": value.unit}
+        record |= {
+            "mean": value.mean,
+            "n": value.n,
+            "over": value.over,
+            "num_seeds": value.num_seeds,
+            "unit": value.unit,
+        }
         if value.low is not None:
             record["interval_95"] = [value.low, value.high]
     record["runs"] = [_run(project, results, digest, key.split("/")[-1]) for digest in value.digests]
@@ -33,7 +39,11 @@ def _run(project: Project, results: Results, digest: str, metric: str) -> dict[s
         "folder": project.store.shown(run.folder),
         "samples": project.store.shown(run.samples_file) if run.samples_file.exists() else None,
         "params": dict(trial.params),
-        "upstream": {name: results.results[other].trial.label for name, other in trial.upstream.items() if other in results.results},
+        "upstream": {
+            name: results.results[other].trial.label
+            for name, other in trial.upstream.items()
+            if other in results.results
+        },
         "command": list(provenance.command),
         "started": provenance.started,
         "duration_s": provenance.duration_s,
@@ -52,11 +62,9 @@ def describe(record: dict[str, Any]) -> str:
     for run in record["runs"]:
         value = "" if run["value"] is None else f" = {run['value']!r}"
         lines.append(f"\n{run['trial']}{value}")
-        for name in ("folder", "samples", "started", "machine", "git"):
-            if run[name]:
-                lines.append(f"  {name:<8} {run[name]}")
-        lines.append(f"  command  {' '.join(run['command'])}")
-        for name, source in run["upstream"].items():
-            lines.append(f"  {name:<8} from {source}")
+        facts = {name: run[name] for name in ("folder", "samples", "started", "machine", "git")}
+        facts |= {"command": " ".join(run["command"])}
+        facts |= {name: f"from {source}" for name, source in run["upstream"].items()}
+        lines += [f"  {name:<8} {text}" for name, text in facts.items() if text]
         lines.append(f"  packages {', '.join(f'{name} {version}' for name, version in run['packages'].items())}")
     return "\n".join(lines)

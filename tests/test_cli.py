@@ -13,7 +13,12 @@ from papergen import __version__
 
 def papergen(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "papergen", *arguments], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "papergen", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -30,7 +35,11 @@ def test_version_and_help(tmp_path: Path) -> None:
     [
         (["biuld-pdf"], 2, "there is no such command. Did you mean build-pdf?"),
         (["run-exp", "--seed", "1"], 2, "No such option"),
-        (["run-exp"], 2, "not inside a paper project (no paper.yaml here or above).\nMake one with `papergen new my-paper`"),
+        (
+            ["run-exp"],
+            2,
+            "not inside a paper project (no paper.yaml here or above).\nMake one with `papergen new my-paper`",
+        ),
         (["build-pdf"], 2, "not inside a paper project"),
         (["status"], 2, "not inside a paper project"),
     ],
@@ -50,7 +59,10 @@ def test_bad_input_gets_one_message(tmp_path: Path, arguments: list[str], code: 
         (["run-exp", "--only", "lrge"], "--only lrge: there is no such row. Did you mean large?"),
         (["run-exp", "--seeds", "1,x"], "--seeds 1,x: write whole numbers with commas"),
         (["run-exp", "-o", "first.sise=3"], "-o first.sise=3: there is no parameter 'sise'. Did you mean size?"),
-        (["run-exp", "-o", "first.size=three"], "-o first.size=three: size = 'three': input should be a valid integer."),
+        (
+            ["run-exp", "-o", "first.size=three"],
+            "-o first.size=three: size = 'three': input should be a valid integer.",
+        ),
         (["run-exp", "--device", "cuda"], "no CUDA GPU"),
     ],
 )

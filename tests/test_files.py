@@ -52,7 +52,11 @@ def test_damaged_json_is_named_with_its_line(tmp_path: Path) -> None:
 
 
 def test_canonical_json_does_not_depend_on_order() -> None:
-    assert canonical_json({"b": [1, 2.5], "a": "é"}) == canonical_json({"a": "é", "b": [1, 2.5]}) == '{"a":"é","b":[1,2.5]}'
+    assert (
+        canonical_json({"b": [1, 2.5], "a": "é"})
+        == canonical_json({"a": "é", "b": [1, 2.5]})
+        == '{"a":"é","b":[1,2.5]}'
+    )
 
 
 @given(st.text(max_size=40))

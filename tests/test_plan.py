@@ -139,7 +139,9 @@ def test_result_survives_the_round_trip(project: Path) -> None:
 
 
 def test_upstream_changes_pass_down_and_order_follows_need(project: Path) -> None:
-    kind = FAKE_KIND.replace("class Params(Base):", "from papergen.experiment import From\nclass Params(Base):\n    model: From | str")
+    kind = FAKE_KIND.replace(
+        "class Params(Base):", "from papergen.experiment import From\nclass Params(Base):\n    model: From | str"
+    )
     (project / "experiments" / "second_kind.py").write_text(kind)
     second = project / "experiments" / "a_second.yaml"
     second.write_text("kind: second_kind\nmodel: {from: first, row: large}\n")
@@ -152,7 +154,10 @@ def test_upstream_changes_pass_down_and_order_follows_need(project: Path) -> Non
     assert plan(project, overrides=["first.rows.large.size=6"])[-1].digest != last.digest
     assert plan(project, overrides=["first.rows.small.size=6"])[-1].digest == last.digest
     for text, message in [
-        ("{from: frist}", "a_second.yaml:2: model comes from 'frist', which is no experiment of this project. Did you mean first?"),
+        (
+            "{from: frist}",
+            "a_second.yaml:2: model comes from 'frist', which is no experiment of this project. Did you mean first?",
+        ),
         ("{from: first, row: larg}", "first has no row 'larg'. Did you mean large?"),
         ("{from: first, seed: 9}", "first/small has no seed 9. It has 0, 1."),
         ("{from: a_second}", "in a circle: a_second -> a_second"),

@@ -15,7 +15,11 @@ SMALL_TRAINING = {
     "num_train_epochs: 8": "max_steps: 40\nwarmup_steps: 5\neval_every: 20\nn_layer: 1\nn_embd: 32\nvocab_size: 512",
     "seeds: [0, 1, 2]": "seeds: [0, 1]",
 }
-SMALL_DECODING = {"num_prompts: 64": "num_prompts: 6", "max_new_tokens: 96": "max_new_tokens: 24", "seeds: [0, 1, 2]": "seeds: [0, 1]"}
+SMALL_DECODING = {
+    "num_prompts: 64": "num_prompts: 6",
+    "max_new_tokens: 96": "max_new_tokens: 24",
+    "seeds: [0, 1, 2]": "seeds: [0, 1]",
+}
 
 
 def replace(path: Path, changes: dict[str, str]) -> None:
@@ -104,7 +108,11 @@ def test_building_again_runs_nothing_and_building_elsewhere_gives_the_same_bytes
 def test_the_built_tree_compiles_without_papergen(finished: Path, tmp_path: Path) -> None:
     (tree,) = [path.parent for path in (finished / "build").glob("*/main.tex")]
     shutil.copytree(tree, tmp_path / "tree")
-    for command in (["pdflatex", "-interaction=nonstopmode", "main"], ["bibtex", "main"], *[["pdflatex", "-interaction=nonstopmode", "main"]] * 2):
+    for command in (
+        ["pdflatex", "-interaction=nonstopmode", "main"],
+        ["bibtex", "main"],
+        *[["pdflatex", "-interaction=nonstopmode", "main"]] * 2,
+    ):
         done = subprocess.run(command, cwd=tmp_path / "tree", capture_output=True, check=False)
         assert done.returncode == 0, done.stdout[-2000:]
 
@@ -114,10 +122,16 @@ def test_the_built_tree_compiles_without_papergen(finished: Path, tmp_path: Path
     [
         (
             r"\result{decoding/nuclues/rep_4}",
-            [r"sections/abstract.tex:1: \result{decoding/nuclues/rep_4}: the experiment decoding has no row 'nuclues'. Did you mean nucleus?"],
+            [
+                r"sections/abstract.tex:1: \result{decoding/nuclues/rep_4}:",
+                "the experiment decoding has no row 'nuclues'. Did you mean nucleus?",
+            ],
         ),
         (r"\result{decoding/nucleus/rep4}", ["sections/abstract.tex:1:", "no metric 'rep4'. Did you mean rep_4?"]),
-        (r"\result[mp]{decoding/nucleus/rep_4}", ["sections/abstract.tex:1:", "there is no format 'mp'. Did you mean pm?"]),
+        (
+            r"\result[mp]{decoding/nucleus/rep_4}",
+            ["sections/abstract.tex:1:", "there is no format 'mp'. Did you mean pm?"],
+        ),
         (r"\cite{holtzman2020curius}", ["sections/abstract.tex:1:", "holtzman2020curious"]),
         (r"\ref{tab:decoding-strategie}", ["sections/abstract.tex:1:", "tab:decoding-strategies"]),
         (r"\input{tables/decoding-strategy}", ["sections/abstract.tex:1:", "tables/decoding-strategies"]),

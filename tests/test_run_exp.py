@@ -70,7 +70,7 @@ def test_a_failed_trial_is_kept_apart_and_the_others_go_on(project: Path) -> Non
     assert done.returncode == 1
     assert "3 trials finished, 2 failed" in done.stdout
     assert "FAILED first/large seed 0: RuntimeError: the data are on fire" in done.stderr
-    assert 'raise RuntimeError(\'the data are on fire\')' in done.stderr
+    assert "raise RuntimeError('the data are on fire')" in done.stderr
     logs = list((project / "results" / ".failed").rglob("rank0.log"))
     assert len(logs) == 2
     status = papergen("status", cwd=project)
@@ -87,7 +87,9 @@ def test_a_trial_whose_upstream_failed_is_skipped_by_name(project: Path) -> None
     )
     (project / "experiments" / "taker.py").write_text(kind)
     (project / "experiments" / "second.yaml").write_text("kind: taker\nmodel: {from: first}\n")
-    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace("def run(params, ctx):", "def run(params, ctx):\n    1 / 0"))
+    (project / "experiments" / "fake.py").write_text(
+        FAKE_KIND.replace("def run(params, ctx):", "def run(params, ctx):\n    1 / 0")
+    )
     done = papergen("run-exp", cwd=project)
     assert done.returncode == 1
     assert "skipped second/main seed 0: first/small seed 0 failed" in done.stderr
@@ -146,9 +148,10 @@ def marked(mark: str) -> list[int]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if f"PAPERGEN_TEST_MARK={mark}".encode() in (folder / "environ").read_bytes() and (
-                folder / "cmdline"
-            ).read_bytes():
+            if (
+                f"PAPERGEN_TEST_MARK={mark}".encode() in (folder / "environ").read_bytes()
+                and (folder / "cmdline").read_bytes()
+            ):
                 found.append(int(folder.name))
         except OSError:
             continue

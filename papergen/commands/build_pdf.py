@@ -17,7 +17,10 @@ import click
     help="Most time for LaTeX",
 )
 def build_pdf(draft: bool, timeout_s: float) -> None:
-    """Render results and citations into the LaTeX and compile build/<project>.pdf
+    """Build the PDF from results and LaTeX
+
+    Results, figures and citations are rendered into the LaTeX below build/, which is compiled to build/<project>.pdf.
+    A result that is unknown, missing or stale stops the build at its file and line.
 
     \b
     papergen build-pdf
@@ -36,8 +39,6 @@ def build_pdf(draft: bool, timeout_s: float) -> None:
         click.echo(f"warning: {problem}", err=True)
     passes = f"{compiled.num_passes} LaTeX passes" if compiled.num_passes else "nothing had changed"
     marked = " DRAFT: what is missing is marked in red." if draft else ""
-    click.echo(
-        f"{compiled.pages} pages, {built.num_values} results and {built.num_citations} citations in the text ({passes}).{marked}",
-        err=True,
-    )
+    counts = f"{compiled.pages} pages, {built.num_values} results and {built.num_citations} citations in the text"
+    click.echo(f"{counts} ({passes}).{marked}", err=True)
     click.echo(compiled.pdf)

@@ -8,7 +8,7 @@ import click
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trial")
 def status(as_json: bool) -> None:
-    """Show which trials are finished, pending, failed or stale, and why
+    """Show what is finished, failed or stale, and why
 
     \b
     papergen status
@@ -22,7 +22,12 @@ def status(as_json: bool) -> None:
     states = open_project().states()
     if as_json:
         for item in states:
-            record = {"trial": item.trial.label, "digest": item.trial.digest, "state": item.state, "reason": item.reason}
+            record = {
+                "trial": item.trial.label,
+                "digest": item.trial.digest,
+                "state": item.state,
+                "reason": item.reason,
+            }
             click.echo(json.dumps(record, ensure_ascii=False))
         return
     width = max(len(item.trial.label) for item in states)

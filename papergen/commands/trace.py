@@ -9,7 +9,9 @@ import click
 @click.argument("key")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object")
 def trace(key: str, as_json: bool) -> None:
-    """Show the runs behind a number: experiment/row/metric
+    """Show the runs behind a number
+
+    KEY is experiment/row/metric, as in the paper.
 
     \b
     papergen trace decoding/nucleus/rep_4
