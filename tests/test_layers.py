@@ -86,7 +86,11 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "from papergen.cli import cli\ntry:\n    cli.main(['--help'], prog_name='papergen')\nexcept SystemExit:\n    pass"
+    code = """from papergen.cli import cli
+try:
+    cli.main(["--help"], prog_name="papergen")
+except SystemExit:
+    pass"""
     heavy = {"torch", "transformers", "pydantic", "matplotlib", "numpy", "yaml", "jinja2", "rich", "scipy", "pylatex"}
     assert not modules_after(code) & heavy
 

@@ -12,7 +12,7 @@ from test_cli import papergen
 pytestmark = pytest.mark.tex
 
 SMALL_TRAINING = {
-    "num_train_epochs: 8": "max_steps: 40\nwarmup_steps: 5\neval_every: 20\nn_layer: 1\nn_embd: 32\nvocab_size: 512",
+    "num_train_epochs: 6": "max_steps: 40\nwarmup_steps: 5\neval_every: 20\nn_layer: 1\nn_embd: 32\nvocab_size: 512",
     "seeds: [0, 1, 2]": "seeds: [0, 1]",
 }
 SMALL_DECODING = {

@@ -16,7 +16,7 @@ DDP_KNOBS = ("bucket_cap_mb", "gradient_as_bucket_view", "static_graph", "find_u
 """Parameters that only DistributedDataParallel reads."""
 
 
-NUM_TRAIN_EPOCHS = 8
+NUM_TRAIN_EPOCHS = 6
 """Passes over the training text when neither num_train_epochs nor max_steps is given."""
 
 
@@ -33,10 +33,10 @@ class TrainingSettings(Params):
         default=None,
         description="Local folder or Hub id to start from; a new GPT-2-shaped model of the sizes below when absent.",
     )
-    n_layer: int = Field(default=4, ge=1, description="Number of transformer blocks.")
+    n_layer: int = Field(default=2, ge=1, description="Number of transformer blocks.")
     n_embd: int = Field(default=128, ge=2, description="Width of the residual stream.")
     n_head: int = Field(default=4, ge=1, description="Number of attention heads.")
-    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout of residuals, embeddings and attention.")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout of residuals, embeddings and attention.")
     vocab_size: int = Field(
         default=1024, ge=258, description="Size of the byte-level BPE vocabulary, its 256 bytes and 2 marks included."
     )
@@ -58,10 +58,10 @@ class TrainingSettings(Params):
         default=1, ge=1, description="Forward and backward passes per optimiser step on each rank."
     )
     num_train_epochs: int | None = Field(
-        default=None, ge=1, description="Passes over the training text; 8 when max_steps is absent too."
+        default=None, ge=1, description="Passes over the training text; 6 when max_steps is absent too."
     )
     max_steps: int | None = Field(default=None, ge=1, description="Optimiser steps, in place of num_train_epochs.")
-    learning_rate: float = Field(default=2e-3, gt=0, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(default=0.1, ge=0, description="Decoupled weight decay of the weight matrices.")
     adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of AdamW's first moment.")
     adam_beta2: float = Field(default=0.95, ge=0, lt=1, description="Decay of AdamW's second moment.")

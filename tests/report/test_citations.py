@@ -1,0 +1,67 @@
+"""The built-in references: complete, unique, cited by the code that uses them, and fit for BibTeX."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from papergen.errors import PapergenError
+from papergen.latex.bibliography import bare_specials, parse
+from papergen.report import citations
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = {
+    "article": {"author", "title", "journal", "year"},
+    "inproceedings": {"author", "title", "booktitle", "year"},
+    "misc": {"author", "title", "howpublished", "year"},
+    "techreport": {"author", "title", "institution", "year"},
+    "book": {"author", "title", "publisher", "year"},
+}
+
+
+def test_every_entry_is_complete_and_without_bare_specials() -> None:
+    bibliography = parse(citations.FILE.read_text(encoding="utf-8"), "methods.bib")
+    assert not bibliography.faults
+    assert not list(bare_specials(bibliography))
+    assert sorted(bibliography.keys) == citations.known()
+    for entry in bibliography.entries:
+        assert NEEDED[entry.type.lower()] <= entry.fields.keys(), entry.key
+
+
+def test_every_key_that_the_product_cites_is_there() -> None:
+    own = parse((ROOT / "templates/twocolumn/project/references.bib").read_text(encoding="utf-8"), "references.bib")
+    places = [
+        *(ROOT / "papergen").rglob("*.py"),
+        *(ROOT / "experiments").glob("*.py"),
+        *(ROOT / "templates").rglob("*.new"),
+    ]
+    for path in places:
+        for group in re.findall(
+            r"\\cite[tp]?\{\{?([a-z]+\d{4}[a-z]+(?:,[a-z]+\d{4}[a-z]+)*)\}", path.read_text(encoding="utf-8")
+        ):
+            for key in group.split(","):
+                assert key in {*citations.known(), *own.keys}, f"{path} cites {key}"
+
+
+def test_unknown_key_names_the_nearest() -> None:
+    with pytest.raises(PapergenError, match="Did you mean holtzman2020curious"):
+        citations.entry("holtzman2020curius")
+
+
+def test_search_by_words() -> None:
+    assert citations.search("nucleus") == []
+    assert citations.search("Degeneration holtzman") == ["holtzman2020curious"]
+
+
+@pytest.mark.tex
+@pytest.mark.parametrize("style", ["plainnat", "unsrtnat"])
+def test_bibtex_takes_all_entries_without_a_warning(tmp_path: Path, style: str) -> None:
+    (tmp_path / "methods.bib").write_text(citations.FILE.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "x.aux").write_text("\\bibstyle{%s}\n\\citation{*}\n\\bibdata{methods}\n" % style)
+    done = subprocess.run(["bibtex", "x"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "Warning" not in done.stdout, done.stdout
+    assert (tmp_path / "x.bbl").read_text().count("\\bibitem") == len(citations.known())
