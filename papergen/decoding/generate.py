@@ -10,15 +10,33 @@ from typing import Any, Literal
 import torch
 from transformers import GenerationConfig
 
-from papergen.decoding.algorithms import search_for
+from papergen.decoding.beam import beam_search
+from papergen.decoding.constrained import constrained_search
+from papergen.decoding.contrastive import contrastive_search
+from papergen.decoding.dola import DolaStepper, contrast_layers
+from papergen.decoding.drafting import decode_with_drafts
 from papergen.decoding.processors import Limits, Processors
+from papergen.decoding.sampling import sample
+from papergen.decoding.scoring import score_continuations
 from papergen.decoding.search import Batch, Hypothesis, Search
-from papergen.decoding.settings import Strategy
+from papergen.decoding.settings import Mode, Strategy
 from papergen.decoding.speed import BatchTiming
 from papergen.decoding.stepper import Stepper
 from papergen.decoding.stream import row_key
 from papergen.decoding.tokens import Tokens, tokens_for
 from papergen.errors import PapergenError
+
+_SEARCHES: Mapping[Mode, Search] = {
+    "greedy": sample,
+    "sample": sample,
+    "dola": sample,
+    "beam": beam_search,
+    "beam_sample": beam_search,
+    "diverse": beam_search,
+    "constrained": constrained_search,
+    "contrastive": contrastive_search,
+}
+"""The algorithm of each mode; drafting modes are not here, they run one prompt at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +92,17 @@ def generate(
     model.eval()
     tokens = tokens_for(strategy, model, tokenizer)
     limits = [_limits(index, prompt, strategy, model) for index, prompt in enumerate(prompts)]
-    search = search_for(strategy, model)
+    width = batch_size if strategy.mode in _SEARCHES else 1
+    layers = None if strategy.dola_layers is None else contrast_layers(strategy.dola_layers, model)
     found: dict[int, list[Generation]] = {}
-    for indices in _batches(prompts, limits, batch_size=search.batch_size or batch_size, exact=_needs_equal(model)):
+    for indices in _batches(prompts, limits, batch_size=width, exact=_needs_equal(model)):
         keys = [
             [row_key(seed, prompts[index], sample) for sample in range(_num_streams(strategy))] for index in indices
         ]
         chosen = [prompts[index] for index in indices]
         with torch.inference_mode():
-            hypotheses, timing = _run(model, chosen, strategy, tokens, limits[indices[0]], keys, search.run)
+            run = _run if strategy.mode in _SEARCHES else _run_with_drafts
+            hypotheses, timing = run(model, chosen, strategy, tokens, limits[indices[0]], keys, layers)
         for index, group in zip(indices, hypotheses, strict=True):
             found[index] = [
                 _generation(index, sample, hypothesis, tokens, tokenizer, timing)
@@ -115,7 +135,7 @@ def _limits(index: int, prompt: Sequence[int], strategy: Strategy, model: Any) -
     needed = max(len(prompt), 1 + max_new) if is_encoder_decoder else len(prompt) + max_new
     if window is not None and needed > window:
         raise PapergenError(
-            f"Prompt {index} has {len(prompt)} tokens; with {max_new} new ones it exceeds the model's {window} positions.",
+            f"Prompt {index} has {len(prompt)} tokens; {max_new} more exceed the model's {window} positions.",
             hint=f"Cut the prompts to {window - max_new} tokens or lower max_new_tokens.",
         )
     return Limits(max_new=max_new, min_new=min(min_new, max_new))
@@ -155,7 +175,7 @@ def _run(
     tokens: Tokens,
     limits: Limits,
     keys: list[list[int]],
-    search: Search,
+    layers: tuple[int, ...] | None,
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
     """One batch: transformers prepares masks, positions, cache and encoder states, our search does the rest."""
     inputs = _padded(prompts, tokens.pad, model)
@@ -165,15 +185,19 @@ def _run(
     def decode(model: Any, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         for name in ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus"):
             kwargs.pop(name, None)
+        if layers is not None:
+            stepper: Stepper = DolaStepper(model, input_ids, kwargs, layers)
+        else:
+            stepper = Stepper(model, input_ids, kwargs, wants_hidden=strategy.mode == "contrastive")
         batch = Batch(
-            stepper=Stepper(model, input_ids, kwargs, wants_hidden=strategy.mode in {"contrastive", "dola"}),
+            stepper=stepper,
             strategy=strategy,
             tokens=tokens,
             limits=limits,
             processors=Processors(strategy, tokens, limits, input_ids.device),
             keys=torch.tensor(keys, dtype=torch.long, device=input_ids.device),
         )
-        found.append(search(batch))
+        found.append(_SEARCHES[strategy.mode](batch))
         marks.extend(batch.stepper.marks)
         return input_ids
 
@@ -186,7 +210,28 @@ def _run(
     return found[0], timing
 
 
-def _padded(prompts: Sequence[Sequence[int]], pad: int, model: Any) -> Mapping[str, torch.Tensor]:
+def _run_with_drafts(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    strategy: Strategy,
+    tokens: Tokens,
+    limits: Limits,
+    _keys: list[list[int]],
+    _layers: tuple[int, ...] | None,
+) -> tuple[list[list[Hypothesis]], BatchTiming]:
+    """One prompt by transformers' assisted decoding; its log-probability comes from a pass of its own, untimed."""
+    assert len(prompts) == 1, "drafts are checked for one prompt at a time"
+    start = time.perf_counter()
+    processors = Processors(strategy, tokens, limits, model.device)
+    inputs, config = _padded(prompts, tokens.pad, model), _plain_config(model, strategy, tokens, limits)
+    found, marks = decode_with_drafts(model, inputs, config, strategy, processors)
+    end = time.perf_counter()
+    scored = score_continuations(model, prompts, [found.ids], batch_size=1)
+    timing = BatchTiming(num_prompts=1, num_tokens=0, start_s=start, token_s=tuple(marks) or (end,), end_s=end)
+    return [[replace(found, log_prob=scored[0].log_prob)]], timing
+
+
+def _padded(prompts: Sequence[Sequence[int]], pad: int, model: Any) -> dict[str, torch.Tensor]:
     """(prompts, width) ids and mask; padding on the left, or on the right for an encoder."""
     width = max(len(prompt) for prompt in prompts)
     ids = torch.full((len(prompts), width), pad, dtype=torch.long)

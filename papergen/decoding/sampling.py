@@ -25,6 +25,7 @@ def sample(batch: Batch) -> list[list[Hypothesis]]:
         repeated = torch.arange(num_prompts, device=batch.device).repeat_interleave(num_samples)
         stepper.select(repeated)
         logits = logits[repeated]
+        stepper.plain = None if stepper.plain is None else stepper.plain[repeated]
     keys = batch.keys.flatten()
     rows = torch.arange(len(keys), device=batch.device)
     """Which output each row of the batch writes."""
@@ -34,7 +35,8 @@ def sample(batch: Batch) -> list[list[Hypothesis]]:
     for step in range(limits.max_new):
         scores = batch.process(logits)
         tokens = draw(scores, uniforms(keys[rows], step, 1)) if batch.strategy.do_sample else scores.argmax(dim=1)
-        chosen = logits.gather(1, tokens[:, None])[:, 0].double() - logits.logsumexp(dim=1).double()
+        plain = logits if stepper.plain is None else stepper.plain
+        chosen = plain.gather(1, tokens[:, None])[:, 0].double() - plain.logsumexp(dim=1).double()
         log_probs[rows] += torch.where(is_open, chosen, 0.0)
         ids[rows, step] = torch.where(is_open, tokens, -1)
         is_open &= ~torch.isin(tokens, eos)

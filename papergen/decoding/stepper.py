@@ -28,10 +28,12 @@ class Stepper:
         """Clock readings, in seconds: one when each token of the batch was known."""
         self.hidden: tuple[torch.Tensor, ...] = ()
         """Hidden states of the last forward pass where asked for, one (rows, positions, size) per layer."""
+        self.plain: torch.Tensor | None = None
+        """The model's own logits of the last step, where `prefill` and `step` return others."""
         self._kwargs = kwargs
         self._wants_hidden = wants_hidden
-        self._is_encoder_decoder = bool(model.config.is_encoder_decoder)
-        mask = None if self._is_encoder_decoder else kwargs.get("attention_mask")
+        self.is_encoder_decoder = bool(model.config.is_encoder_decoder)
+        mask = None if self.is_encoder_decoder else kwargs.get("attention_mask")
         self.pads = ids.new_zeros(len(ids)) if mask is None else (mask == 0).sum(dim=1)
         """(rows,) number of padding tokens on the left."""
 
@@ -84,10 +86,10 @@ class Stepper:
             inputs["output_hidden_states"] = True
         outputs = self.model(**inputs, return_dict=True)
         self._kwargs = self.model._update_model_kwargs_for_generation(
-            outputs, self._kwargs, is_encoder_decoder=self._is_encoder_decoder
+            outputs, self._kwargs, is_encoder_decoder=self.is_encoder_decoder
         )
         if self._wants_hidden:
-            self.hidden = outputs.decoder_hidden_states if self._is_encoder_decoder else outputs.hidden_states
+            self.hidden = outputs.decoder_hidden_states if self.is_encoder_decoder else outputs.hidden_states
         logits: torch.Tensor = outputs.logits[:, -1]
         return logits.float()
 

@@ -1,0 +1,102 @@
+"""Early ends of text: what people try against them, side by side as named strategies, and what of it does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from papergen.decoding.settings import Strategy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """One way to make texts longer."""
+
+    name: str
+    """Name of the row, fit for a result key."""
+    changes: Mapping[str, Any]
+    """What it sets on top of the base strategy."""
+    note: str
+    """What it does, in one sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A remedy that people try and that does nothing."""
+
+    name: str
+    changes: Mapping[str, Any]
+    reason: str
+
+
+def remedies(base: Strategy, *, min_new_tokens: int, prompt_tokens: int, eos_bias: float = -5.0) -> dict[str, Remedy]:
+    """Every remedy that applies to `base`, by name, `none` first.
+
+    `min_new_tokens` is the length wanted, `prompt_tokens` the length of the prompts, which min_length counts. Prompt
+    wording, the remaining remedy, changes the prompts and not the strategy: run `none` on the other prompts.
+    """
+    found = [
+        Remedy(name="none", changes={}, note="The base strategy, for comparison."),
+        Remedy(
+            name="min_new_tokens",
+            changes={"min_new_tokens": min_new_tokens},
+            note="EOS is impossible for the first new tokens.",
+        ),
+        Remedy(
+            name="min_length",
+            changes={"min_length": prompt_tokens + min_new_tokens},
+            note="The same, with the prompt's tokens counted.",
+        ),
+        Remedy(
+            name="suppress_tokens",
+            changes={"suppress_tokens": ["eos"]},
+            note="EOS is never generated: every text runs to the limit.",
+        ),
+        Remedy(
+            name="sequence_bias",
+            changes={"sequence_bias": {"eos": eos_bias}},
+            note="The score of EOS is lowered by a constant.",
+        ),
+        Remedy(
+            name="eos_disabled",
+            changes={"eos_token_id": None},
+            note="EOS may be generated but ends nothing: what follows is a new text.",
+        ),
+    ]
+    if base.is_search:
+        found.append(
+            Remedy(
+                name="length_penalty",
+                changes={"length_penalty": base.length_penalty + 1.0},
+                note="Scores divided by a higher power of the length favour long hypotheses.",
+            )
+        )
+    return {remedy.name: remedy for remedy in found}
+
+
+def strategy_with(base: Strategy, changes: Mapping[str, Any]) -> Strategy:
+    """The base strategy with the changes; pydantic's ValidationError when the combination means nothing."""
+    return Strategy.model_validate({**base.model_dump(mode="json"), **changes})
+
+
+def refused(base: Strategy, *, eos_token_id: int) -> list[Refused]:
+    """The remedies that do nothing, each with the reason that our own checks give; for the table of the experiment."""
+    tried: dict[str, dict[str, Any]] = {
+        "pad_token_id": {"eos_token_id": eos_token_id, "pad_token_id": eos_token_id},
+        "bad_words_ids": {"eos_token_id": eos_token_id, "bad_words_ids": [[eos_token_id]]},
+    }
+    if not base.is_search:
+        tried["length_penalty"] = {"length_penalty": 2.0}
+    found = []
+    for name, changes in tried.items():
+        try:
+            strategy_with(base, changes)
+        except ValidationError as error:
+            reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            found.append(Refused(name=name, changes=changes, reason=reason))
+        else:
+            raise AssertionError(f"{name} does nothing against early ends and was not refused")
+    return found
