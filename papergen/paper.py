@@ -182,7 +182,7 @@ def _missing_files(tree: SourceTree, generated: _Generated) -> list[Problem]:
         _at(tree, use, f"{use.argument} cannot be made: {error.message}", error.hint or "")
         for use in tree.uses("input", "figure")
         for start, error in generated.missing.items()
-        if use.argument.startswith(start) and use.argument not in tree
+        if use.argument.startswith(start) and _file_of(use) not in tree
     ]
 
 
@@ -191,12 +191,15 @@ def _placeholders(tree: SourceTree, generated: _Generated) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     for use in tree.uses("input", "figure"):
         if any(use.argument.startswith(start) for start in generated.missing):
-            if use.kind == "figure":
-                found[use.argument] = _blank_pdf()
-            else:
-                name = use.argument if use.argument.endswith(".tex") else f"{use.argument}.tex"
-                found[name] = f"\\papergenmissing{{{use.argument}}}\n".encode()
+            marked = f"\\papergenmissing{{{use.argument}}}\n".encode()
+            found[_file_of(use)] = _blank_pdf() if use.kind == "figure" else marked
     return found
+
+
+def _file_of(use: Use) -> str:
+    """The generated file that a use means, which it may name without its ending."""
+    ending = ".pdf" if use.kind == "figure" else ".tex"
+    return use.argument if use.argument.endswith(ending) else use.argument + ending
 
 
 def _blank_pdf() -> bytes:

@@ -82,7 +82,7 @@ def _run(project: Project, to_run: Sequence[Trial], request: Request, device: st
 
 
 def _announcement(to_run: Sequence[Trial], states: dict[str, Planned], cached: int) -> str:
-    counts = Counter(states[trial.digest].state for trial in to_run)
+    counts = Counter[str](states[trial.digest].state for trial in to_run)
     words = {"pending": "new", "stale": "stale", "failed": "failed before", "finished": "again (--force)"}
     parts = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
     skipped = f"; {cached} finished already" if cached else ""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from papergen.report.formats import TEX_MACROS
+
 RESULTS_FILE = "papergen-results.tex"
 KEY = re.compile(r"[\w/.\-]+")
 FORMAT = re.compile(r"[^\\{}%#\[\]~$&^\n]*")
@@ -52,7 +54,7 @@ def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False)
             assert FORMAT.fullmatch(name), f"{name!r} cannot be a format of \\result"
             assert is_complete(tex), f"the TeX of {key} is not complete: {tex!r}"
             lines.append(f"\\papergen@def{{{key}}}{{{name}}}{{{tex}}}%\n")
-    return "".join([*lines, TAIL])
+    return "".join([*lines, TEX_MACROS, TAIL])
 
 
 def is_complete(tex: str) -> bool:

@@ -152,11 +152,12 @@ class Results:
                 "stale": "is stale: it changed since it was run",
                 "pending": "has not been run",
             }
+            because = f" ({reason})" if reason else ""
             count = f"{len(missing)} of {len(trials)} trials, " if len(trials) > 1 else ""
             raise NotFinishedError(
                 key,
                 state,
-                f"{key}: {count}{labels}, {words[state]}{f' ({reason})' if reason else ''}.",
+                f"{key}: this {words[state]}{because}: {count}{labels}.",
                 hint=f"Run `papergen run-exp {trials[0].experiment}`"
                 + (" after mending the cause." if state == "failed" else "."),
             )

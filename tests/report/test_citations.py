@@ -60,7 +60,7 @@ def test_search_by_words() -> None:
 @pytest.mark.parametrize("style", ["plainnat", "unsrtnat"])
 def test_bibtex_takes_all_entries_without_a_warning(tmp_path: Path, style: str) -> None:
     (tmp_path / "methods.bib").write_text(citations.FILE.read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "x.aux").write_text("\\bibstyle{%s}\n\\citation{*}\n\\bibdata{methods}\n" % style)
+    (tmp_path / "x.aux").write_text(f"\\bibstyle{{{style}}}\n\\citation{{*}}\n\\bibdata{{methods}}\n")
     done = subprocess.run(["bibtex", "x"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert "Warning" not in done.stdout, done.stdout

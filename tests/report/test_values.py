@@ -130,7 +130,7 @@ def test_one_unfinished_seed_makes_the_row_unprintable(state: str, reason: str, 
     )
     with pytest.raises(NotFinishedError) as caught:
         value_of(partial, "decoding/nucleus/rep_4")
-    assert "1 of 3 trials, decoding/nucleus seed 2, " in str(caught.value)
+    assert "1 of 3 trials, decoding/nucleus seed 2." in str(caught.value)
     assert words in str(caught.value)
     assert "papergen run-exp decoding" in str(caught.value)
     assert (caught.value.state, caught.value.exit_code) == (state, 1)
