@@ -1,7 +1,8 @@
 """Which code decides a trial's numbers: what `run` reaches, found from the source without importing it.
 
 Inside the experiment's own file only the definitions that `run` needs count, so editing a table makes no result
-stale. Modules of the project and of papergen's science rooms count as whole files; libraries count by their version.
+stale. Modules of the project and of papergen's science rooms count as whole files, unless one says
+`DECIDES_NUMBERS = False` of itself (it only words what was run); libraries count by their version.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ def code_behind(recipe: Path, project: Path) -> Code:
         elif path not in seen:
             seen.add(path)
             shown, content, further = _whole_file(path, project)
-            files[shown] = content
-            queue.extend(further)
+            if content:
+                files[shown] = content
+                queue.extend(further)
     versions = {name: _version(name) for name in libraries - HARMLESS if name not in sys.stdlib_module_names}
     return Code(dict(sorted(files.items())), {name: found for name, found in sorted(versions.items()) if found})
 
@@ -68,8 +70,16 @@ def _installed_file(path: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def _digest_and_imports(path: Path) -> tuple[str, tuple[str, ...]]:
+    """Digest of a module and the modules it imports; "" for one that says `DECIDES_NUMBERS = False`."""
     source = _read(path)
-    return digest_bytes(source.encode()), tuple(_imports(_parse(source, path)))
+    tree = _parse(source, path)
+    if any(_says_harmless(statement) for statement in tree.body):
+        return "", ()
+    return digest_bytes(source.encode()), tuple(_imports(tree))
+
+
+def _says_harmless(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Assign) and ast.unparse(statement) == "DECIDES_NUMBERS = False"
 
 
 def _reached(source: str, path: Path, start: str) -> tuple[str, list[str]]:

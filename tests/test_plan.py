@@ -96,6 +96,19 @@ def test_imported_project_module_counts_by_content(project: Path) -> None:
     assert before.isdisjoint({trial.digest for trial in plan(project)})
 
 
+def test_a_module_may_say_that_it_decides_no_numbers(project: Path) -> None:
+    (project / "experiments" / "fake.py").write_text(
+        FAKE_KIND.replace("def helper(params, seed):", "def helper(params, seed):\n    import words")
+    )
+    words = project / "words.py"
+    words.write_text("DECIDES_NUMBERS = False\nTEXT = 'one'\n")
+    before = {trial.digest for trial in plan(project)}
+    words.write_text("DECIDES_NUMBERS = False\nTEXT = 'two'\n")
+    assert before == {trial.digest for trial in plan(project)}
+    words.write_text("TEXT = 'two'\n")
+    assert before.isdisjoint({trial.digest for trial in plan(project)})
+
+
 def test_states_and_why_a_result_is_stale(project: Path) -> None:
     store = Store(project)
     first = plan(project)[0]

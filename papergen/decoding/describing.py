@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from papergen.decoding.settings import Strategy
 
+DECIDES_NUMBERS = False
+"""Wording may change without making a result stale."""
+
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
