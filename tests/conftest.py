@@ -6,44 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes import make_project
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-
-FAKE_KIND = '''
-"""A kind that needs no torch: its numbers follow from its parameters."""
-from papergen.experiment import Metric, Params as Base
-from pydantic import Field
-
-FACTOR = 2
-
-class Params(Base):
-    size: int = Field(default=1, ge=1, description="Any whole number.")
-    rate: float = Field(default=0.5, description="Any number.")
-    exact: bool = Field(default=False, description="Whether the seed is ignored.")
-
-METRICS = (
-    Metric(name="score", label="Score", direction="higher"),
-    Metric(name="loss", label="Loss", direction="lower", over="items"),
-)
-
-def is_seeded(params):
-    return not params.exact
-
-def helper(params, seed):
-    return params.size * FACTOR + seed
-
-def run(params, ctx):
-    for step in range(3):
-        ctx.log(step, loss=1.0 / (step + 1))
-        ctx.progress(step + 1, 3)
-    ctx.units("loss", [float(i + ctx.trial.seed) for i in range(4)])
-    ctx.sample(text="a sample")
-    return {"score": float(helper(params, ctx.trial.seed)), "loss": 1.5 + ctx.trial.seed}
-
-def report(view):
-    return None
-'''
 
 
 @pytest.fixture(params=["plain", "with space", "中文 'quoted'"])
@@ -58,15 +24,3 @@ def odd_path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def project(tmp_path: Path) -> Path:
     """A paper project with one fake experiment of two rows and two seeds."""
     return make_project(tmp_path / "my paper 论文")
-
-
-def make_project(folder: Path) -> Path:
-    """Write the fake project and return its folder."""
-    (folder / "experiments").mkdir(parents=True)
-    (folder / "paper.yaml").write_text("title: A title\nauthors:\n  - name: A. Author\n", encoding="utf-8")
-    (folder / "experiments" / "fake.py").write_text(FAKE_KIND, encoding="utf-8")
-    (folder / "experiments" / "first.yaml").write_text(
-        "kind: fake\nseeds: [0, 1]\nrate: 1e-3\nrows:\n  small: {}\n  large: {size: 5}\n  fixed: {exact: true}\n",
-        encoding="utf-8",
-    )
-    return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import FAKE_KIND
+from fakes import FAKE_KIND
 
 from papergen.config import read_experiments
 from papergen.errors import PapergenError

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import FAKE_KIND
+from fakes import FAKE_KIND
 from test_cli import papergen
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import decoding_results, make_result, make_results, make_trial, speed_results
+from made import decoding_results, make_result, make_results, make_trial, speed_results
 
 from papergen.errors import PapergenError
 from papergen.report.results import NotFinishedError, Results

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import decoding_results, make_result, make_results, make_trial
+from made import decoding_results, make_result, make_results, make_trial
 from scipy import stats
 
 from papergen.errors import PapergenError
