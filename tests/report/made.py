@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import pytest
-
 from papergen.experiment import Metric
 from papergen.records import Outcome, Provenance, Result, Trial, digest_of
 from papergen.report.results import Results
@@ -129,8 +127,3 @@ def speed_results(**provenance: Any) -> list[Result]:
         for index, (row, column) in enumerate(rates.items())
         for seed, rate in enumerate(column)
     ]
-
-
-@pytest.fixture
-def results() -> Results:
-    return make_results([*decoding_results(), *speed_results()])
