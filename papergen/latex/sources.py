@@ -89,10 +89,11 @@ class Lines:
         return line, offset - self._starts[line - 1] + 1
 
 
-def masked(text: str) -> str:
+def masked(text: str, *, comments_only: bool = False) -> str:
     r"""`text` with spaces in the place of what TeX does not read as TeX, of equal length and with the same line ends.
 
-    Comments, verbatim text, addresses in `\url`, `\iffalse ... \fi` and everything after `\end{document}`.
+    Comments, verbatim text, addresses in `\url`, `\iffalse ... \fi` and everything after `\end{document}`; with
+    `comments_only`, what TeX prints as it stands (verbatim text, addresses) is kept.
     """
     out: list[str] = []
     position = 0
@@ -115,7 +116,10 @@ def masked(text: str) -> str:
             out.append(text[position:end])
             position = end
             continue
-        out += [text[position:start], re.sub(r"[^\n]", " ", text[start:end])]
+        hidden = text[start:end]
+        if not comments_only or match["comment"] or match["false"] or match["stop"]:
+            hidden = re.sub(r"[^\n]", " ", hidden)
+        out += [text[position:start], hidden]
         position = end
     return "".join([*out, text[position:]])
 

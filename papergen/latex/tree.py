@@ -28,15 +28,19 @@ class LineMap:
     """Where the lines of rendered files come from.
 
     `lines[file][n - 1]` is the (author's file, line) behind line n of a rendered file; a file that is not a key was
-    copied and stands for itself. Author's files are relative to `project`.
+    copied and stands for itself. Author's files are relative to `project`. `generated` says under which name
+    papergen's own files of the tree are shown (`tables/x.tex` -> `build/tex/tables/x.tex`).
     """
 
     project: Path | None = None
     lines: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    generated: Mapping[str, str] = field(default_factory=dict)
 
     def origin(self, place: Place) -> Place:
         """The author's place behind a place in the tree (the column is lost where the text was rendered)."""
         table = self.lines.get(place.file)
+        if place.file in self.generated:
+            return Place(self.generated[place.file], place.line, place.column)
         if not table:
             return place
         file, line = table[min(max(place.line, 1), len(table)) - 1]
@@ -131,12 +135,15 @@ class SourceTree:
         lines = self.text(name).split("\n")
         return lines[line - 1] if 0 < line <= len(lines) else ""
 
+    def uses_of(self, name: str) -> list[Use]:
+        """The uses in one TeX source, in its order."""
+        if name not in self._uses:
+            self._uses[name] = list(scan(self.text(name), name))
+        return self._uses[name]
+
     def uses(self, *kinds: Kind) -> list[Use]:
         """The uses of these kinds in all TeX sources."""
-        for name in self.tex_names:
-            if name not in self._uses:
-                self._uses[name] = list(scan(self.text(name), name))
-        return [use for name in self.tex_names for use in self._uses[name] if use.kind in kinds]
+        return [use for name in self.tex_names for use in self.uses_of(name) if use.kind in kinds]
 
     def find(self, pattern: str, names: Iterable[str] | None = None) -> Place | None:
         """Where a regular expression first matches what TeX reads (not comments)."""
