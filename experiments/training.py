@@ -73,10 +73,10 @@ def report(view: View) -> Part:
 
     curves = []
     for row in view.rows:
-        band = view.series(row, "validation_loss")
+        band = view.series(row, "train_loss")
         curves.append(Series(label=row_label(row), x=band.steps, y=band.mean, low=band.low, high=band.high))
     loss = Figure(
-        name="loss", kind="line", series=tuple(curves), x_label="Optimiser step", y_label="Validation loss (nats/token)"
+        name="loss", kind="band", series=tuple(curves), x_label="Optimiser step", y_label="Training loss (nats/token)"
     )
     scaling = table_of(
         view.results,

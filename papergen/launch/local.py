@@ -121,6 +121,9 @@ def worker_environment() -> dict[str, str]:
     return {
         **environment,
         "PYTHONUNBUFFERED": "1",
+        # OpenMP threads that spin while they wait make a shared machine many times slower; read when torch is loaded.
+        "OMP_WAIT_POLICY": environment.get("OMP_WAIT_POLICY", "PASSIVE"),
+        "GOMP_SPINCOUNT": environment.get("GOMP_SPINCOUNT", "0"),
         "PYTHONHASHSEED": environment.get("PYTHONHASHSEED", "0"),  # no set order may reach a number
         "TOKENIZERS_PARALLELISM": "false",
         "OPENBLAS_NUM_THREADS": "1",  # its threads would start at import, before the fork

@@ -12,12 +12,15 @@ from papergen.report.tables import Column, Row, Table
 from papergen.report.tex import Escape, Tex, escape_ascii
 
 ALL_ROWS = "All rows"
+OFF = (None, False, 0, "none")
+"""Values at which a parameter does nothing."""
 
 
 def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparameters") -> Table:
-    """Every parameter that is set: first those of all rows, then, row by row, what differs from them.
+    """Every parameter that is switched on: first those of all rows, then, row by row, what differs from them.
 
-    A parameter that some rows leave at its default stands once with that default, "unless given below".
+    A parameter that some rows leave at its default stands once with that default, "unless given below". Left out is what
+    no row touched and whose default is off (absent, false, none or zero).
     """
     values = {row: params.model_dump(mode="json", by_alias=True) for row, params in rows.items()}
     defaults = _defaults(next(iter(rows.values())))
@@ -27,7 +30,7 @@ def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparame
         of_rows = {row: of_row[key] for row, of_row in values.items()}
         first = next(iter(of_rows.values()))
         if all(value == first for value in of_rows.values()):
-            if first is not None:
+            if not (first in OFF and first == defaults.get(key)):
                 lines.append(_parameter(key, _shown(first), ALL_ROWS))
             continue
         default = defaults.get(key)

@@ -61,7 +61,7 @@ class TrainingSettings(Params):
         default=None, ge=1, description="Passes over the training text; 6 when max_steps is absent too."
     )
     max_steps: int | None = Field(default=None, ge=1, description="Optimiser steps, in place of num_train_epochs.")
-    learning_rate: float = Field(default=4e-3, gt=0, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(default=3e-3, gt=0, description="Peak learning rate of AdamW.")
     weight_decay: float = Field(default=0.1, ge=0, description="Decoupled weight decay of the weight matrices.")
     adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of AdamW's first moment.")
     adam_beta2: float = Field(default=0.95, ge=0, lt=1, description="Decay of AdamW's second moment.")
