@@ -62,6 +62,8 @@ def draw(scores: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
     A token of probability zero is never drawn.
     """
     mass = scores.double().softmax(dim=1).cumsum(dim=1)
-    # At the first token whose mass up to and including itself exceeds the number; scaled by the total, which is 1 but
-    # for rounding, so that it is always reached.
-    return torch.searchsorted(mass, numbers * mass[:, -1:], right=True)[:, 0].clamp(max=scores.shape[1] - 1)
+    total = mass[:, -1:]
+    # The first token whose mass up to and including itself exceeds the number, which is scaled by the total (1 but for
+    # rounding) and kept below it, so that there is such a token and it has a mass of its own.
+    wanted = torch.minimum(numbers * total, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(mass, wanted, right=True)[:, 0]

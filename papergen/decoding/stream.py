@@ -33,7 +33,7 @@ def uniforms(keys: torch.Tensor, step: int, width: int) -> torch.Tensor:
     start = _mix(keys + _signed(_STRIDE * (step + 1)))
     counters = torch.arange(1, width + 1, device=keys.device) * _STRIDE
     bits = _mix(start[:, None] + counters)
-    return (_shifted(bits, 11).double() + 0.5) * 2.0**-53
+    return (_shifted(bits, 12).double() + 0.5) * 2.0**-52  # 52 bits and a half are exact in float64
 
 
 def _mix(state: torch.Tensor) -> torch.Tensor:
