@@ -19,7 +19,7 @@ OFF = (None, False, 0, "none")
 def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparameters") -> Table:
     """Every parameter that is switched on: first those of all rows, then, row by row, what differs from them.
 
-    A parameter that some rows leave at its default stands once with that default, "unless given below". Left out is what
+    A parameter that rows leave at its default stands once with that default, "unless given below". Left out is what
     no row touched and whose default is off (absent, false, none or zero).
     """
     values = {row: params.model_dump(mode="json", by_alias=True) for row, params in rows.items()}
