@@ -52,8 +52,29 @@ def test_unknown_key_names_the_nearest() -> None:
 
 
 def test_search_by_words() -> None:
-    assert citations.search("nucleus") == []
+    assert citations.search("nucleus")[0] == "holtzman2020curious", "keywords name the method"
     assert citations.search("Degeneration holtzman") == ["holtzman2020curious"]
+    assert citations.search("self-bleu")[0] == "zhu2018texygen"
+    assert citations.search("diverse beam search")[0] == "vijayakumar2018diverse"
+    assert citations.search("") == citations.search("quantum chromodynamics") == []
+
+
+@pytest.mark.parametrize("key", citations.known())
+def test_an_entry_agrees_with_its_key_and_its_identifiers_are_well_formed(key: str) -> None:
+    text = citations.entry(key)
+    assert text.isascii()
+    assert re.findall(r"\d{4}", key) == [citations.field(text, "year")]
+    assert key.startswith(re.sub(r"\W", "", citations.field(text, "author").split(",")[0].lower()))
+    assert "others" not in citations.field(text, "author")
+    assert "--" in citations.field(text, "pages") or not citations.field(text, "pages")
+    assert re.fullmatch(r"(10\.\d{4,}/\S+)?", citations.field(text, "doi"))
+    assert re.fullmatch(r"(\d{4}\.\d{4,5})?", citations.field(text, "eprint"))
+
+
+def test_no_work_stands_twice() -> None:
+    for name in ("doi", "eprint", "title"):
+        values = [value.lower() for text in citations.entries().values() if (value := citations.field(text, name))]
+        assert len(values) == len(set(values))
 
 
 @pytest.mark.tex
@@ -65,3 +86,18 @@ def test_bibtex_takes_all_entries_without_a_warning(tmp_path: Path, style: str) 
     assert done.returncode == 0, done.stdout
     assert "Warning" not in done.stdout, done.stdout
     assert (tmp_path / "x.bbl").read_text().count("\\bibitem") == len(citations.known())
+
+
+@pytest.mark.tex
+def test_the_whole_list_typesets_in_two_columns_without_overfull_lines(tmp_path: Path) -> None:
+    (tmp_path / "methods.bib").write_text(citations.FILE.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "main.tex").write_text(
+        r"\documentclass[twocolumn]{article}\usepackage[T1]{fontenc}\usepackage{mathptmx}\usepackage[numbers]{natbib}"
+        r"\usepackage{hyperref}\begin{document}\nocite{*}\bibliographystyle{plainnat}\bibliography{methods}\end{document}"
+    )
+    latex = ["pdflatex", "-interaction=nonstopmode", "main"]
+    for command in (latex, ["bibtex", "main"], latex, latex):
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    log = (tmp_path / "main.log").read_text(errors="replace")
+    assert "Overfull" not in log, [line for line in log.splitlines() if "Overfull" in line]
+    assert "undefined" not in log
