@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -15,21 +13,20 @@ import torch
 from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
-from papergen.errors import ResultError
-from papergen.files import digest_bytes
+from papergen.files import digest_bytes, digest_json
 from papergen.training import distributed
-from papergen.training.batches import Batch, Blocks, Order, encode
-from papergen.training.corpus import Corpus, load_corpus
+from papergen.training.batches import Batch, Order
+from papergen.training.checkpoint import Checkpoints
+from papergen.training.curve import Curve, Log
 from papergen.training.distributed import Ranks
 from papergen.training.evaluation import Evaluation, evaluate
-from papergen.training.model import build_model, full_state, load_pretrained, parallel, unwrapped
+from papergen.training.material import Material, derived_seed, passes, prepare
+from papergen.training.model import full_state, parallel, unwrapped
 from papergen.training.optim import build_optimizer, learning_rate
-from papergen.training.settings import NUM_TRAIN_EPOCHS, TrainingSettings, local_model
+from papergen.training.settings import NUM_TRAIN_EPOCHS, TrainingSettings, describe
 from papergen.training.stepping import Stepper
 from papergen.training.timing import StepClock, peak_memory_mib, percentile
-from papergen.training.tokenizer import load_tokenizer, train_tokenizer, wrap
 
-Log = Callable[[int, dict[str, float]], None]
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -44,18 +41,6 @@ class Trained:
     """Folder that AutoModelForCausalLM and AutoTokenizer load; written by rank 0."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Material:
-    """What the loop works on."""
-
-    corpus: Corpus
-    tokenizer: Any
-    train: Blocks
-    validation: Blocks
-    model: nn.Module
-    num_parameters: int
-
-
 def train(
     settings: TrainingSettings,
     *,
@@ -68,11 +53,15 @@ def train(
     log: Log,
     progress: Progress,
     project: Path = Path(),
+    checkpoints: Path | None = None,
+    resume: bool = False,
 ) -> Trained:
     """Train on this rank; called by all ranks alike, with MASTER_ADDR and MASTER_PORT set when there are several.
 
     Rank 0 writes `folder`/model. On every rank `log(step, metrics)` gets the curves and `progress(done, total, fields)`
     each step. A relative corpus or model path is relative to `project`. Raises ResultError when the loss diverges.
+    With `save_every` set, checkpoints stand in `checkpoints` until the run is complete; with `resume` it continues from
+    the newest of them, bitwise as if it had never stopped, its curves logged again from the start.
     The caller sets threads beforehand and ends the process by `distributed.leave` and `distributed.exit_now`.
     """
     assert world_size == settings.world_size, "the launcher must start as many ranks as the settings say"
@@ -99,10 +88,28 @@ def train(
     fields: dict[str, float] = {}
     evaluation: Evaluation | None = None
 
-    stepper.warm_up(_passes(material, order, 0, settings)[0].to(ranks.device))
-    for step in range(num_steps):
+    store = Checkpoints(
+        checkpoints or folder / "checkpoints",
+        ranks,
+        owner=_owner(settings, material, seed),
+        timeout_s=settings.timeout_s,
+    )
+    first_step, before_s = 0, 0.0
+
+    stepper.warm_up(passes(material, order, 0, settings)[0].to(ranks.device))
+    found = store.load() if resume else None
+    if found is not None:
+        first_step, own, shared = found
+        unwrapped(model).load_state_dict(shared["model"])
+        stepper.optimizer.load_state_dict(shared["optimizer"])
+        stepper.scaler.load_state_dict(shared["scaler"])
+        before_s = own["wall_time_s"]
+        curve.replay(own["curve"])
+    elif settings.save_every:
+        store.remove()
+    for step in range(first_step, num_steps):
         clock.start()
-        batches = _passes(material, order, step, settings)
+        batches = passes(material, order, step, settings)
         num_targets = _num_targets(batches, settings, ranks)
         rate = learning_rate(settings, step, num_steps)
         nats = stepper.step([batch.to(ranks.device) for batch in batches], num_targets, rate)
@@ -113,108 +120,34 @@ def train(
             fields = curve.point(done, clock, rate)
         if done == num_steps or (settings.eval_every and done % settings.eval_every == 0):
             evaluation = _validate(material, unwrapped(model), settings, ranks)
-            log(done, {"validation_loss": evaluation.loss, "perplexity": evaluation.perplexity})
+            curve.log(done, {"validation_loss": evaluation.loss, "perplexity": evaluation.perplexity})
             fields["validation_loss"] = evaluation.loss
+        if settings.save_every and done % settings.save_every == 0 and done < num_steps:
+            wall_time_s = before_s + time.perf_counter() - began
+            store.save(
+                done,
+                own={"curve": curve.state(), "wall_time_s": wall_time_s},
+                shared={
+                    "model": unwrapped(model).state_dict(),
+                    "optimizer": stepper.optimizer.state_dict(),
+                    "scaler": stepper.scaler.state_dict(),
+                },
+            )
         progress(done, num_steps, fields)
 
     assert evaluation is not None, "the last step is always evaluated"
-    state = full_state(model, ranks)
+    weights = full_state(model, ranks)
     if ranks.is_main:
-        _save(material, state, folder / "model")
+        _save(material, weights, folder / "model")
     ranks.barrier()
+    if settings.save_every:
+        store.remove()
     return Trained(
         metrics=_metrics(settings, material, ranks, curve, clock, evaluation, num_steps)
-        | {"wall_time_s": time.perf_counter() - began},
+        | {"wall_time_s": before_s + time.perf_counter() - began},
         facts=_facts(material, ranks),
         model=folder / "model",
     )
-
-
-def prepare(settings: TrainingSettings, *, seed: int, ranks: Ranks, project: Path) -> Material:
-    """Corpus, tokenizer, token blocks and the unwrapped model with the same weights on every rank."""
-    corpus = load_corpus(settings, project)
-    source: Path | str | None = local_model(settings, project) or settings.model
-    if source is None:
-        # Rank 0 learns the tokenizer and sends it: no race for a file, no shared file system needed.
-        json = train_tokenizer(corpus.train.values(), vocab_size=settings.vocab_size) if ranks.is_main else None
-        tokenizer: Any = wrap(ranks.from_main(json), block_size=settings.block_size)
-        torch.manual_seed(derived_seed(seed, "weights"))
-        model = build_model(settings, tokenizer)
-    else:
-        tokenizer = load_tokenizer(source)
-        model = load_pretrained(source, block_size=settings.block_size)
-    if settings.dtype == "float64":
-        model.double()
-    blocks = encode(corpus.train.values(), tokenizer, settings.block_size, settings.packing)
-    return Material(
-        corpus=corpus,
-        tokenizer=tokenizer,
-        train=blocks.full() if settings.packing == "stream" else blocks,
-        validation=encode(corpus.validation.values(), tokenizer, settings.block_size, "stream"),
-        model=model,
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
-    )
-
-
-def derived_seed(seed: int, purpose: str) -> int:
-    """A seed of 63 bits for one purpose, so that seed 1 of rank 0 is not seed 0 of rank 1."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:8], "big") >> 1
-
-
-class Curve:
-    """The training loss: token means over the steps since the last point, over all ranks."""
-
-    def __init__(self, ranks: Ranks, log: Log) -> None:
-        self._ranks = ranks
-        self._log = log
-        self._nats = torch.zeros((), dtype=torch.float64, device=ranks.device)
-        self._num_targets = 0
-        self._num_steps = 0
-        self.num_targets = 0
-        """Target tokens trained on, all steps and ranks."""
-        self.points: list[tuple[int, float, int]] = []
-        """Per point: steps it covers, nats, target tokens."""
-
-    def add(self, nats: torch.Tensor, num_targets: int) -> None:
-        """One step: the rank's nats and the target tokens of all ranks."""
-        self._nats += nats
-        self._num_targets += num_targets
-        self._num_steps += 1
-        self.num_targets += num_targets
-
-    def point(self, step: int, clock: StepClock, learning_rate: float) -> dict[str, float]:
-        """Log the mean since the last point; ResultError on every rank alike when it is not finite."""
-        total = float(self._ranks.sum(self._nats.clone()).item())
-        loss = total / self._num_targets
-        if not math.isfinite(loss):
-            raise ResultError(
-                f"Training diverged: the loss is {loss} by step {step}.",
-                hint="Lower learning_rate, or set max_grad_norm.",
-            )
-        seconds = sum(clock.durations_s()[-self._num_steps :])
-        fields = {"train_loss": loss, "learning_rate": learning_rate, "tokens_per_s": self._num_targets / seconds}
-        self._log(step, dict(fields))
-        self.points.append((self._num_steps, total, self._num_targets))
-        self._nats.zero_()
-        self._num_targets = self._num_steps = 0
-        return fields
-
-    def final_loss(self, num_steps: int) -> float:
-        """Token mean over the last points that cover a twentieth of the run."""
-        nats, count, covered = 0.0, 0, 0
-        for steps, total, tokens in reversed(self.points):
-            nats, count, covered = nats + total, count + tokens, covered + steps
-            if covered * 20 >= num_steps:
-                break
-        return nats / count
-
-
-def _passes(material: Material, order: Order, step: int, settings: TrainingSettings) -> list[Batch]:
-    """The rank's batches of one optimiser step, one per accumulation pass."""
-    indices = order.at(step)
-    size = len(indices) // settings.gradient_accumulation_steps
-    pad = int(material.tokenizer.eos_token_id)
-    return [material.train.batch(indices[start : start + size], pad) for start in range(0, len(indices), size)]
 
 
 def _num_targets(batches: list[Batch], settings: TrainingSettings, ranks: Ranks) -> int:
@@ -223,6 +156,11 @@ def _num_targets(batches: list[Batch], settings: TrainingSettings, ranks: Ranks)
         return settings.batch_size * settings.block_size
     count = torch.tensor([sum(batch.num_targets for batch in batches)], device=ranks.device)
     return int(ranks.sum(count).item())
+
+
+def _owner(settings: TrainingSettings, material: Material, seed: int) -> str:
+    """What a checkpoint must have in common with the run that resumes from it."""
+    return digest_json([describe(settings), material.corpus.digest, seed])
 
 
 def _validate(material: Material, model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> Evaluation:
@@ -238,7 +176,7 @@ def _validate(material: Material, model: nn.Module, settings: TrainingSettings, 
 
 def _save(material: Material, state: Mapping[str, torch.Tensor], folder: Path) -> None:
     model: Any = material.model
-    disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     model.save_pretrained(folder, state_dict=dict(state))
     material.tokenizer.save_pretrained(folder)
 

@@ -63,11 +63,13 @@ def load_pretrained(source: str | Path, *, block_size: int) -> PreTrainedModel:
 
 def parallel(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.Module:
     """`model` on the rank's device, wrapped as `strategy` says; as it is when there is one rank."""
+    reason = unavailable(settings, ranks.device.type, torch.cuda.device_count())
+    if reason is not None:
+        raise MachineError(f"These settings cannot run on this machine: {reason}")
     model.to(ranks.device)
+    if settings.torch_compile:
+        model.compile()  # In place: the names of the weights stay as they are.
     if settings.strategy == "dp":
-        reason = unavailable(settings, ranks.device.type, torch.cuda.device_count())
-        if reason is not None:
-            raise MachineError(f"strategy = dp: {reason}")
         return nn.DataParallel(model)
     if ranks.world_size == 1:
         return model
@@ -81,23 +83,20 @@ def parallel(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.M
         static_graph=settings.static_graph,
         find_unused_parameters=settings.find_unused_parameters,
     )
-    _compress(wrapped, settings, ranks)
+    _compress(wrapped, settings)
     return wrapped
 
 
 def unavailable(settings: TrainingSettings, device: str, num_gpus: int) -> str | None:
-    """Why a table must print n/a for these settings on this machine; None when they can run."""
+    """Why a table must print n/a for these settings on such a machine; None when they can run."""
     if settings.strategy == "dp" and (device != "cuda" or num_gpus < 2):
         # Without GPUs DataParallel calls the module directly: a "DP" row would be a second name for one process.
-        return (
-            f"DataParallel splits a batch over GPUs, and this run sees {num_gpus if device == 'cuda' else 0} of them."
-        )
+        seen = num_gpus if device == "cuda" else 0
+        return f"strategy = dp splits a batch over GPUs, and this run sees {seen} of them. Use strategy: ddp."
     if settings.comm_hook == "bf16" and settings.world_size > 1 and device != "cuda":
-        return "gloo cannot reduce bfloat16, the bf16 hook needs NCCL and GPUs. Use comm_hook: fp16 on CPU."
+        return "comm_hook = bf16 needs NCCL, and so GPUs: torch refuses it on gloo. Use comm_hook: fp16 on CPU."
     if settings.torch_compile and device != "cuda":
         return "torch_compile is for GPUs. Leave it out on CPU."
-    if device == "cuda" and settings.world_size > 1 and num_gpus == 0:
-        return "there is no GPU."
     return None
 
 
@@ -133,10 +132,7 @@ def _sharded(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.M
     return model
 
 
-def _compress(wrapped: DistributedDataParallel, settings: TrainingSettings, ranks: Ranks) -> None:
-    reason = unavailable(settings, ranks.device.type, torch.cuda.device_count())
-    if settings.comm_hook == "bf16" and reason is not None:
-        raise MachineError(f"comm_hook = bf16: {reason}")
+def _compress(wrapped: DistributedDataParallel, settings: TrainingSettings) -> None:
     if settings.comm_hook == "fp16":
         wrapped.register_comm_hook(None, default_hooks.fp16_compress_hook)
     elif settings.comm_hook == "bf16":

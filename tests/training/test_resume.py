@@ -1,0 +1,74 @@
+"""A killed run that resumes ends with the same bits as one that was never stopped."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ranks
+import torch
+
+from papergen.training.checkpoint import random_state, set_random_state
+from papergen.training.distributed import Ranks
+
+LONG = {"max_steps": 14, "save_every": 4, "eval_every": 5}
+
+
+@pytest.mark.parametrize(
+    "overrides", [LONG, {**LONG, "gradient_accumulation_steps": 2, "packing": "documents"}], ids=["plain", "documents"]
+)
+def test_a_killed_run_resumes_bitwise(text_project: Path, tmp_path: Path, overrides: dict[str, Any]) -> None:
+    whole = ranks.start(ranks.train_rank, 2, text_project, tmp_path / "whole", overrides)
+    folder = tmp_path / "killed"
+    died = ranks.start(ranks.train_rank, 2, text_project, folder, overrides, False, 9, may_die=True)
+    assert died == [None, None]
+    assert not (folder / "model").exists()
+    assert (folder / "checkpoints" / "LATEST").read_text() in {"step-00000004\n", "step-00000008\n"}
+    resumed = ranks.start(ranks.train_rank, 2, text_project, folder, overrides, True)
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        assert (folder / "model" / name).read_bytes() == (tmp_path / "whole" / "model" / name).read_bytes()
+    for before, after in zip(whole, resumed, strict=True):
+        assert after["metrics"]["train_loss"] == before["metrics"]["train_loss"]
+        assert after["metrics"]["validation_loss"] == before["metrics"]["validation_loss"]
+        assert losses(after) == losses(before), "the curve before the kill is logged again"
+    assert not (folder / "checkpoints").exists(), "a complete run leaves no checkpoint"
+
+
+def test_nothing_to_resume_from_is_a_run_from_the_start(text_project: Path, tmp_path: Path) -> None:
+    fresh = ranks.start(ranks.train_rank, 1, text_project, tmp_path / "fresh", {})[0]
+    resumed = ranks.start(ranks.train_rank, 1, text_project, tmp_path / "resumed", {}, True)[0]
+    assert losses(fresh) == losses(resumed)
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(text_project: Path, tmp_path: Path) -> None:
+    ranks.start(ranks.train_rank, 1, text_project, tmp_path, LONG, False, 5, may_die=True)
+    kept = tmp_path / "kept"
+    shutil.copytree(tmp_path / "checkpoints", kept)
+    with pytest.raises(ranks.RankFailedError, match="other settings, data, seed"):
+        ranks.start(ranks.train_rank, 1, text_project, tmp_path, {**LONG, "learning_rate": 0.1}, True)
+    state = tmp_path / "checkpoints" / "step-00000004" / "rank-0.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ranks.RankFailedError, match="this checkpoint cannot be read"):
+        ranks.start(ranks.train_rank, 1, text_project, tmp_path, LONG, True)
+
+
+def test_random_states_go_through_a_checkpoint() -> None:
+    import random
+
+    import numpy as np
+
+    alone = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
+    state = random_state(alone)
+    drawn = (torch.rand(3).tolist(), random.random(), np.random.rand())
+    set_random_state(state, alone)
+    assert (torch.rand(3).tolist(), random.random(), np.random.rand()) == drawn
+
+
+def losses(run: dict[str, Any]) -> list[Any]:
+    """The curve without its times."""
+    return [
+        (step, {name: value for name, value in metrics.items() if name != "tokens_per_s"})
+        for step, metrics in run["points"]
+    ]
