@@ -71,7 +71,7 @@ class Supervisor(Launcher):
         gpus: Sequence[str] | None = None,
         limits: Limits | None = None,
     ) -> None:
-        """At most `max_trials` trials and `num_slots` ranks at a time; `gpus` to hand out, by default all visible ones."""
+        """At most `max_trials` trials and `num_slots` ranks at a time; `gpus` to hand out, else all visible ones."""
         self._limits = limits or Limits()
         self._max_trials, self._num_slots, self._given_gpus = max_trials, num_slots, gpus
         self._slots: Slots | None = None
@@ -175,7 +175,7 @@ class Supervisor(Launcher):
         running = self._running.get(name)
         if running is not None:
             note = running.watch.exited(rank, status, time.monotonic())
-            if note is not None:
+            if note is not None and not running.is_killed:
                 self._note(running, note)
 
     # The work.

@@ -213,7 +213,8 @@ class Watch:
         silent_s = now - self.progress_at
         running = [state.rank for state in self.living if not state.has_returned]
         if silent_s >= self.job.stall_s and all(idle.get(rank, 0.0) >= self.job.stall_s / 4 for rank in running):
-            cause = f"no progress for {silent_s:.0f} s, and {_ranks(running)} use no CPU time"
+            verb = "uses" if len(running) == 1 else "use"
+            cause = f"no progress for {silent_s:.0f} s, and {_ranks(running)} {verb} no CPU time"
             self.fail(now, running[0] if len(running) == 1 else None, cause, wants_stacks=True)
 
 

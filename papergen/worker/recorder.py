@@ -54,14 +54,13 @@ class Recorder:
         """All that was recorded, with the numbers that `run` returned, declared metrics among them."""
         if not isinstance(metrics, Mapping):
             raise PapergenError(f"{where}: run() returned {type(metrics).__name__}, not a mapping of metric to number.")
-        # A row may leave out a declared metric that has no meaning for it; one that returns none, or another spelling, errs.
+        # A row may leave out a declared metric that has no meaning for it; none at all, or another spelling, is an error.
         missing = [name for name in declared if name not in metrics]
         others = [str(name) for name in metrics if name not in declared]
         for name in missing:
             if len(missing) == len(declared) or nearest(name, others):
-                raise PapergenError(
-                    f"{where}: METRICS declares {name!r}, which run() did not return. {did_you_mean(name, others)}".rstrip()
-                )
+                told = f"{where}: METRICS declares {name!r}, which run() did not return."
+                raise PapergenError(f"{told} {did_you_mean(name, others)}".rstrip())
         facts = dict(self._facts)
         if self._dropped:
             # Outcome.series holds finite numbers only; that there were others must not be forgotten.
