@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 from papergen.decoding.settings import Strategy
+from papergen.errors import PapergenError
 from papergen.experiment import Context, From, Metric
 
 if TYPE_CHECKING:
@@ -90,8 +91,16 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
     found = {"corpus": load_corpus(params, project).digest}
     for name in ("model", "scorer", "assistant_model"):
         value = getattr(params, name)
-        if isinstance(value, str) and (project / value).is_dir():
-            found[name] = digest_folder(project / value)
+        if not isinstance(value, str):
+            continue
+        folder = project / Path(value).expanduser()
+        if folder.is_dir():
+            found[name] = digest_folder(folder)
+        elif value.startswith((".", "/", "~")) or value.count("/") > 1:
+            raise PapergenError(
+                f"{name} = {value!r}: there is no such folder.",
+                hint="Write {from: training}, the path of a model folder, or a name on the Hugging Face Hub.",
+            )
     return found
 
 

@@ -89,7 +89,7 @@ def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]
                     params=params,
                     is_seeded=recipe.is_seeded(params),
                     num_ranks=recipe.num_ranks(params),
-                    data=recipe.data(params, project),
+                    data=_data(project, config, recipe, name, params),
                     froms={key: value for key, value in _fields(params) if isinstance(value, From)},
                 )
             )
@@ -98,6 +98,15 @@ def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]
     if faults:
         raise gathered(list(faults.values()), f"faults in experiments/{config.name}.yaml")
     return found
+
+
+def _data(project: Path, config: ExperimentConfig, recipe: Recipe, row: str, params: Params) -> Mapping[str, str]:
+    """What the trial reads; a fault is told at the line of the parameter that its message begins with."""
+    try:
+        return recipe.data(params, project)
+    except PapergenError as error:
+        where = config.where(row, (error.message.split(" ")[0].rstrip(":"),))
+        raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
 
 
 def _fields(params: Params) -> Iterator[tuple[str, Any]]:

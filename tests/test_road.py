@@ -201,3 +201,24 @@ def test_tex_that_is_not_there_is_exit_3_with_the_line_to_type(paper: Path, monk
     assert done.returncode == 3
     assert "No pdflatex on this machine" in done.stderr
     assert "apt" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("model: {from: training}", "model: ./nope", "model = './nope': there is no such folder."),
+        ("corpus: embedded", "corpus: texts.txt", "texts.txt is neither a file nor a folder"),
+        ("top_p: 0.95", "top_p: 1.95", "top_p = 1.95: input should be less than or equal to 1."),
+        ("num_beams: 4}", "num_beams: 4, num_beam_groups: 3}", "num_beam_groups = 3 does not divide num_beams = 4"),
+    ],
+)
+def test_bad_experiments_are_refused_before_anything_runs(paper: Path, old: str, new: str, message: str) -> None:
+    path = paper / "experiments" / "decoding.yaml"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    number = next(index for index, line in enumerate(lines, 1) if old in line)
+    replace(path, {old: new})
+    done = papergen("run-exp", cwd=paper)
+    assert done.returncode == 2
+    assert f"experiments/decoding.yaml:{number}: " in done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -94,8 +94,7 @@ def _conclude(project: Project, summary: Summary, cached: int, *, is_changed: bo
     click.echo(f"results: {project.store.root}")
     for trial, failure in summary.failed:
         click.echo(f"\nFAILED {trial.label}: {failure.cause}", err=True)
-        if failure.traceback:
-            click.echo("\n".join(failure.traceback.rstrip().splitlines()[-12:]), err=True)
+        click.echo("\n".join(_excerpt(failure.traceback)), err=True)
         if failure.log:
             click.echo(f"log: {failure.log}", err=True)
     for trial, cause in summary.skipped:
@@ -107,6 +106,15 @@ def _conclude(project: Project, summary: Summary, cached: int, *, is_changed: bo
             err=True,
         )
     return 1 if summary.failed or summary.skipped else 0
+
+
+def _excerpt(traceback: str) -> list[str]:
+    """The end of a traceback; of an error that the user can mend only what to do about it."""
+    lines = traceback.rstrip().splitlines()
+    for index in range(len(lines) - 1, -1, -1):
+        if lines[index].startswith("papergen.errors."):
+            return lines[index + 1 :]
+    return lines[-12:]
 
 
 def _print_plan(needed: Sequence[Trial], states: dict[str, Planned], to_run: Sequence[Trial]) -> None:

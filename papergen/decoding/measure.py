@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -35,7 +36,8 @@ class Measured:
 def measure(continuations: Sequence[Continuation], scores: Sequence[Score]) -> Measured:
     """`scores[i]` is what the scoring model thinks of `continuations[i]`; both in the order of the prompts.
 
-    A metric that is not defined for a text (too short for an n-gram) is NaN there.
+    A metric that is not defined for a text (too short for an n-gram) is NaN there; one that is defined for none of them
+    (the Zipf coefficient of a single token) is left out.
     """
     texts = [continuation.ids for continuation in continuations]
     bleu = self_bleu(texts)
@@ -61,8 +63,9 @@ def measure(continuations: Sequence[Continuation], scores: Sequence[Score]) -> M
     }
     groups = [[texts[i] for i in indices] for _, indices in groupby(range(len(texts)), key=lambda i: prompts[i])]
     units["duplicates"] = [_number(m.duplicate_share(group)) for group in groups]
-    means = {name: _number(m.mean([value for value in values if value == value])) for name, values in units.items()}
-    return Measured({**{name: _number(value) for name, value in corpus.items()}, **means}, units)
+    means = {name: m.mean([value for value in values if not math.isnan(value)]) for name, values in units.items()}
+    defined = {name: value for name, value in {**corpus, **means}.items() if value is not None}
+    return Measured(defined, {name: values for name, values in units.items() if name in defined})
 
 
 def repetition_by_position(texts: Sequence[Sequence[int]], *, window: int = 64) -> list[tuple[int, float]]:
