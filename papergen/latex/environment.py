@@ -15,6 +15,7 @@ import jinja2
 from jinja2 import nodes, pass_eval_context, runtime
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import Extension
+from pylatex.utils import NoEscape
 
 from papergen.errors import PapergenError
 from papergen.latex.escape import Engine, Newlines, Tex, escape, escape_sample, escape_url
@@ -50,7 +51,7 @@ class TexEnvironment(jinja2.Environment):
 
     def concatenate(self, parts: tuple[Any, ...]) -> str:
         """`a ~ b`: a plain string of plain strings; as soon as one part is TeX, the others are escaped beside it."""
-        if any(hasattr(part, "__html__") or hasattr(part, "dumps") for part in parts):
+        if any(isinstance(part, NoEscape) or hasattr(part, "__html__") or hasattr(part, "dumps") for part in parts):
             return Tex("".join(to_tex(part, self.tex_engine) for part in parts))
         return "".join(map(str, parts))
 
@@ -76,9 +77,10 @@ def to_tex(value: Any, engine: Engine) -> str:
         return Tex(value.__html__())
     if callable(dumps := getattr(value, "dumps", None)):
         return Tex(dumps())
+    if isinstance(value, NoEscape):
+        return Tex(value)
     if isinstance(value, str):
-        # A PyLaTeX NoEscape has no dumps() and no __html__; its type says that it is TeX.
-        return Tex(value) if type(value).__name__ == "NoEscape" else escape(value, engine)
+        return escape(value, engine)
     if isinstance(value, bool):
         raise PapergenError(
             f"the value is {value}: a yes or no has no printed form.", hint='Write "yes" if x else "no".'

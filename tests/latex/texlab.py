@@ -1,0 +1,47 @@
+"""Small LaTeX trees, compiled for tests, and the text of the PDFs they give."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from papergen.latex.compile import Compiled, compile_tree
+from papergen.latex.engine import find_engine
+from papergen.latex.escape import Engine
+
+PREAMBLE = {
+    "pdflatex": "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{mathptmx}\n",
+    "xelatex": "\\documentclass{article}\n\\usepackage{fontspec}\n",
+}
+
+
+def make_tree(folder: Path, files: dict[str, str | bytes]) -> Path:
+    """A folder with these files."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def document(body: str, more: str = "", engine: Engine = "pdflatex") -> str:
+    """A whole document; the body begins in line 5 plus the lines of `more` (line 4 for xelatex)."""
+    return f"{PREAMBLE[engine]}{more}\\begin{{document}}\n{body}\n\\end{{document}}\n"
+
+
+def compiled(folder: Path, files: dict[str, str | bytes], *, engine: Engine = "pdflatex", **options: float) -> Compiled:
+    """Compile a tree made of `files` to `folder/paper.pdf`; skips the test where the engine is not installed."""
+    if shutil.which(engine) is None:
+        pytest.skip(f"no {engine} on this machine")
+    tree = make_tree(folder / "tree", files)
+    return compile_tree(tree, "main.tex", engine=find_engine(engine), output=folder / "paper.pdf", **options)  # type: ignore[arg-type]
+
+
+def pdf_text(pdf: Path, page: int) -> str:
+    """What pdftotext reads on one page, white space collapsed."""
+    command = ["pdftotext", "-f", str(page), "-l", str(page), "-enc", "UTF-8", str(pdf), "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    return " ".join(done.stdout.decode("utf-8").split())
