@@ -47,10 +47,11 @@ class Curve:
                 f"Training diverged: the loss is {loss} by step {step}.",
                 hint="Lower learning_rate, or set max_grad_norm.",
             )
-        # After a resume the clock knows only the later of these steps.
-        seconds = statistics.mean(clock.durations_s()[-self._num_steps :])
-        speed = self._num_targets / self._num_steps / seconds
-        fields = {"train_loss": loss, "learning_rate": learning_rate, "tokens_per_s": speed}
+        # After a resume or a trace the clock knows only some of these steps.
+        durations_s = clock.durations_s()[-self._num_steps :]
+        fields = {"train_loss": loss, "learning_rate": learning_rate}
+        if durations_s:
+            fields["tokens_per_s"] = self._num_targets / self._num_steps / statistics.mean(durations_s)
         self.log(step, dict(fields))
         self.points.append((self._num_steps, total, self._num_targets))
         self._nats.zero_()

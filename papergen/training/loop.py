@@ -20,12 +20,14 @@ from papergen.training.checkpoint import Checkpoints
 from papergen.training.curve import Curve, Log
 from papergen.training.distributed import Ranks
 from papergen.training.evaluation import Evaluation, evaluate
+from papergen.training.flops import flops_per_token, utilisation
 from papergen.training.material import Material, derived_seed, passes, prepare
 from papergen.training.model import full_state, parallel, unwrapped
 from papergen.training.optim import build_optimizer, learning_rate
+from papergen.training.profile import StepProfiler
 from papergen.training.settings import NUM_TRAIN_EPOCHS, TrainingSettings, describe
 from papergen.training.stepping import Stepper
-from papergen.training.timing import StepClock, peak_memory_mib, percentile
+from papergen.training.timing import NUM_WARMUP_STEPS, StepClock, peak_memory_mib, percentile
 
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -95,6 +97,7 @@ def train(
         timeout_s=settings.timeout_s,
     )
     first_step, before_s = 0, 0.0
+    tracer = StepProfiler(first=NUM_WARMUP_STEPS, num_steps=settings.profile_steps, last=num_steps, device=ranks.device)
 
     stepper.warm_up(passes(material, order, 0, settings)[0].to(ranks.device))
     found = store.load() if resume else None
@@ -108,12 +111,14 @@ def train(
     elif settings.save_every:
         store.remove()
     for step in range(first_step, num_steps):
+        is_traced = tracer.begins(step)
         clock.start()
         batches = passes(material, order, step, settings)
         num_targets = _num_targets(batches, settings, ranks)
         rate = learning_rate(settings, step, num_steps)
         nats = stepper.step([batch.to(ranks.device) for batch in batches], num_targets, rate)
-        clock.stop()
+        clock.stop(is_counted=not is_traced)
+        tracer.ends(step)
         curve.add(nats, num_targets)
         done = step + 1
         if done % settings.log_every == 0 or done == num_steps:
@@ -142,8 +147,10 @@ def train(
     ranks.barrier()
     if settings.save_every:
         store.remove()
+    breakdown = tracer.breakdown()
     return Trained(
         metrics=_metrics(settings, material, ranks, curve, clock, evaluation, num_steps)
+        | (breakdown.metrics() if breakdown else {})
         | {"wall_time_s": before_s + time.perf_counter() - began},
         facts=_facts(material, ranks),
         model=folder / "model",
@@ -192,12 +199,13 @@ def _metrics(
 ) -> dict[str, float]:
     timed = clock.timed_s()
     median_s = statistics.median(timed)
-    return {
+    tokens_per_s = curve.num_targets / num_steps / median_s
+    metrics = {
         "train_loss": curve.final_loss(num_steps),
         "validation_loss": evaluation.loss,
         "perplexity": evaluation.perplexity,
         "bits_per_character": evaluation.bits_per_character,
-        "tokens_per_s": curve.num_targets / num_steps / median_s,
+        "tokens_per_s": tokens_per_s,
         "step_time_ms": median_s * 1e3,
         "step_time_p95_ms": percentile(timed, 0.95) * 1e3,
         "num_parameters": material.num_parameters,
@@ -205,6 +213,17 @@ def _metrics(
         "num_train_tokens": curve.num_targets,
         "peak_memory_mib": ranks.maximum(peak_memory_mib(ranks.device)),
     }
+    if ranks.device.type == "cuda":
+        model: Any = material.model
+        mfu = utilisation(
+            tokens_per_s,
+            flops_per_token(model.config, material.num_parameters, settings.block_size),
+            gpu=torch.cuda.get_device_name(ranks.device),
+            num_gpus=torch.cuda.device_count() if settings.strategy == "dp" else ranks.world_size,
+            dtype=settings.dtype,
+        )
+        metrics |= {} if mfu is None else {"mfu": mfu}
+    return metrics
 
 
 def _facts(material: Material, ranks: Ranks) -> dict[str, str | int | float]:

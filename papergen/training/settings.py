@@ -174,6 +174,8 @@ class TrainingSettings(Params):
             faults.append(
                 "save_every: PowerSGD's error feedback is not in a checkpoint, so no exact resume. Leave it out."
             )
+        if self.profile_steps and self.save_every:
+            faults.append("profile_steps: a run that resumes behind the trace would lack it. Leave save_every out.")
         if self.dtype == "float64" and self.comm_hook in {"fp16", "bf16"}:
             faults.append(f"comm_hook = {self.comm_hook} would undo dtype = float64. Try comm_hook: none.")
         if self.dtype == "float16" and self.strategy == "fsdp2":

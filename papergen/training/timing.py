@@ -31,9 +31,12 @@ class StepClock:
         else:
             self._start = time.perf_counter()
 
-    def stop(self) -> None:
-        """The step ends."""
-        if self._device.type == "cuda":
+    def stop(self, *, is_counted: bool = True) -> None:
+        """The step ends; one that was traced is not counted."""
+        if not is_counted:
+            if self._device.type == "cuda":
+                self._events.pop()
+        elif self._device.type == "cuda":
             self._events[-1][1].record()
         else:
             self._durations_s.append(time.perf_counter() - self._start)

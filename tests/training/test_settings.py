@@ -36,6 +36,7 @@ def test_the_defaults_are_possible() -> None:
         ({"powersgd_rank": 4}, "no effect with comm_hook = none"),
         ({"comm_hook": "powersgd", "save_every": 10}, "no exact resume"),
         ({"dtype": "float64", "comm_hook": "fp16"}, "would undo dtype = float64"),
+        ({"profile_steps": 3, "save_every": 10}, "would lack it"),
         ({"no_sync": False}, "changes nothing with gradient_accumulation_steps = 1"),
         ({"encoding": "utf-9"}, "not known to Python"),
         ({"n_layers": 3}, "Extra inputs are not permitted"),
