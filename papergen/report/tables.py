@@ -12,8 +12,10 @@ from typing import Literal
 
 from papergen.errors import PapergenError, did_you_mean
 from papergen.report.comparable import require_comparable
+from papergen.report.derived import compare
 from papergen.report.formats import MAX_DECIMALS, MINUS, decimals_of, grouped, number_tex, plain, rounded
 from papergen.report.results import NotApplicableError, Results
+from papergen.report.statistics import holm
 from papergen.report.tex import Escape, Tex, as_tex, escape_ascii
 from papergen.report.values import Text, Value, value_of
 
@@ -177,6 +179,8 @@ class Table:
         bold, underlined = self._marked(index, means)
         widest_mean = max(means.values(), key=len, default="")
         widest_half = max(halves.values(), key=len, default="")
+        notes = [(self.notes or {}).get((row.name, column.name), "") for row in self.rows]
+        widest_note = max(notes, key=len, default="")
         out: list[str] = []
         for at, cell in enumerate(cells):
             if at not in means:
@@ -185,7 +189,7 @@ class Table:
                 continue
             mean = _tex(means[at])
             mean = rf"\textbf{{{mean}}}" if at in bold else rf"\underline{{{mean}}}" if at in underlined else mean
-            note = (self.notes or {}).get((self.rows[at].name, column.name), "")
+            note = notes[at] or (rf"\phantom{{{widest_note}}}" if widest_note else "")
             spread = ""
             if widest_half and at in halves:
                 spread = rf"\,{{\scriptsize$\pm$\,{_padding(widest_half, halves[at])}{_tex(halves[at])}}}"
@@ -298,6 +302,30 @@ def table_of(
         marks_best=marks_best,
         marks_second=marks_second,
     )
+
+
+def marked_against(table: Table, baseline: str, *, level: float = 0.05, mark: str = r"$^{*}$") -> Table:
+    """The table with a mark on every number that differs significantly from that of the row `baseline`.
+
+    Paired tests where the units are shared, Holm's correction within each column; numbers of one unit are not tested.
+    """
+    at = _select([row.name for row in table.rows], baseline, f"table {table.name}: row")[0]
+    notes: dict[tuple[str, str], str] = dict(table.notes or {})
+    for index, column in enumerate(table.columns):
+        base = table.rows[at].cells[index]
+        tested = {
+            row.name: compare(cell, base).p
+            for row in table.rows
+            if row.name != baseline
+            and isinstance(cell := row.cells[index], Value)
+            and isinstance(base, Value)
+            and column.show != "n"
+            and min(cell.n, base.n) > 1
+        }
+        for name, p in zip(tested, holm(list(tested.values())), strict=True):
+            if p < level:
+                notes[name, column.name] = mark
+    return replace(table, notes=notes)
 
 
 def _cell(results: Results, key: str) -> Cell:

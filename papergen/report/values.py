@@ -79,6 +79,16 @@ class Value:
             samples=tuple(sample * factor for sample in self.samples),
         )
 
+    def shifted(self, number: float) -> Value:
+        """The value plus a number, interval and samples included."""
+        return replace(
+            self,
+            mean=self.mean + number,
+            low=None if self.low is None else self.low + number,
+            high=None if self.high is None else self.high + number,
+            samples=tuple(sample + number for sample in self.samples),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Text:

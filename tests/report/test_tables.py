@@ -9,8 +9,10 @@ import pytest
 from made import decoding_results, make_result, make_results, make_trial, speed_results
 
 from papergen.errors import PapergenError
+from papergen.report.derived import compare
 from papergen.report.results import NotFinishedError, Results
-from papergen.report.tables import Column, Row, Table, table_of
+from papergen.report.statistics import holm
+from papergen.report.tables import Column, Row, Table, marked_against, table_of
 from papergen.report.tex import Tex
 from papergen.report.values import Value, summary
 
@@ -150,6 +152,21 @@ def test_hardware_matters_for_speed_only() -> None:
         make_result(make_trial("decoding", row), {"zipf": 1.0}, provenance={"cpu": row}) for row in ("Intel", "AMD")
     ]
     assert table_of(make_results(found), "t", "decoding", ["zipf"]).rows
+
+
+def test_significant_differences_from_a_baseline_are_marked(results: Results) -> None:
+    table = table_of(results, "t", "decoding", ["rep_4", "zipf"])
+    marked = marked_against(table, "greedy")
+    by_row = {
+        row: compare(*(table[row_, "rep_4"].values[0] for row_ in (row, "greedy"))).p
+        for row in ("human", "beam", "nucleus")
+    }
+    expected = {name for name, p in zip(by_row, holm(list(by_row.values())), strict=True) if p < 0.05}
+    assert {row for row, _ in marked.notes or {}} == expected == {"human", "nucleus"}
+    tex = marked.to_tex()
+    assert tex.count(r"$^{*}$") - tex.count(r"\phantom{$^{*}$}") == 2
+    with pytest.raises(PapergenError, match=r"row 'gready' does not exist. Did you mean greedy\?"):
+        marked_against(table, "gready")
 
 
 @pytest.mark.tex

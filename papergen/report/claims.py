@@ -1,0 +1,364 @@
+"""Claims: sentences of the paper tied to an assertion over the results, and keys that are computed.
+
+    decoding/nucleus/rep_4 < decoding/beam/rep_4 and significant(decoding/nucleus/rep_4, decoding/beam/rep_4)
+    ratio(speed/ddp-2/tokens_per_s, speed/ddp-1/tokens_per_s) >= 1.8
+    argbest(decoding, rep_4) == nucleus
+    outperforms(decoding/nucleus, [decoding/greedy, decoding/beam], on=[rep_4, mauve], at_least=3)
+
+`check` says whether a claim holds and with which numbers; `evaluate` gives the value of a computed key.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from papergen.errors import PapergenError, did_you_mean
+from papergen.report import derived, statistics
+from papergen.report.formats import plain
+from papergen.report.results import ResultKeyError, Results
+from papergen.report.syntax import Call, Comparison, Items, Name, Node, Number, Operation, fault, parse
+from papergen.report.values import Text, Value, value_of
+
+
+class Share(float):
+    """A number written in per cent: `5%` is the share 0.05."""
+
+
+Found = Value | Text | float | bool | list[Any]
+
+_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+FUNCTIONS = {
+    "best": "best(experiment, metric): the best row's value; rows=[...] limits the choice",
+    "argbest": "argbest(experiment, metric): the best row's name",
+    "argmin": "argmin(experiment, metric): the name of the row with the smallest mean",
+    "argmax": "argmax(experiment, metric): the name of the row with the largest mean",
+    "min": "min(a, b, ...): the smallest of several",
+    "max": "max(a, b, ...): the largest of several",
+    "abs": "abs(a): without its sign",
+    "diff": "diff(a, b): a - b with its interval",
+    "ratio": "ratio(a, b): a / b with its interval",
+    "significant": "significant(a, b, level=0.05, test=t): whether a test tells them apart (wilcoxon, permutation)",
+    "p": "p(a, b, test=t): the p-value of that test",
+    "about": "about(a, b, within=5%): whether a is that near to b",
+    "outperforms": "outperforms(a, [b, c], at_least=2, level=0.05): better in the metric's direction; significantly "
+    "(with Holm's correction) when a level is given; with on=[metrics], a and b are experiment/row",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the results say about a claim."""
+
+    claim: str
+    holds: bool
+    evidence: tuple[str, ...]
+    """The values met and the tests made, one line each."""
+    warnings: tuple[str, ...] = ()
+    digests: tuple[str, ...] = ()
+
+
+def check(results: Results, claim: str) -> Verdict:
+    """Whether a claim holds. PapergenError when it is not well formed or a value in it cannot be had."""
+    reader = _Reader(results, claim)
+    found = reader.read()
+    if not isinstance(found, bool):
+        raise fault(claim, 1, f"a claim is true or false, and this is {_shown(found)}. Compare it with something.")
+    digests = tuple(dict.fromkeys(digest for value in reader.met.values() for digest in value.digests))
+    values = [f"{key} = {_shown(value)}" for key, value in reader.met.items()]
+    return Verdict(claim, found, (*values, *reader.notes), tuple(dict.fromkeys(reader.warnings)), digests)
+
+
+def evaluate(results: Results, key: str) -> Value | Text:
+    """The value of a key, plain (`decoding/nucleus/rep_4`) or computed (`ratio(a, b)`, `argbest(decoding, rep_4)`)."""
+    if not any(sign in key for sign in '()[]" '):
+        return value_of(results, key)
+    found = _Reader(results, key).read()
+    if isinstance(found, bool | list):
+        raise fault(key, 1, f"this is {_shown(found)}, which cannot be printed as a result.")
+    return Value(key=key, mean=found) if isinstance(found, float) else found
+
+
+@dataclass
+class _Reader:
+    results: Results
+    text: str
+    met: dict[str, Value | Text] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def read(self) -> Found:
+        """The value of the whole text."""
+        try:
+            return self.evaluate(parse(self.text))
+        except RecursionError:
+            raise PapergenError("column 1: the expression is nested too deeply.") from None
+
+    def evaluate(self, node: Node) -> Found:
+        """The value of a part; a fault without a place is given that of the part."""
+        try:
+            return self._evaluate(node)
+        except ResultKeyError:
+            raise
+        except PapergenError as error:
+            if error.message.startswith("column "):
+                raise
+            raise fault(self.text, node.column, error.message) from error
+
+    def _evaluate(self, node: Node) -> Found:
+        if isinstance(node, Number):
+            return Share(node.value) if node.is_percent else node.value
+        if isinstance(node, Name):
+            return self._named(node.text)
+        if isinstance(node, Items):
+            return [self.evaluate(item) for item in node.items]
+        if isinstance(node, Comparison):
+            return self._compared(node)
+        if isinstance(node, Operation):
+            return self._operated(node)
+        assert isinstance(node, Call), f"an expression has no part of the kind {type(node).__name__}"
+        return self._called(node)
+
+    def _named(self, text: str) -> Value | Text:
+        """The value of a key; a name without a slash stands for itself (a row's name)."""
+        if text.count("/") != 2:
+            return Text(key=text, text=text)
+        self.met.setdefault(text, value_of(self.results, text))
+        return self.met[text]
+
+    def _compared(self, node: Comparison) -> bool:
+        operands = [self.evaluate(operand) for operand in node.operands]
+        holds = True
+        for sign, left, right in zip(node.signs, operands, operands[1:], strict=False):
+            if isinstance(left, Text) and isinstance(right, Text) and sign in {"==", "!="}:
+                holds &= _COMPARE[sign](left.text, right.text)
+                continue
+            if isinstance(left, Value) and isinstance(right, Value):
+                self._same_unit(left, right)
+            holds &= _COMPARE[sign](_beside(left, right), _beside(right, left))
+        return holds
+
+    def _operated(self, node: Operation) -> Found:
+        if node.sign in {"and", "or", "not"}:
+            truths = [self._truth(operand) for operand in node.operands]  # all of them, so that all evidence is shown
+            return not truths[0] if node.sign == "not" else all(truths) if node.sign == "and" else any(truths)
+        operands = [self.evaluate(operand) for operand in node.operands]
+        if len(operands) == 1:
+            only = operands[0]
+            if isinstance(only, Value):
+                return only.scaled(-1)
+            return Share(-only) if isinstance(only, Share) else -_number(only)
+        left, right = operands
+        if isinstance(left, Value) and isinstance(right, Value):
+            return _both(node.sign, left, right)
+        if isinstance(left, Value):
+            return _by_number(node.sign, left, _beside(right, left if node.sign in {"+", "-"} else right))
+        if isinstance(right, Value) and node.sign == "*":
+            return _by_number("*", right, _number(left))
+        if isinstance(right, Value) and node.sign in {"+", "-"}:
+            return _by_number("+", right.scaled(1 if node.sign == "+" else -1), _beside(left, right))
+        return _plain(node.sign, left, right)
+
+    def _called(self, node: Call) -> Found:
+        known = {name: getattr(self, f"_{name}") for name in FUNCTIONS}
+        if node.function not in known:
+            raise PapergenError(f"there is no function {node.function!r}. {did_you_mean(node.function, known)}")
+        options = {name: self.evaluate(option) for name, option in node.options.items()}
+        arguments = [self.evaluate(argument) for argument in node.arguments]
+        try:
+            inspect.signature(known[node.function]).bind(*arguments, **options)
+        except TypeError as error:
+            raise PapergenError(f"{node.function} is used as {FUNCTIONS[node.function]}.") from error
+        found: Found = known[node.function](*arguments, **options)
+        return found
+
+    def _truth(self, node: Node) -> bool:
+        found = self.evaluate(node)
+        if not isinstance(found, bool):
+            raise fault(self.text, node.column, f"expected something true or false, found {_shown(found)}.")
+        return found
+
+    def _same_unit(self, *values: Value) -> None:
+        units = dict.fromkeys(value.unit for value in values)
+        if len(units) > 1:
+            raise PapergenError(f"{' and '.join(value.key for value in values)} count in different units.")
+
+    def _extreme(self, which: Any, experiment: Found, metric: Found, rows: Found | None) -> tuple[str, Value]:
+        names = None if rows is None else [_word(row) for row in _list(rows)]
+        row, value = derived.extreme(self.results, which, _word(experiment), _word(metric), names)
+        self.met[value.key] = value
+        return row, value
+
+    def _best(self, experiment: Found, metric: Found, rows: Found | None = None) -> Found:
+        return self._extreme("best", experiment, metric, rows)[1]
+
+    def _argbest(self, experiment: Found, metric: Found, rows: Found | None = None) -> Found:
+        return _row_name(*self._extreme("best", experiment, metric, rows))
+
+    def _argmin(self, experiment: Found, metric: Found, rows: Found | None = None) -> Found:
+        return _row_name(*self._extreme("min", experiment, metric, rows))
+
+    def _argmax(self, experiment: Found, metric: Found, rows: Found | None = None) -> Found:
+        return _row_name(*self._extreme("max", experiment, metric, rows))
+
+    def _min(self, *items: Found) -> Found:
+        flat = _flat(items)
+        return flat[min(range(len(flat)), key=lambda index: _number(flat[index]))]
+
+    def _max(self, *items: Found) -> Found:
+        flat = _flat(items)
+        return flat[max(range(len(flat)), key=lambda index: _number(flat[index]))]
+
+    def _abs(self, item: Found) -> Found:
+        if isinstance(item, Value):
+            return item.scaled(-1) if item.mean < 0 else item
+        return abs(_number(item))
+
+    def _diff(self, a: Found, b: Found) -> Found:
+        return derived.difference(_value(a), _value(b))
+
+    def _ratio(self, a: Found, b: Found) -> Found:
+        return derived.ratio(_value(a), _value(b))
+
+    def _p(self, a: Found, b: Found, test: Found | None = None) -> Found:
+        return self._test(_value(a), _value(b), test).p
+
+    def _significant(self, a: Found, b: Found, level: Found = 0.05, test: Found | None = None) -> Found:
+        return self._test(_value(a), _value(b), test).p < _number(level)
+
+    def _about(self, a: Found, b: Found, within: Found = 0.05) -> Found:
+        return abs(_beside(a, b) - _beside(b, a)) <= _number(within) * abs(_beside(b, a))
+
+    def _outperforms(
+        self,
+        a: Found,
+        others: Found,
+        at_least: Found | None = None,
+        level: Found | None = None,
+        on: Found | None = None,
+        test: Found | None = None,
+    ) -> Found:
+        rivals = _list(others)
+        if on is None:
+            pairs = [(_value(a), _value(rival)) for rival in rivals]
+        else:
+            metrics = [_word(metric) for metric in _list(on)]
+            pairs = [
+                (_value(self._named(f"{_word(a)}/{metric}")), _value(self._named(f"{_word(rival)}/{metric}")))
+                for rival in rivals
+                for metric in metrics
+            ]
+        wins = [derived.is_better(mine, theirs) for mine, theirs in pairs]
+        if level is not None:
+            adjusted = statistics.holm([self._test(mine, theirs, test).p for mine, theirs in pairs])
+            wins = [win and p < _number(level) for win, p in zip(wins, adjusted, strict=True)]
+        needed = len(pairs) if at_least is None else int(_number(at_least))
+        how = "" if level is None else f" at level {_number(level):g} with Holm's correction"
+        self.notes.append(f"better in {sum(wins)} of {len(pairs)} comparisons{how} (needed: {needed})")
+        return sum(wins) >= needed
+
+    def _test(self, a: Value, b: Value, test: Found | None) -> statistics.Test:
+        name = "t" if test is None else _word(test)
+        if name not in derived.TESTS:
+            raise PapergenError(f"there is no test {name!r}. {did_you_mean(name, derived.TESTS)}")
+        outcome = derived.compare(a, b, name)
+        self.notes.append(f"{a.key} against {b.key}: {outcome.name} test, n = {outcome.n}, p = {outcome.p:.3g}")
+        if outcome.warning:
+            self.warnings.append(f"{a.key} against {b.key}: {outcome.warning}")
+        return outcome
+
+
+def _both(sign: str, a: Value, b: Value) -> Value:
+    if sign in {"+", "-"}:
+        return derived.total(a, b) if sign == "+" else derived.difference(a, b)
+    if sign == "/":
+        return derived.ratio(a, b)
+    digests = tuple(dict.fromkeys((*a.digests, *b.digests)))
+    return Value(key=f"{a.key} * {b.key}", mean=a.mean * b.mean, digests=digests)
+
+
+def _by_number(sign: str, value: Value, number: float) -> Value:
+    """A value and a plain number: its interval goes with it."""
+    if sign in {"+", "-"}:
+        return value.shifted(number if sign == "+" else -number)
+    if sign == "/" and number == 0:
+        raise PapergenError("nothing can be divided by zero.")
+    return value.scaled(number if sign == "*" else 1 / number)
+
+
+def _plain(sign: str, left: Found, right: Found) -> float:
+    """Arithmetic on written numbers and on a number over a value (which has no interval)."""
+    a, b = _number(left), _number(right)
+    if sign == "/" and b == 0:
+        raise PapergenError("nothing can be divided by zero.")
+    are_shares = isinstance(left, Share), isinstance(right, Share)
+    if sign in {"+", "-"} and are_shares in {(True, False), (False, True)}:
+        raise PapergenError("a number in per cent and one without cannot be added: write both alike.")
+    signs = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
+    found = float(signs[sign](a, b))
+    stays_share = all(are_shares) if sign in {"+", "-"} else any(are_shares) and are_shares != (True, True)
+    return Share(found) if stays_share and not isinstance(right, Value) else found
+
+
+def _beside(found: Found, other: Found) -> float:
+    """The number of `found` as it is compared with `other`: `5%` is 5 beside a value that counts in per cent."""
+    in_percent = isinstance(found, Share) and isinstance(other, Value) and other.is_percent
+    return _number(found) * (100 if in_percent else 1)
+
+
+def _row_name(row: str, value: Value) -> Text:
+    return Text(key=value.key, text=row, digests=value.digests)
+
+
+def _number(found: Found) -> float:
+    if isinstance(found, Value):
+        return found.mean
+    if isinstance(found, float) and not isinstance(found, bool):
+        return found
+    raise PapergenError(f"expected a number, found {_shown(found)}.")
+
+
+def _value(found: Found) -> Value:
+    if isinstance(found, Value):
+        return found
+    raise PapergenError(f"expected a key such as decoding/nucleus/rep_4, found {_shown(found)}.")
+
+
+def _word(found: Found) -> str:
+    if isinstance(found, Text):
+        return found.text
+    raise PapergenError(f"expected a name, found {_shown(found)}.")
+
+
+def _list(found: Found) -> list[Any]:
+    return found if isinstance(found, list) else [found]
+
+
+def _flat(items: Sequence[Found]) -> list[Found]:
+    flat = [item for part in items for item in _list(part)]
+    if not flat:
+        raise PapergenError("expected at least one number.")
+    return flat
+
+
+def _shown(found: Found) -> str:
+    if isinstance(found, bool):
+        return "true" if found else "false"
+    if isinstance(found, list):
+        return "a list"
+    if isinstance(found, Text):
+        return f"the name {found.text!r}" if found.key == found.text else found.text
+    if isinstance(found, Value):
+        return plain(found, "pm,unit" if found.low is not None else "unit")
+    return f"{found:g}"
