@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from test_cli import papergen
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,3 +36,16 @@ def test_links_in_the_readme_lead_somewhere() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (ROOT / target).exists(), target
+
+
+def test_the_experiment_of_the_guide_runs(project: Path) -> None:
+    text = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    kind, config = re.search(r"```python\n(.*?)```.*?```yaml\n(.*?)```", text, re.DOTALL).groups()  # type: ignore[union-attr]
+    (project / "experiments" / "coin.py").write_text(kind, encoding="utf-8")
+    (project / "experiments" / "coins.yaml").write_text(config, encoding="utf-8")
+    done = papergen("run-exp", "coins", cwd=project)
+    assert done.returncode == 0, done.stderr
+    traced = papergen("trace", "coins/loaded/heads", cwd=project)
+    assert traced.returncode == 0, traced.stderr
+    assert "95 % interval" in traced.stdout
+    assert traced.stdout.count("coins/loaded seed") == 5
