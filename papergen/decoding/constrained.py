@@ -63,8 +63,8 @@ class _ConstrainedBeams:
         eos = torch.zeros(vocabulary, dtype=torch.bool, device=self.batch.device).index_fill(0, self.eos, value=True)
         processed = processed.masked_fill(is_open[:, :, None] & eos, -torch.inf)
         totals = (processed + self.scores[:, :, None]).flatten(1)
-        flat = self.candidates(totals.view(prompts, self.num_beams, vocabulary))  # (prompts, candidates)
-        found = _without_duplicates(totals.gather(1, flat), flat)
+        flat, is_new = self.candidates(totals.view(prompts, self.num_beams, vocabulary))  # (prompts, candidates)
+        found = totals.gather(1, flat).masked_fill(~is_new, -torch.inf)
         found, order = found.sort(dim=1, descending=True, stable=True)
         flat = flat.gather(1, order)
         parents, tokens = flat // vocabulary, flat % vocabulary
@@ -74,7 +74,9 @@ class _ConstrainedBeams:
         is_there = found > NONE / 2
         is_last = step + 1 == self.max_new
         is_closed = is_there & (torch.isin(tokens, self.eos) | (is_last & (needed == 0)))
-        self.collect(found, own, parents, tokens, is_closed & (_rank_in_bank(needed, is_there) < self.num_beams), step)
+        self.collect(
+            found, own, parents, tokens, is_closed & (self.rank_in_bank(needed, is_there) < self.num_beams), step
+        )
         kept = self.shared_out(needed, is_there & ~is_closed, self.max_new - step - 1)
         if is_last:
             self.collect(found - UNMET, own, parents, tokens, is_there & ~is_closed & _marked(kept, found), step)
@@ -85,26 +87,35 @@ class _ConstrainedBeams:
         first_rows = torch.arange(prompts, device=self.batch.device)[:, None] * self.num_beams
         return tokens.gather(1, kept).flatten(), (parents.gather(1, kept) + first_rows).flatten()
 
-    def candidates(self, totals: torch.Tensor) -> torch.Tensor:
+    def candidates(self, totals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat indices (prompts, n) of what may follow: each beam's best tokens, and those that its constraints want.
+
+        The second tensor is false where an index is there already or no open constraint wants it.
 
         Every beam offers as many as the beam is wide, besides EOS, so the best of each bank are all among them.
         """
         beams, vocabulary = totals.shape[1:]
         best = totals.topk(min(self.num_beams + len(self.eos), vocabulary), dim=2).indices
         wanted, is_open = self.constraints.wanted(self.progress)
-        # A constraint that is met wants nothing: offer the beam's best token once more, which is then dropped.
-        wanted = torch.where(is_open, wanted, best[:, :, :1])
+        is_new = is_open & ~(wanted[..., None] == best[:, :, None]).any(dim=3)
+        is_new &= ~(wanted[..., None] == wanted[..., None, :]).tril(diagonal=-1).any(dim=3)
         offsets = torch.arange(beams, device=totals.device)[:, None] * vocabulary
-        return (torch.cat([best, wanted], dim=2) + offsets).flatten(1)
+        flat = (torch.cat([best, wanted], dim=2) + offsets).flatten(1)
+        return flat, torch.cat([torch.ones_like(best, dtype=torch.bool), is_new], dim=2).flatten(1)
 
     def shared_out(self, needed: torch.Tensor, is_running: torch.Tensor, room: int) -> torch.Tensor:
         """The candidates (prompts, num_beams) that go on: the best of each bank, then the second of each, and so on."""
-        turn = _rank_in_bank(needed, is_running) * (self.constraints.total + 1) + needed
+        turn = self.rank_in_bank(needed, is_running) * (self.constraints.total + 1) + needed
         last = turn.shape[1] * (self.constraints.total + 1)
         # Those that cannot be completed any more come after all that can, those that are not there at the very end.
         turn = turn + last * (needed > room) + 2 * last * ~is_running
         return turn.topk(self.num_beams, dim=1, largest=False).indices
+
+    def rank_in_bank(self, needed: torch.Tensor, is_there: torch.Tensor) -> torch.Tensor:
+        """(prompts, n) how many of the sorted candidates before this one are there and of the same bank."""
+        banks = torch.nn.functional.one_hot(needed, self.constraints.total + 1) * is_there[:, :, None]
+        before = banks.cumsum(dim=1) - banks
+        return before.gather(2, needed[:, :, None])[:, :, 0]
 
     def collect(
         self,
@@ -133,18 +144,6 @@ class _ConstrainedBeams:
         length = self.max_new if s.early_stopping == "never" and s.length_penalty > 0 else step + 1
         bound: torch.Tensor = self.scores.amax(dim=1).double() / length**s.length_penalty
         return self.pool.is_full & (self.pool.worst >= bound)
-
-
-def _without_duplicates(scores: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
-    """Scores with all but the first occurrence of an index set to -inf."""
-    is_same = flat[:, :, None] == flat[:, None, :]
-    return scores.masked_fill(is_same.tril(diagonal=-1).any(dim=2), -torch.inf)
-
-
-def _rank_in_bank(needed: torch.Tensor, is_there: torch.Tensor) -> torch.Tensor:
-    """(prompts, n) how many candidates before this one, which are sorted, are of the same bank."""
-    is_same = (needed[:, :, None] == needed[:, None, :]) & is_there[:, None, :]
-    return is_same.tril(diagonal=-1).sum(dim=2)
 
 
 def _marked(kept: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

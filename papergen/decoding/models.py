@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging
 
@@ -65,7 +66,7 @@ def _found(path_or_id: str | Path) -> _Where:
     """Where the files are: a folder, the local Hub cache, or the Hub if it answers."""
     text = str(path_or_id)
     folder = Path(text).expanduser()
-    if folder.is_dir():
+    if text and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise PapergenError(f"{text}: this folder holds no model (no config.json).")
         return _Where(str(folder), is_offline=True)
@@ -102,7 +103,7 @@ def _asked(path_or_id: str | Path, load: Any) -> Any:
     """`load()`, with transformers' many exceptions in the user's words."""
     try:
         return load()
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         text = str(error)
         if "trust_remote_code" in text:
             raise PapergenError(

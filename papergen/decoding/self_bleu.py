@@ -72,6 +72,8 @@ def _bleu(
         if total == 0:
             return 0.0  # shorter than the order: BLEU-4 has nothing to count
         matched = sum(min(count, most[gram].outside(index)) for gram, count in order.items())
+        if matched == 0 and not log_precisions:
+            return 0.0  # not even a word in common
         log_precisions.append(math.log((matched or FLOOR) / total))
     brevity = min(0.0, 1.0 - reference_length / length)
     return math.exp(brevity + sum(log_precisions) / ORDER)
