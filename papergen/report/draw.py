@@ -225,13 +225,14 @@ def _labels(figure: Figure, picture: mpl.figure.Figure, axes: Axes) -> None:
         axes.text(0, 0, name, fontsize=style.SMALL_PT, color="black", transform=None, va="bottom", ha="left", zorder=7)
         for _, name, _ in named
     ]
-    sizes = [(text.get_window_extent().width, text.get_window_extent().height) for text in texts]
+    aside = 2.0 * pixel  # room on either side, or two labels read as one
+    sizes = [(text.get_window_extent().width + 2 * aside, text.get_window_extent().height) for text in texts]
     points = [point for point, _, _ in named]
-    boxes = placing.place(points, sizes, bounds, obstacles, gap=4.2 * pixel)
+    boxes = placing.place(points, sizes, bounds, obstacles, gap=3.6 * pixel)
     inverse = axes.transAxes.inverted()
     for text, box, point, (_, _, color) in zip(texts, boxes, points, named, strict=True):
         text.set_transform(axes.transAxes)
-        text.set_position(tuple(inverse.transform((box.left, box.bottom))))
+        text.set_position(tuple(inverse.transform((box.left + aside, box.bottom))))
         edge = placing.nearest_edge(box, point)
         if math.dist(edge, point) > 7 * pixel:
             ends_axes = [inverse.transform(edge), inverse.transform(point)]

@@ -48,9 +48,10 @@ def place(
     marks = [Box(x - gap / 2, y - gap / 2, gap, gap) for x, y in points]
     candidates = [
         [
-            (_near(point, size, angle, ring * gap), 0.05 * rank)
+            (box, 0.05 * rank + _strangers(box, point, points))
             for rank, ring in enumerate(RINGS)
             for angle in _angles(rank)
+            for box in [_near(point, size, angle, ring * gap)]
         ]
         for point, size in zip(points, sizes, strict=True)
     ]
@@ -90,6 +91,12 @@ def _near(point: tuple[float, float], size: tuple[float, float], angle: float, d
     across, up = math.cos(angle), math.sin(angle)
     x, y = point[0] + distance * across, point[1] + distance * up
     return Box(x - size[0] * (1 - across) / 2, y - size[1] * (1 - up) / 2, *size)
+
+
+def _strangers(box: Box, own: tuple[float, float], points: Sequence[tuple[float, float]]) -> float:
+    """A penalty for every other point that is nearer to the label than its own: a reader would take it for that one."""
+    reach = math.dist(nearest_edge(box, own), own)
+    return 0.4 * sum(math.dist(nearest_edge(box, point), point) < reach for point in points if point != own)
 
 
 def _cost(box: Box, bounds: Box, solid: Sequence[Box]) -> float:

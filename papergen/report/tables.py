@@ -336,7 +336,9 @@ def _cell(results: Results, key: str) -> Cell:
 
 
 def _first_value(cells: Sequence[Cell]) -> Cell:
-    return next((cell for cell in cells if isinstance(cell, Value)), None)
+    """The number whose n the row shows: one over prompts where there is one."""
+    values = [cell for cell in cells if isinstance(cell, Value)]
+    return next((value for value in values if value.over != "seeds"), values[0] if values else None)
 
 
 def _digits(column: Column, numbers: Mapping[int, Value]) -> tuple[dict[int, str], dict[int, str]]:
@@ -358,7 +360,8 @@ def _column_decimals(values: Sequence[Value], scale: float) -> int:
     """The median of what the numbers deserve, or one more where a narrower interval would print as zero."""
     if not values:
         return 0
-    wanted = sorted(decimals_of(value, scale=scale) for value in values if value.half_width or not value.is_whole)
+    leading = [value for value in values if value.half_width] or [value for value in values if not value.is_whole]
+    wanted = sorted(decimals_of(value, scale=scale) for value in leading)
     if not wanted:
         return 0
     usual = wanted[(len(wanted) - 1) // 2]

@@ -1,5 +1,6 @@
 """A figure is data with a digest; its picture is a vector PDF with the same bytes every time."""
 
+import math
 import os
 import random
 import re
@@ -202,3 +203,11 @@ def test_labels_of_a_crowd_neither_collide_nor_leave_the_frame() -> None:
         assert all(box.overlap(Box(x - 1, y - 1, 2, 2)) == 0 for x, y in points)
     assert boxes == place(points, [(30.0, 8.0)] * 14, frame, gap=4.0)
     assert nearest_edge(Box(10, 10, 5, 5), (0, 12)) == (10, 12)
+
+
+def test_a_label_stays_nearer_to_its_own_point_than_to_another() -> None:
+    points = [(100.0, 100.0), (112.0, 102.0), (160.0, 104.0)]
+    boxes = place(points, [(30.0, 8.0)] * 3, Box(0, 0, 220, 150), gap=4.0)
+    for own, box in zip(points, boxes, strict=True):
+        reach = {point: math.dist(nearest_edge(box, point), point) for point in points}
+        assert min(reach, key=reach.__getitem__) == own
