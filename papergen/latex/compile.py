@@ -83,7 +83,7 @@ def compile_tree(
     if (done := build.unchanged()) is not None:
         return done
     try:
-        return build.run(Deadline(timeout_s), progress or (lambda _: None))
+        return build.run(Deadline(timeout_s), (lambda _: None) if progress is None else progress)
     except BaseException:
         set_aside(output)
         raise

@@ -68,9 +68,10 @@ def _blocks(log: str) -> Iterator[_Error]:
         block = _Error(match["message"].strip(), runaway=runaway)
         if match.re is _LOCATED:
             block.file, block.line = match["file"].removeprefix("./"), int(match["line"])
+        follows = bool(_FOLLOWERS.search(block.message))
         _read_context(block, lines[index + 1 : index + 60])
         runaway = ""
-        if _FOLLOWERS.search(block.message):
+        if follows:
             followers.append(block)
         else:
             found = True
@@ -142,10 +143,10 @@ def _column(block: _Error, tree: SourceTree) -> int:
 
 def _recovered(block: _Error, tree: SourceTree) -> Place | None:
     """The true place of an error for which TeX gives none, or a late one."""
-    if block.runaway:
-        words = re.findall(r"[^\s{}\\$&#^_%~]+", block.runaway.split(r"\par")[0])[:5]
-        if words and (place := tree.find(r"[\s{}\\$&#^_%~]+".join(re.escape(word) for word in words))):
-            return place
+    if block.runaway and (place := _start_of(block.runaway, tree)):
+        return place
+    if block.message.startswith("Missing $") and block.file and not tree.line(block.file, block.line).strip():
+        return _formula_above(block, tree)
     if match := re.search(r"\\begin\{(\S+?)\} on input line (\d+)", block.message):
         line, opening = int(match[2]), rf"\begin{{{match[1]}}}"
         names = [block.file, *tree.tex_names]
@@ -156,6 +157,25 @@ def _recovered(block: _Error, tree: SourceTree) -> Place | None:
         return tree.find(rf"(?<=[{{,])\s*{stem}(?=\s*[,}}]|\.)")
     if "no legal \\end found" in block.message and (name := block.file or _main(tree)):
         return Place(name, tree.text(name).rstrip("\n").count("\n") + 1)
+    return None
+
+
+def _start_of(runaway: str, tree: SourceTree) -> Place | None:
+    """Where the text of a runaway argument stands: its first words, fewer when a comment in the source cut them."""
+    words = re.findall(r"[^\s{}\\$&#^_%~]+", runaway.split(r"\par")[0])[:6]
+    for count in range(len(words), 0, -1):
+        if place := tree.find(r"\{[\s{}\\$&#^_%~]*" + r"[\s{}\\$&#^_%~]+".join(map(re.escape, words[:count]))):
+            return place
+    return None
+
+
+def _formula_above(block: _Error, tree: SourceTree) -> Place | None:
+    """The last line with a $, _ or ^ of the paragraph that ends at an empty line: there the formula was left open."""
+    line = block.line - 1
+    while line > 0 and (text := tree.line(block.file, line)).strip():
+        if signs := re.findall(r"(?<!\\)[$_^]", text):
+            return Place(block.file, line, text.rindex(signs[-1]) + 1)
+        line -= 1
     return None
 
 
@@ -202,12 +222,14 @@ def _lost(log: str, tree: SourceTree) -> list[Problem]:
 
 def _boxes(log: str, tree: SourceTree) -> list[Problem]:
     problems = []
-    for file, line in _with_files(log, tree):
+    following = log.split("\n")[1:]
+    for (file, closed, line), shown in zip(_with_files(log, tree), [*following, ""], strict=True):
         match = _BOX.match(line)
         if match is None:
             continue
         size = float(match["size"])
-        where = Place(file, int(match["first"] or match["line"] or 0))
+        first = int(match["first"] or match["line"] or 0)
+        where = Place(_file_of_box([file, closed], first, shown, tree), first)
         what = "text is too wide for the column" if match["box"] == "h" else "a page is too full"
         message = f"{what} by {size:.1f} pt (overfull \\{match['box']}box)"
         remedy = "Rephrase, allow a break (\\-, \\allowbreak), or make the table or formula narrower."
@@ -216,13 +238,26 @@ def _boxes(log: str, tree: SourceTree) -> list[Problem]:
     return problems
 
 
-def _with_files(log: str, tree: SourceTree) -> Iterator[tuple[str, str]]:
-    """Each line of the log with the file TeX was reading, followed through the parentheses of the log."""
+def _file_of_box(candidates: list[str], first: int, shown: str, tree: SourceTree) -> str:
+    """The file in which a paragraph began: TeX may have closed it and gone back to the file above when the paragraph ended."""
+    words = set(re.findall(r"[A-Za-z]{3,}", re.sub(r"\\\S+", "", shown)))
+
+    def fit(file: str) -> tuple[int, bool]:
+        source = " ".join(tree.line(file, line) for line in range(first, first + 30))
+        is_body = r"\begin{document}" not in source and r"\usepackage" not in source
+        return len(words & set(re.findall(r"[A-Za-z]{3,}", source))), is_body and bool(tree.line(file, first).strip())
+
+    return max((file for file in candidates if file), key=fit, default="")
+
+
+def _with_files(log: str, tree: SourceTree) -> Iterator[tuple[str, str, str]]:
+    """Each line of the log with the file TeX was reading and the one it closed last, by the parentheses of the log."""
     stack: list[str] = []
+    closed = ""
     names = sorted(tree.names, key=len, reverse=True)
     skipping = False
     for line in log.split("\n"):
-        yield next((name for name in reversed(stack) if name), ""), line
+        yield next((name for name in reversed(stack) if name), ""), closed, line
         # The text of a box or a message may hold parentheses of its own, up to an empty line.
         skipping = (skipping or bool(_BOX.match(line)) or line.startswith(("Underfull", "l."))) and bool(line.strip())
         if skipping:
@@ -230,7 +265,7 @@ def _with_files(log: str, tree: SourceTree) -> Iterator[tuple[str, str]]:
         for match in re.finditer(r"[()]", line):
             if match[0] == ")":
                 if stack:
-                    stack.pop()
+                    closed = stack.pop() or closed
                 continue
             rest = line[match.end() :].removeprefix('"').removeprefix("./")
             stack.append(next((name for name in names if rest.startswith(name)), ""))

@@ -23,10 +23,10 @@ HEAD = r"""% Written by papergen build-pdf from the results: edits here are lost
 \NewExpandableDocumentCommand{\result}{O{}m}{%
   \ifcsname papergen@\detokenize{#2}@\detokenize{#1}\endcsname
     \expandafter\@firstoftwo\else\expandafter\@secondoftwo\fi
-  {\csname papergen@\detokenize{#2}@\detokenize{#1}\endcsname}{\UNKNOWN{\detokenize{#2}}}}
+  {\csname papergen@\detokenize{#2}@\detokenize{#1}\endcsname}{\UNKNOWN}}
 """
 
-UNKNOWN = {False: r"\PapergenUnknownResult", True: r"\papergenmissing"}
+UNKNOWN = {False: r"\PapergenUnknownResult{\detokenize{#2}}", True: r"\papergenmissing{#2}"}
 
 TAIL = r"""\NewDocumentCommand{\claim}{O{}+m}{#2}
 \DeclareRobustCommand{\papergenmissing}[1]{\begingroup\fboxsep=1pt
@@ -34,7 +34,7 @@ TAIL = r"""\NewDocumentCommand{\claim}{O{}+m}{#2}
   \else\fbox{\ttfamily\detokenize{#1}}\fi\endgroup}
 \DeclareRobustCommand{\papergenstale}[1]{\ifdefined\textcolor\textcolor{red}{#1}\else\fbox{#1}\fi}
 \AtBeginDocument{\ifdefined\pdfstringdefDisableCommands\pdfstringdefDisableCommands{%
-  \def\papergenmissing#1{#1}\def\papergenstale#1{#1}}\fi}
+  \def\papergenmissing#1{\detokenize{#1}}\def\papergenstale#1{#1}}\fi}
 \makeatother
 \endinput
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from texlab import compiled, pdf_text
+from texlab import compiled, pdf_pages
 
 from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1
 from papergen.latex.escape import LINE_END, Engine, Tex, escape, escape_sample, escape_url
@@ -67,8 +67,8 @@ def test_pdflatex_prints_every_string(tmp_path: Path) -> None:
     source = f"{head}{WIDE}\\begin{{document}}\n{body}\n\\end{{document}}\n"
     done = compiled(tmp_path, {"main.tex": source})
     assert done.pages == len(NASTY)
-    for page, text in enumerate(NASTY, 1):
-        assert looks(pdf_text(done.pdf, page)) == f"Q{expected(text, 'pdflatex')}Q"
+    for page, text in zip(pdf_pages(done.pdf), NASTY, strict=True):
+        assert looks(page) == f"Q{expected(text, 'pdflatex')}Q"
 
 
 @pytest.mark.tex
@@ -77,8 +77,8 @@ def test_xelatex_prints_every_string_of_its_font(tmp_path: Path) -> None:
     body = "\n\\newpage\n".join(f"Q{escape(text, 'xelatex')}Q" for text in texts)
     source = f"\\documentclass{{ctexart}}\n{WIDE}\\begin{{document}}\n{body}\n\\newpage Q{escape(NASTY[9], 'xelatex')}Q\n\\end{{document}}\n"
     done = compiled(tmp_path, {"main.tex": source}, engine="xelatex")
-    for page, text in enumerate([*texts, NASTY[9]], 1):
-        assert looks(pdf_text(done.pdf, page)) == f"Q{expected(text, 'xelatex')}Q"
+    for page, text in zip(pdf_pages(done.pdf), [*texts, NASTY[9]], strict=True):
+        assert looks(page) == f"Q{expected(text, 'xelatex')}Q"
 
 
 COMPOSITE = set(
@@ -98,8 +98,8 @@ def test_each_symbol_prints_as_itself(tmp_path: Path) -> None:
     done = compiled(tmp_path, {"main.tex": source})
     wrong = {
         symbol: text
-        for page, symbol in enumerate(symbols, 1)
-        if (text := looks(pdf_text(done.pdf, page))) != looks(f"Q{symbol}Q")
+        for page, symbol in zip(pdf_pages(done.pdf), symbols, strict=True)
+        if (text := looks(page)) != looks(f"Q{symbol}Q")
     }
     assert not wrong
 

@@ -40,8 +40,7 @@ def compiled(folder: Path, files: dict[str, str | bytes], *, engine: Engine = "p
     return compile_tree(tree, "main.tex", engine=find_engine(engine), output=folder / "paper.pdf", **options)  # type: ignore[arg-type]
 
 
-def pdf_text(pdf: Path, page: int) -> str:
-    """What pdftotext reads on one page, white space collapsed."""
-    command = ["pdftotext", "-f", str(page), "-l", str(page), "-enc", "UTF-8", str(pdf), "-"]
-    done = subprocess.run(command, capture_output=True, check=True)
-    return " ".join(done.stdout.decode("utf-8").split())
+def pdf_pages(pdf: Path) -> list[str]:
+    """What pdftotext reads on each page."""
+    done = subprocess.run(["pdftotext", "-enc", "UTF-8", str(pdf), "-"], capture_output=True, check=True)
+    return done.stdout.decode("utf-8").split("\f")[:-1]

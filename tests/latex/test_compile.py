@@ -1,0 +1,275 @@
+"""The driver: as few passes as needed, equal bytes, a whole PDF or none, and nothing outside the folder read or written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from texlab import compiled, document, make_tree, pdf_pages
+
+from papergen.errors import MachineError, PapergenError
+from papergen.latex import compile as room
+from papergen.latex.compile import compile_tree, set_aside
+from papergen.latex.engine import find_engine
+from papergen.latex.process import Deadline, TimeLimitError, run
+from papergen.latex.tree import TexError
+
+PAPER: dict[str, str | bytes] = {
+    "main.tex": document(
+        "\\section{One}\\label{one}\n\\input{sections/text}\n\\bibliographystyle{plainnat}\n\\bibliography{references}",
+        "\\usepackage{natbib}\n\\usepackage{hyperref}\n",
+    ),
+    "sections/text.tex": "As \\citet{a} says in \\autoref{one}.\n",
+    "references.bib": "@misc{a, title={On Tests}, author={Ada Lovelace}, year=1843}\n"
+    "@misc{b, title={More}, author={Bob}, year=1950}\n",
+}
+
+pytestmark = pytest.mark.tex
+
+
+class Steps(list[str]):
+    """The steps that a build announced."""
+
+    def __call__(self, text: str) -> None:
+        self.append(text.split(" pass")[0])
+
+
+def build(tree: Path, **options: float) -> tuple[room.Compiled, Steps]:
+    steps = Steps()
+    output = tree.parent / "paper.pdf"
+    done = compile_tree(tree, "main.tex", engine=find_engine("pdflatex"), output=output, progress=steps, **options)  # type: ignore[arg-type]
+    return done, steps
+
+
+def test_only_the_passes_that_are_needed(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", PAPER)
+    assert build(tree)[1] == ["pdflatex", "bibtex", "pdflatex", "pdflatex"]
+    (tree / "sections/text.tex").write_text("So \\citet{a} says in \\autoref{one}.\n")
+    done, steps = build(tree)
+    assert steps == ["pdflatex"]
+    assert "So Lovelace [1843] says in section 1." in " ".join(pdf_pages(done.pdf)[0].split())
+    (tree / "sections/text.tex").write_text("So \\citet{a} and \\citet{b} say.\n")
+    assert "bibtex" in build(tree)[1]
+    (tree / "references.bib").write_text(str(PAPER["references.bib"]).replace("1843", "1844"))
+    done, steps = build(tree)
+    assert "bibtex" in steps
+    assert "1844" in pdf_pages(done.pdf)[0]
+
+
+def test_a_citation_taken_out_leaves_the_bibliography(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", PAPER)
+    build(tree)
+    (tree / "sections/text.tex").write_text("Nobody said it.\n")
+    done, _ = build(tree)
+    assert "Lovelace" not in pdf_pages(done.pdf)[0]
+
+
+def test_nothing_runs_when_nothing_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = make_tree(tmp_path / "tree", PAPER)
+    first, _ = build(tree)
+    content = first.pdf.read_bytes()
+    stamp = first.pdf.stat().st_mtime_ns
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    for path in tree.rglob("*.tex"):
+        os.utime(path)
+    again, steps = build(tree)
+    assert steps == []
+    assert again.num_passes == 0
+    assert again.pages == first.pages
+    assert again.warnings == first.warnings
+    assert again.pdf.stat().st_mtime_ns == stamp
+    again.pdf.unlink()
+    assert build(tree)[0].pdf.read_bytes() == content
+
+
+def test_a_file_that_tex_never_read_does_not_count(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", PAPER | {"sections/unused.tex": "old"})
+    build(tree)
+    (tree / "sections/unused.tex").write_text("new")
+    assert build(tree)[1] == []
+
+
+@pytest.mark.parametrize("change", ["epoch_s", "main"])
+def test_what_else_decides_the_bytes_is_an_input_too(change: str, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", PAPER)
+    build(tree)
+    if change == "epoch_s":
+        assert build(tree, epoch_s=86_400)[1] != []
+    else:
+        (tree / "hyperref.cfg").write_text("% now found first\n")
+        assert build(tree)[1] != []
+
+
+def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = compiled(tmp_path / "a", PAPER).pdf.read_bytes()
+    second = compiled(tmp_path / "other place", PAPER).pdf.read_bytes()
+    assert first == second
+
+
+def test_an_edit_and_its_revert_give_the_same_bytes(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", PAPER)
+    before = build(tree)[0].pdf.read_bytes()
+    (tree / "sections/text.tex").write_text("Else \\citet{b}.\n\\section{Two}\\label{two}\n\\autoref{two}\n")
+    assert build(tree)[0].pdf.read_bytes() != before
+    make_tree(tree, PAPER)
+    assert build(tree)[0].pdf.read_bytes() == before
+
+
+def test_odd_paths(odd_path: Path) -> None:
+    files = PAPER | {
+        "main.tex": str(PAPER["main.tex"]).replace("sections/text", "sections/my 节"),
+        "sections/my 节.tex": PAPER["sections/text.tex"],
+    }
+    assert compiled(odd_path, files).pages == 1
+
+
+def test_a_failed_build_sets_the_old_pdf_aside(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", PAPER)
+    done, _ = build(tree)
+    good = done.pdf.read_bytes()
+    (tree / "sections/text.tex").write_text("\\undefined \\citet{a}\n")
+    for _ in range(2):
+        with pytest.raises(TexError):
+            build(tree)
+        assert not done.pdf.exists()
+        assert done.pdf.with_name("paper.previous.pdf").read_bytes() == good
+    (tree / "sections/text.tex").write_text("Mended \\citet{a}\n")
+    done, steps = build(tree)
+    assert steps == ["pdflatex"]
+    assert sorted(path.name for path in tmp_path.glob("*.pdf")) == ["paper.pdf"]
+
+
+def test_set_aside_says_where_the_old_pdf_went(tmp_path: Path) -> None:
+    output = tmp_path / "a.pdf"
+    assert set_aside(output) is None
+    output.write_bytes(b"old")
+    assert set_aside(output) == tmp_path / "a.previous.pdf"
+    assert not output.exists()
+
+
+def test_damage_to_the_kept_files_costs_passes_not_correctness(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "tree", PAPER)
+    before = build(tree)[0].pdf.read_bytes()
+    work = tmp_path / ".tree-pdflatex"
+    (work / "state.json").write_text("{ not json")
+    (work / "tex/main.aux").write_text("\\broken{")
+    assert build(tree)[0].pdf.read_bytes() == before
+
+
+def test_references_that_never_settle_are_an_error(tmp_path: Path) -> None:
+    body = (
+        "\\makeatletter\\newcounter{n}\\@ifundefined{r@x}{}{\\setcounter{n}{\\expandafter\\@firstoftwo\\r@x}}"
+        "\\stepcounter{n}\\makeatother x\\refstepcounter{n}\\label{x}"
+    )
+    with pytest.raises(TexError, match="never settle"):
+        compiled(tmp_path, {"main.tex": document(body)})
+
+
+def test_biber_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "main.tex": document("x\\newwrite\\w\\immediate\\openout\\w=main.bcf\\immediate\\closeout\\w")
+    }
+    with pytest.raises(MachineError, match="biber"):
+        compiled(tmp_path, files)
+
+
+# -- what a document may not do ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\\input{/etc/passwd}",
+        "\\newread\\r\\openin\\r=/etc/passwd \\ifeof\\r\\undefinedx\\else\\read\\r to\\x \\x\\fi",
+        "\\verbatiminput{/etc/passwd}",
+        "\\input{../secret}",
+        "\\lstinputlisting{../secret.tex}",
+    ],
+)
+def test_nothing_outside_the_folder_is_read(body: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.tex").write_text("Topsecret")
+    more = "\\usepackage{verbatim}\n\\usepackage{listings}\n"
+    try:
+        done = compiled(tmp_path, {"main.tex": document(f"x {body}", more)})
+    except TexError:
+        return
+    text = " ".join(pdf_pages(done.pdf))
+    assert "root" not in text
+    assert "Topsecret" not in text
+
+
+@pytest.mark.parametrize("name", ["/tmp/papergen-evil.tex", "../evil.tex", "../../evil.tex"])
+def test_nothing_outside_the_folder_is_written(name: str, tmp_path: Path) -> None:
+    body = f"x\\newwrite\\w\\immediate\\openout\\w={name} \\immediate\\write\\w{{evil}}\\immediate\\closeout\\w"
+    with pytest.raises(TexError):
+        compiled(tmp_path, {"main.tex": document(body)})
+    assert not Path("/tmp/papergen-evil.tex").exists()
+    assert list(tmp_path.rglob("evil.tex")) == []
+
+
+def test_a_document_cannot_overwrite_the_sources(tmp_path: Path) -> None:
+    body = "x\\newwrite\\w\\immediate\\openout\\w=mine.py \\immediate\\write\\w{evil}\\immediate\\closeout\\w"
+    done = compiled(tmp_path, {"main.tex": document(body), "mine.py": "print('mine')\n"})
+    assert (done.pdf.parent / "tree/mine.py").read_text() == "print('mine')\n"
+
+
+@pytest.mark.parametrize("body", ["\\immediate\\write18{touch ran}", '\\input{|"touch ran"}', "\\input{|touch ran}"])
+def test_no_program_is_run(body: str, tmp_path: Path) -> None:
+    try:
+        compiled(tmp_path, {"main.tex": document(f"x {body}")})
+    except TexError:
+        pass
+    assert list(tmp_path.rglob("ran")) == []
+
+
+def test_configuration_of_other_tools_is_not_executed(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {
+        "main.tex": document("x"),
+        ".latexmkrc": "system('touch ran');\n",
+        "latexmkrc": "system('touch ran');\n",
+    }
+    compiled(tmp_path, files)
+    assert list(tmp_path.rglob("ran")) == []
+
+
+def test_an_endless_document_is_killed_with_all_it_started(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(TimeLimitError, match="did not finish within 2 s"):
+        compiled(tmp_path, {"main.tex": document("\\def\\x{\\x}\\x")}, timeout_s=2)
+    assert time.monotonic() - started < 20
+    assert not (tmp_path / "paper.pdf").exists()
+
+
+def test_a_program_that_leaves_children_behind_is_killed_as_a_group(tmp_path: Path) -> None:
+    command = ["/bin/sh", "-c", "sleep 300 & echo $! > child; wait"]
+    with pytest.raises(TimeLimitError):
+        run(command, folder=tmp_path, environment=dict(os.environ), deadline=Deadline(1), terminal=tmp_path / "t")
+    child = int((tmp_path / "child").read_text())
+    for _ in range(100):
+        state = Path(f"/proc/{child}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    raise AssertionError("the child is still running")
+
+
+def test_a_program_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("papergen.latex.process.MAX_FILE_MIB", 1)
+    command = ["/bin/sh", "-c", "exec dd if=/dev/zero of=big bs=65536 count=64"]
+    with pytest.raises(PapergenError, match="larger than 1 MiB"):
+        run(command, folder=tmp_path, environment=dict(os.environ), deadline=Deadline(30), terminal=tmp_path / "t")
+    assert (tmp_path / "big").stat().st_size <= 1 << 20
+
+
+def test_variables_of_the_shell_do_not_reach_tex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = make_tree(tmp_path / "elsewhere", {"mystyle.sty": "\\newcommand{\\secret}{Topsecret}\n"})
+    monkeypatch.setenv("TEXINPUTS", f"{elsewhere}:")
+    with pytest.raises(TexError, match="mystyle"):
+        compiled(tmp_path, {"main.tex": document("\\secret", "\\usepackage{mystyle}\n")})
