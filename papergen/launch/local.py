@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import papergen
+from papergen.launch.base import Fitness
 from papergen.launch.hub import Line
-from papergen.launch.supervisor import Running, Supervisor
+from papergen.launch.running import Running
+from papergen.launch.supervisor import Supervisor
 from papergen.launch.watch import ended_by
 from papergen.worker.system import signal_group
 
@@ -38,6 +40,14 @@ class LocalLauncher(Supervisor):
     """Ranks on this machine, forked from one warm worker; the parent never imports torch."""
 
     name: ClassVar[str] = "local"
+
+    @classmethod
+    def fitness(cls) -> Fitness:
+        """The best wherever processes can be forked and watched as Linux lets them."""
+        if not sys.platform.startswith("linux"):
+            return Fitness(score=0, reason=f"the local launcher needs Linux, this is {sys.platform}")
+        return Fitness(score=2, reason="a warm worker forks the ranks of every trial, so imports are paid once")
+
     _worker: WarmWorker | None = None
     _num_workers = 0
 

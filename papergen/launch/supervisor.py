@@ -4,57 +4,31 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import dataclasses
 import os
 import selectors
-import shutil
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from papergen.errors import PapergenError
-from papergen.launch.base import Ended, Event, Job, Launcher, Limits
+from papergen.launch.base import Ended, Event, Fitness, Job, Launcher, Limits
 from papergen.launch.detect import find_gpus
 from papergen.launch.hub import Hub, Line, Message
 from papergen.launch.ports import TAKEN, Ports
 from papergen.launch.processes import state_of, vitals_of
+from papergen.launch.running import Running, failure_of, spec_of, utc
 from papergen.launch.slots import Slots
 from papergen.launch.watch import Fault, Watch
 from papergen.records import Failure
-from papergen.runs import Run
-from papergen.worker.spec import Spec
+from papergen.worker.spec import HOST_RANK
 from papergen.worker.system import signal_group
 
 MAX_STARTS = 3
 """How often a trial is started when somebody else took its port."""
 STACKS_S = 0.3
 """For the ranks to write down where they hang, before they are ended."""
-LOG_LINES = 20
-
-
-@dataclass(kw_only=True)
-class Running:
-    """A trial under way."""
-
-    job: Job
-    spec: Spec
-    watch: Watch
-    started: float
-    """Seconds since the epoch."""
-    began_at: float
-    load_average: float
-    num_starts: int = 1
-    is_told_to_finish: bool = False
-    end_at: float | None = None
-    """When the ranks of a trial that must end are asked to."""
-    kill_at: float | None = None
-    is_killed: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
-    """The subclass's own."""
 
 
 class Supervisor(Launcher):
@@ -86,6 +60,11 @@ class Supervisor(Launcher):
 
     # What a subclass does.
 
+    @classmethod
+    @abc.abstractmethod
+    def fitness(cls) -> Fitness:
+        """How well this launcher suits this machine."""
+
     @abc.abstractmethod
     def _start(self, running: Running) -> None:
         """Start the ranks of a trial."""
@@ -93,6 +72,12 @@ class Supervisor(Launcher):
     @abc.abstractmethod
     def _ready(self, source: Any) -> None:
         """Something that the subclass registered with the selector can be read."""
+
+    def _said_hello(self, running: Running, rank: int, pid: int) -> None:
+        """A rank has begun, in this process."""
+
+    def _heard_of_host(self, running: Running, message: Message) -> None:
+        """The process that starts a trial's ranks has something to say."""
 
     def _over(self, running: Running) -> None:
         """A trial is over; release what `_start` took."""
@@ -203,7 +188,7 @@ class Supervisor(Launcher):
             now = time.monotonic()
             running = Running(
                 job=job,
-                spec=self._spec(job, name, gpus),
+                spec=spec_of(job, name, gpus, self._hub.address, self._ports.free()),
                 watch=Watch(job, self._limits, now),
                 started=time.time(),
                 began_at=now,
@@ -211,31 +196,6 @@ class Supervisor(Launcher):
             )
             self._running[name] = running
             self._start(running)
-
-    def _spec(self, job: Job, name: str, gpus: Sequence[str]) -> Spec:
-        threads = str(job.num_threads)
-        return Spec(
-            job=name,
-            folder=str(job.folder.resolve()),
-            recipe_path=str(job.recipe_path.resolve()),
-            project=str(job.project.resolve()),
-            upstream={parameter: str(path.resolve()) for parameter, path in job.upstream.items()},
-            device=job.device,
-            num_threads=job.num_threads,
-            address=self._hub.address,
-            environment={
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(self._ports.free()),
-                "GLOO_SOCKET_IFNAME": "lo",
-                "NCCL_SOCKET_IFNAME": "lo",
-                "OMP_NUM_THREADS": threads,
-                "MKL_NUM_THREADS": threads,
-                "OPENBLAS_NUM_THREADS": threads,
-                "TOKENIZERS_PARALLELISM": "false",
-                # A trial on the CPU cannot touch a GPU that another one is timed on.
-                "CUDA_VISIBLE_DEVICES": ",".join(gpus),
-            },
-        )
 
     def _look(self, timeout_s: float) -> None:
         """Take in what has arrived, waiting for it at most so long, then do what is due."""
@@ -256,8 +216,14 @@ class Supervisor(Launcher):
             if message["event"] == "hello":
                 line.job, line.rank = message["job"], message["rank"]
             running = self._running.get(line.job)
-            if running is not None:
-                self._on_message(running, line.rank, message)
+            if running is None:
+                continue
+            if line.rank == HOST_RANK:
+                self._heard_of_host(running, message)
+                continue
+            if message["event"] == "hello":
+                self._said_hello(running, line.rank, message["pid"])
+            self._on_message(running, line.rank, message)
         if is_gone:
             self._hub.drop(line)
 
@@ -273,7 +239,7 @@ class Supervisor(Launcher):
         watch.inspect(now, state_of, vitals_of)
         if watch.all_returned and not running.is_told_to_finish:
             running.is_told_to_finish = True
-            for line in self._hub.of(running.spec.job):
+            for line in self._hub.of(running.spec.job):  # a host has no use for it
                 line.send(b"\n")
         if running.end_at is None and not watch.is_done and (fault := watch.judge(now)) is not None:
             self._begin_end(running, fault, now)
@@ -291,7 +257,7 @@ class Supervisor(Launcher):
                 )
             self._signal(running, signal.SIGKILL)
         is_lost = running.is_killed and running.kill_at is not None and now >= running.kill_at + self._limits.grace_s
-        if watch.all_exited or is_lost:
+        if (watch.all_exited and (watch.is_done or watch.verdict is not None)) or is_lost:
             self._conclude(running)
 
     def _begin_end(self, running: Running, fault: Fault, now: float) -> None:
@@ -313,7 +279,7 @@ class Supervisor(Launcher):
         for running in self._running.values():
             watch = running.watch
             times += [at for at in (running.end_at, running.kill_at) if at is not None and at > now]
-            times += [fault.at + self._limits.settle_s for fault in watch.faults if running.end_at is None]
+            times += [fault.at + fault.settle_s for fault in watch.faults if running.end_at is None]
             if running.job.time_limit_s is not None and watch.started_at is not None and not watch.faults:
                 times.append(watch.started_at + running.job.time_limit_s)
         return min(times)
@@ -335,29 +301,17 @@ class Supervisor(Launcher):
         self._told.append(
             Ended(
                 job=running.job,
-                failure=None if fault is None else _failure(running, fault),
+                failure=None if fault is None else failure_of(running, fault),
                 machine={**watch.machine, "load_average": running.load_average},
-                started=_utc(running.started),
-                ended=_utc(time.time()),
+                started=utc(running.started),
+                ended=utc(time.time()),
                 duration_s=now - running.began_at,
             )
         )
         self._fill()
 
     def _restart(self, running: Running) -> None:
-        job = running.job
-        kept = Run(job.folder).trial_file.name
-        for path in job.folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != kept:
-                path.unlink()
-        port = str(self._ports.free())
-        running.spec = dataclasses.replace(running.spec, environment={**running.spec.environment, "MASTER_PORT": port})
-        running.watch = Watch(job, self._limits, time.monotonic())
-        running.num_starts += 1
-        running.is_told_to_finish = running.is_killed = False
-        running.end_at = running.kill_at = None
+        running.renew(Watch(running.job, self._limits, time.monotonic()), self._ports.free())
         self._note(running, "another program took the port of the rendezvous; starting again with a new one")
         self._start(running)
 
@@ -365,26 +319,6 @@ class Supervisor(Launcher):
         self._told.append(Event(job=running.job, kind="note", data={"text": text}))
 
     def _tell_refused(self, job: Job, cause: str) -> None:
-        now = _utc(time.time())
+        now = utc(time.time())
         failure = Failure(rank=None, cause=cause)
         self._told.append(Ended(job=job, failure=failure, machine={}, started=now, ended=now, duration_s=0.0))
-
-
-def _failure(running: Running, fault: Fault) -> Failure:
-    log = Run(running.job.folder).rank_log(fault.rank or 0)
-    traceback = fault.traceback or "\n".join(_tail(log))
-    return Failure(rank=fault.rank, cause=fault.cause, traceback=traceback, log=str(log) if log.exists() else "")
-
-
-def _tail(path: Path, num_bytes: int = 8192) -> Iterator[str]:
-    """The last lines of a log, which may be huge."""
-    if not path.exists():
-        return iter(())
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - num_bytes))
-        lines = stream.read().decode(errors="replace").splitlines()
-    return iter(lines[-LOG_LINES:])
-
-
-def _utc(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -33,6 +33,10 @@ class Fault:
     cause: str
     traceback: str = ""
     is_echo: bool = False
+    is_vague: bool = False
+    """Whether only the end of the process is known, not how it ended."""
+    settle_s: float = 0.0
+    """For so long a better cause is waited for."""
     wants_stacks: bool = False
     """Whether the ranks should be asked where they hang before they are ended."""
 
@@ -94,13 +98,15 @@ class Watch:
                 self.machine = message["machine"]
             case "failed":
                 cause = str(message["cause"])
+                is_echo = self.is_parallel and ECHO.search(cause) is not None
                 self._add(
                     Fault(
                         at=float(message["at"]),
                         rank=rank,
                         cause=cause,
                         traceback=str(message["traceback"]),
-                        is_echo=self.is_parallel and ECHO.search(cause) is not None,
+                        is_echo=is_echo,
+                        settle_s=self.limits.settle_s if is_echo else 0.0,
                     )
                 )
 
@@ -110,14 +116,19 @@ class Watch:
         state.has_exited = True
         if self.is_done:
             return None if status in {0, None} else f"rank {rank} {ended_by(status)}; the results were recorded before"
-        is_known = any(fault.rank == rank for fault in self.faults)
+        is_known = any(fault.rank == rank and not fault.is_vague for fault in self.faults)
         if not is_known and not (self.all_returned and status in {0, None}):
-            self._add(Fault(at=now, rank=rank, cause=ended_by(status)))
+            # A process that is not ours to wait for ends without a status; who started it may tell it a little later.
+            is_vague = status is None
+            settle_s = self.limits.grace_s if is_vague else 0.0
+            self._add(Fault(at=now, rank=rank, cause=ended_by(status), is_vague=is_vague, settle_s=settle_s))
         return None
 
-    def fail(self, now: float, rank: int | None, cause: str, *, wants_stacks: bool = False) -> None:
+    def fail(
+        self, now: float, rank: int | None, cause: str, *, wants_stacks: bool = False, traceback: str = ""
+    ) -> None:
         """The launcher itself found a reason to end the trial."""
-        self._add(Fault(at=now, rank=rank, cause=cause, wants_stacks=wants_stacks))
+        self._add(Fault(at=now, rank=rank, cause=cause, wants_stacks=wants_stacks, traceback=traceback))
 
     def _add(self, fault: Fault) -> None:
         if not self.is_done and self.verdict is None:
@@ -156,8 +167,8 @@ class Watch:
         From then on the verdict stands: what the ranks do while they are being ended is no cause.
         """
         if self.verdict is None and self.faults:
-            best = min(self.faults, key=lambda fault: (fault.is_echo, fault.at))
-            if not best.is_echo or self.all_exited or now >= best.at + self.limits.settle_s:
+            best = min(self.faults, key=lambda fault: (fault.is_vague, fault.is_echo, fault.at))
+            if now >= best.at + best.settle_s:
                 self.verdict = best
         return self.verdict
 

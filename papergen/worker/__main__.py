@@ -1,10 +1,22 @@
-"""`python -m papergen.worker --zygote`, or `python -m papergen.worker SPEC.json` for one rank by RANK, WORLD_SIZE."""
+"""`python -m papergen.worker SPEC.json` is one rank, by RANK and WORLD_SIZE.
+
+`--zygote` serves a LocalLauncher; `--spawn SPEC.json N` and `--torchrun SPEC.json N` start N ranks and wait for them.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+
+from papergen.files import read_json
+from papergen.worker.spec import Spec
+from papergen.worker.system import die_with_parent, lead_own_group
+
+
+def spec_at(path: str) -> Spec:
+    """The spec in a file."""
+    return Spec.from_json(read_json(Path(path)))
 
 
 def main() -> None:
@@ -14,15 +26,19 @@ def main() -> None:
             from papergen.worker import zygote
 
             zygote.main()
-        case [spec_path]:
-            from papergen.files import read_json
+        case ["--spawn" | "--torchrun" as how, path, count]:
+            from papergen.worker import hosts
+
+            die_with_parent(os.getppid())
+            if how == "--spawn":
+                sys.exit(hosts.spawn(spec_at(path), int(count)))
+            sys.exit(hosts.torchrun(spec_at(path), int(count), ["-P", "-m", "papergen.worker", path]))
+        case [path]:
             from papergen.worker.rank import run_here
-            from papergen.worker.spec import Spec
-            from papergen.worker.system import die_with_parent, lead_own_group
 
             die_with_parent(os.getppid())
             lead_own_group()
-            run_here(Spec.from_json(read_json(Path(spec_path))))
+            run_here(spec_at(path))
         case _:
             sys.exit(__doc__)
 

@@ -54,7 +54,7 @@ class Recorder:
         """All that was recorded, with the numbers that `run` returned, declared metrics among them."""
         if not isinstance(metrics, Mapping):
             raise PapergenError(f"{where}: run() returned {type(metrics).__name__}, not a mapping of metric to number.")
-        # A row may leave out a declared metric that has no meaning for it; none at all, or another spelling, is an error.
+        # A row may leave out a declared metric that has no meaning for it; none at all or another spelling is an error.
         missing = [name for name in declared if name not in metrics]
         others = [str(name) for name in metrics if name not in declared]
         for name in missing:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+HOST_RANK = -1
+"""The rank under which a process reports that starts ranks and is none."""
+
 BEAT_S = 1.0
 """Seconds between two signs of life of a rank."""
 

@@ -1,0 +1,102 @@
+"""A trial under way: its spec, its watch, how far its end has come, and what is told of it when it is over."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from papergen.launch.base import Job
+from papergen.launch.watch import Fault, Watch
+from papergen.records import Failure
+from papergen.runs import Run
+from papergen.worker.spec import Spec
+
+LOG_LINES = 20
+"""Of a rank that left no traceback."""
+
+
+@dataclass(kw_only=True)
+class Running:
+    """A trial under way."""
+
+    job: Job
+    spec: Spec
+    watch: Watch
+    started: float
+    """Seconds since the epoch."""
+    began_at: float
+    load_average: float
+    num_starts: int = 1
+    is_told_to_finish: bool = False
+    end_at: float | None = None
+    """When the ranks of a trial that must end are asked to."""
+    kill_at: float | None = None
+    is_killed: bool = False
+
+    def renew(self, watch: Watch, port: int) -> None:
+        """Forget a start that came to nothing: an empty folder but for trial.json, and another port."""
+        kept = Run(self.job.folder).trial_file.name
+        for path in self.job.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != kept:
+                path.unlink()
+        environment = {**self.spec.environment, "MASTER_PORT": str(port)}
+        self.spec = dataclasses.replace(self.spec, environment=environment)
+        self.watch = watch
+        self.num_starts += 1
+        self.is_told_to_finish = self.is_killed = False
+        self.end_at = self.kill_at = None
+
+
+def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, port: int) -> Spec:
+    """What the ranks of a job are told; `address` is where they report, `port` where they meet."""
+    threads = str(job.num_threads)
+    return Spec(
+        job=name,
+        folder=str(job.folder.resolve()),
+        recipe_path=str(job.recipe_path.resolve()),
+        project=str(job.project.resolve()),
+        upstream={parameter: str(path.resolve()) for parameter, path in job.upstream.items()},
+        device=job.device,
+        num_threads=job.num_threads,
+        address=address,
+        environment={
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            "GLOO_SOCKET_IFNAME": "lo",
+            "NCCL_SOCKET_IFNAME": "lo",
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "TOKENIZERS_PARALLELISM": "false",
+            # A trial on the CPU cannot touch a GPU that another one is timed on.
+            "CUDA_VISIBLE_DEVICES": ",".join(gpus),
+        },
+    )
+
+
+def failure_of(running: Running, fault: Fault) -> Failure:
+    """The fault for the record, with the end of the rank's log where it left no traceback."""
+    log = Run(running.job.folder).rank_log(fault.rank or 0)
+    traceback = fault.traceback or "\n".join(tail(log))
+    return Failure(rank=fault.rank, cause=fault.cause, traceback=traceback, log=str(log) if log.exists() else "")
+
+
+def tail(path: Path, num_bytes: int = 8192) -> Iterator[str]:
+    """The last lines of a log, which may be huge."""
+    if not path.exists():
+        return iter(())
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - num_bytes))
+        lines = stream.read().decode(errors="replace").splitlines()
+    return iter(lines[-LOG_LINES:])
+
+
+def utc(seconds: float) -> str:
+    """UTC, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
