@@ -19,13 +19,12 @@ from papergen.latex.sources import Use
 from papergen.latex.templates import Template, load_template
 from papergen.latex.tree import Place, Problem, SourceTree, TexError
 from papergen.project import Project
-from papergen.report import appendix, citations, formats
+from papergen.report import appendix, citations, claims, formats
 from papergen.report.figures import Figure
 from papergen.report.parts import Part, View, file_names
 from papergen.report.rendering import render as draw
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.tex import Tex
-from papergen.report.values import Text, Value, value_of
 
 Progress = Callable[[str], None]
 
@@ -135,6 +134,7 @@ def _typeset(
     if is_draft:
         generated.files |= _placeholders(tree, generated)
     values, problems = _values(tree, results)
+    problems += _claims(tree, results)
     if is_draft:
         problems = []
     cited = {use.argument for use in tree.uses("cite")}
@@ -168,12 +168,29 @@ def _values(tree: SourceTree, results: Results) -> tuple[dict[str, dict[str, str
     problems: list[Problem] = []
     for use in tree.uses("result"):
         try:
-            found: Value | Text = value_of(results, use.argument)
+            found = claims.evaluate(results, use.argument)
             values.setdefault(use.argument, {})[use.option] = str(formats.tex(found, use.option))
         except PapergenError as error:
             message = error.message.removeprefix(f"{use.argument}: ")
             problems.append(_at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or ""))
     return values, problems
+
+
+def _claims(tree: SourceTree, results: Results) -> list[Problem]:
+    r"""A problem for every `\\claim[assertion]{sentence}` whose assertion the results do not support."""
+    problems: list[Problem] = []
+    for use in tree.uses("claim"):
+        if not use.option:
+            continue
+        try:
+            verdict = claims.check(results, use.option)
+        except PapergenError as error:
+            problems.append(_at(tree, use, f"\\claim[{use.option}]: {error.message}", error.hint or ""))
+            continue
+        if not verdict.holds:
+            message = f"the results do not support this claim: {use.option}"
+            problems.append(_at(tree, use, message, "; ".join(verdict.evidence)))
+    return problems
 
 
 def _missing_files(tree: SourceTree, generated: _Generated) -> list[Problem]:

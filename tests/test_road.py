@@ -222,3 +222,23 @@ def test_bad_experiments_are_refused_before_anything_runs(paper: Path, old: str,
     assert f"experiments/decoding.yaml:{number}: " in done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_claims_and_computed_keys(paper: Path) -> None:
+    path = paper / "sections" / "conclusion.tex"
+    text = path.read_text(encoding="utf-8")
+    same = "ratio(decoding/human/length, decoding/human/length)"
+    held = rf"\claim[decoding/human/diversity >= 0]{{Diversity is \result[2]{{{same}}}.}}"
+    path.write_text(f"{text}\n{held}\n", encoding="utf-8")
+    done = papergen("build-pdf", cwd=paper)
+    assert done.returncode == 0, done.stderr
+    assert "Diversity is 1.00." in " ".join(text_of(pdf_of(paper)).split())
+    path.write_text(
+        f"{text}\n" + r"\claim[decoding/human/diversity > 2]{Diversity is above two.}" + "\n", encoding="utf-8"
+    )
+    done = papergen("build-pdf", cwd=paper)
+    assert done.returncode != 0
+    line = text.count("\n") + 1
+    assert f"sections/conclusion.tex:{line}: the results do not support this claim: decoding/human/" in done.stderr
+    assert "decoding/human/diversity = 0." in done.stderr
+    assert not pdf_of(paper).exists() or "above two" not in text_of(pdf_of(paper))

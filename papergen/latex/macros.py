@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from papergen.report.formats import TEX_MACROS
 
 RESULTS_FILE = "papergen-results.tex"
-KEY = re.compile(r"[\w/.\-]+")
+KEY = re.compile(r"""[\w/.\-@+*,()\[\]"= ]+""")
 FORMAT = re.compile(r"[^\\{}%#\[\]~$&^\n]*")
 
 HEAD = r"""% Written by papergen build-pdf from the results: edits here are lost at the next build.
@@ -43,9 +43,9 @@ TAIL = r"""\NewDocumentCommand{\claim}{O{}+m}{#2}
 def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False) -> str:
     r"""The text of `papergen-results.tex` for key -> {format name -> TeX}; the format name "" is the default.
 
-    Keys are letters of any script, digits and `/ _ . -`; the TeX must be complete (balanced, no comment), which is
-    asserted. With `draft`, an unknown key prints visibly marked, and `\papergenstale{...}` marks a value that is out
-    of date.
+    Keys are letters, digits, spaces and `/ _ . - @ + * , ( ) [ ] = "`; the TeX must be complete (balanced,
+    no comment), which is asserted. With `draft`, an unknown key prints visibly marked, and `\papergenstale{...}` marks
+    a value that is out of date.
     """
     lines = [HEAD.replace(r"\UNKNOWN", UNKNOWN[draft])]
     for key in sorted(values):
