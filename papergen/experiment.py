@@ -166,6 +166,9 @@ def load_recipe(path: Path) -> Recipe:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    # As in the worker: a module beside the experiment, or in the project's folder, can be imported by its name.
+    before = list(sys.path)
+    sys.path[:0] = [str(path.parent), str(path.parent.parent)]
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -174,6 +177,8 @@ def load_recipe(path: Path) -> Recipe:
         raise PapergenError(
             f"{_place(error, path)}: loading this experiment raised {type(error).__name__}: {error}"
         ) from error
+    finally:
+        sys.path[:] = before
     missing = [item for item in ("Params", "METRICS", "run") if not hasattr(module, item)]
     if missing:
         raise PapergenError(

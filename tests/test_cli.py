@@ -64,6 +64,7 @@ def test_bad_input_gets_one_message(tmp_path: Path, arguments: list[str], code: 
             "-o first.size=three: size = 'three': input should be a valid integer.",
         ),
         (["run-exp", "--device", "cuda"], "no CUDA GPU"),
+        (["run-exp", "--launcher", "locl"], "--launcher locl: there is no such launcher. Did you mean local?"),
     ],
 )
 def test_bad_requests_inside_a_project(project: Path, arguments: list[str], message: str) -> None:

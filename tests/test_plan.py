@@ -84,15 +84,15 @@ def test_only_code_that_run_reaches_changes_the_digest(project: Path, edit: tupl
 
 
 def test_imported_project_module_counts_by_content(project: Path) -> None:
-    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace("FACTOR = 2", "from extra import FACTOR"))
-    (project / "experiments" / "extra.py").write_text("FACTOR = 2\nParams = METRICS = run = None\n")
-    with pytest.raises(PapergenError, match="loading this experiment raised ModuleNotFoundError"):
-        plan(project)
     (project / "experiments" / "fake.py").write_text(
-        FAKE_KIND.replace("def helper(params, seed):", "def helper(params, seed):\n    from extra import FACTOR")
+        FAKE_KIND.replace("FACTOR = 2", "from constants.numbers import FACTOR")
     )
+    with pytest.raises(PapergenError, match=r"fake\.py:\d+: loading this experiment raised ModuleNotFoundError"):
+        plan(project)
+    (project / "constants").mkdir()
+    (project / "constants" / "numbers.py").write_text("FACTOR = 2\n")
     before = {trial.digest for trial in plan(project)}
-    (project / "experiments" / "extra.py").write_text("FACTOR = 3\nParams = METRICS = run = None\n")
+    (project / "constants" / "numbers.py").write_text("FACTOR = 3\n")
     assert before.isdisjoint({trial.digest for trial in plan(project)})
 
 

@@ -24,6 +24,7 @@ import click
     show_default=True,
     help="Where the ranks compute",
 )
+@click.option("--launcher", default="auto", show_default=True, metavar="NAME", help="local, spawn or torchrun")
 @click.option("--force", is_flag=True, help="Run finished trials again")
 @click.option("--jobs", type=click.IntRange(min=1), help="Trials at a time (default 1, so that timings are fair)")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first failed trial instead of going on with the others")
@@ -37,6 +38,7 @@ def run_exp(
     seeds: str | None,
     overrides: tuple[str, ...],
     device: str,
+    launcher: str,
     force: bool,
     jobs: int | None,
     fail_fast: bool,
@@ -62,6 +64,7 @@ def run_exp(
             seeds=seeds,
             overrides=overrides,
             device=device,
+            launcher=launcher,
             force=force,
             jobs=jobs,
             fail_fast=fail_fast,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import click
 
 from papergen.errors import PapergenError
+from papergen.launch.choose import choose_launcher
 from papergen.launch.detect import choose_device, num_cores
-from papergen.launch.local import LocalLauncher
 from papergen.plan import Planned, with_upstream
 from papergen.progress import view_for
 from papergen.project import Project, open_project
@@ -29,6 +29,7 @@ class Request:
     seeds: str | None
     overrides: tuple[str, ...]
     device: str
+    launcher: str
     force: bool
     jobs: int | None
     fail_fast: bool
@@ -61,15 +62,17 @@ def run(request: Request) -> int:
 def _run(project: Project, to_run: Sequence[Trial], request: Request, device: str) -> Summary:
     jobs = request.jobs or 1
     cores = num_cores()
+    launcher_class, reason = choose_launcher(request.launcher)
+    click.echo(f"launcher {launcher_class.name}: {reason}", err=True)
     machine = Machine(
         device=device,
         num_cores=max(1, cores // jobs),
         command=["papergen", *sys.argv[1:]],
-        launcher_name="local",
+        launcher_name=launcher_class.name,
         time_limit_s=request.time_limit_s,
         fail_fast=request.fail_fast,
     )
-    with project.store.held(), view_for(len(to_run)) as view, LocalLauncher(max_trials=jobs) as launcher:
+    with project.store.held(), view_for(len(to_run)) as view, launcher_class(max_trials=jobs) as launcher:
         return run_trials(
             project.store,
             to_run,
