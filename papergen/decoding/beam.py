@@ -69,6 +69,19 @@ class Pool:
         ]
 
 
+def is_hopeless(batch: Batch, pool: Pool, best: torch.Tensor, step: int) -> torch.Tensor:
+    """(prompts,) whether the pool is full and no running hypothesis of total `best` can be expected to enter.
+
+    By the rule of `early_stopping`: at once, judged at the present length, or judged at the length that suits it best.
+    """
+    s = batch.strategy
+    if s.early_stopping is True:
+        return pool.is_full
+    length = batch.limits.max_new if s.early_stopping == "never" and s.length_penalty > 0 else step + 1
+    bound: torch.Tensor = best.double() / length**s.length_penalty
+    return pool.is_full & (pool.worst >= bound)
+
+
 def beam_search(batch: Batch) -> list[list[Hypothesis]]:
     """`num_return_sequences` hypotheses per prompt, best first."""
     return _Beams(batch).run()
@@ -144,7 +157,8 @@ class _Beams:
         was_done = self.is_done[:, group, None]
         tokens = torch.where(was_done, self.batch.tokens.pad, tokens)
         self.scores[:, group], self.log_probs[:, group] = running, own.gather(1, order)
-        self.is_done[:, group] |= self.is_hopeless(group, found[:, 0] if is_grouped else running[:, 0], step)
+        best = found[:, 0] if is_grouped else running[:, 0]
+        self.is_done[:, group] |= is_hopeless(self.batch, self.pools[group], best, step)
         return tokens, parents
 
     def processed(self, group: int, log_probs: torch.Tensor, earlier: torch.Tensor) -> torch.Tensor:
@@ -192,15 +206,6 @@ class _Beams:
         """(prompts, size, num_new) tokens of a group so far."""
         new = self.stepper.new_ids
         return new.view(len(self.is_done), self.num_groups, self.size, new.shape[1])[:, group]
-
-    def is_hopeless(self, group: int, best: torch.Tensor, step: int) -> torch.Tensor:
-        """(prompts,) whether the pool is full and no running hypothesis of total `best` can be expected to enter."""
-        s, pool = self.batch.strategy, self.pools[group]
-        if s.early_stopping is True:
-            return pool.is_full
-        length = self.max_new if s.early_stopping == "never" and s.length_penalty > 0 else step + 1
-        bound: torch.Tensor = best.double() / length**s.length_penalty
-        return pool.is_full & (pool.worst >= bound)
 
     def finish(self, tokens: torch.Tensor, parents: torch.Tensor) -> None:
         """Count the running hypotheses of diverse search that reached the limit as finished."""

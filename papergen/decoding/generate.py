@@ -15,6 +15,7 @@ from papergen.decoding.constrained import constrained_search
 from papergen.decoding.contrastive import contrastive_search
 from papergen.decoding.dola import DolaStepper, contrast_layers
 from papergen.decoding.drafting import decode_with_drafts
+from papergen.decoding.models import quiet_transformers
 from papergen.decoding.processors import Limits, Processors
 from papergen.decoding.sampling import sample
 from papergen.decoding.scoring import score_continuations
@@ -100,7 +101,7 @@ def generate(
             [row_key(seed, prompts[index], sample) for sample in range(_num_streams(strategy))] for index in indices
         ]
         chosen = [prompts[index] for index in indices]
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet_transformers():
             run = _run if strategy.mode in _SEARCHES else _run_with_drafts
             hypotheses, timing = run(model, chosen, strategy, tokens, limits[indices[0]], keys, layers)
         for index, group in zip(indices, hypotheses, strict=True):

@@ -31,7 +31,7 @@ def load_model(path_or_id: str | Path, *, dtype: Dtype = "float32", device: str 
     where = _found(path_or_id)
     config = _asked(path_or_id, lambda: AutoConfig.from_pretrained(where.source, **where.options))
     family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    with _no_progress_bars():
+    with quiet_transformers():
         model, info = _asked(
             path_or_id,
             lambda: family.from_pretrained(
@@ -137,12 +137,14 @@ def _refuse_incomplete(path_or_id: str | Path, info: dict[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Keep transformers' bars out of our own progress display."""
-    was_on = logging.is_progress_bar_enabled()
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' bars and advice out of our own display; its errors still come through."""
+    had_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        if was_on:
+        logging.set_verbosity(verbosity)
+        if had_bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]

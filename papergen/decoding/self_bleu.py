@@ -66,7 +66,7 @@ def _bleu(
     length: int,
     reference_length: int,
 ) -> float:
-    log_precisions = []
+    log_precisions: list[float] = []
     for order in orders:
         total = sum(order.values())
         if total == 0:

@@ -108,7 +108,9 @@ class Strategy(Params):
         " impossible (never).",
     )
     force_words: ForcedWords | None = Field(
-        default=None, description="Words or phrases that every output must contain; a list inside is a choice of one."
+        default=None,
+        description="Words or phrases that every continuation must contain; a list inside is a choice of one. The"
+        " search keeps num_beams hypotheses twice over.",
     )
     force_words_ids: ForcedIds | None = Field(
         default=None, description="The same as token ids: [[1, 2]] is a phrase, [[[1], [2, 3]]] a choice of one."

@@ -105,7 +105,7 @@ def test_beam_search_is_that_of_transformers(name, request, prompts):
 def test_an_exhaustive_constrained_search_finds_the_best_text_there_is(name, request):
     model, prompt, limit = request.getfixturevalue(name), [7, 8, 9], 3
     forced = [[17], [[21], [30, 31]]]
-    strategy = Strategy(max_new_tokens=limit, num_beams=600, force_words_ids=forced, num_return_sequences=5)
+    strategy = Strategy(max_new_tokens=limit, num_beams=400, force_words_ids=forced, num_return_sequences=5)
     found = generate(model, None, [prompt], strategy, seed=0, batch_size=1)
     texts = [(17, 21, token) for token in range(61)]
     texts += [(21, 17, token) for token in range(61)]
