@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from papergen.errors import nearest
 from papergen.latex.sources import Lines, group, masked
 from papergen.latex.tree import Place, Problem, SourceTree
 
@@ -51,9 +52,13 @@ def _pairs(text: str, lines: Lines) -> Iterator[tuple[int, str, str]]:
                     yield _unclosed(*stack.pop())
                 stack.pop()
             else:
-                yield at, _stray_end(environment, stack, lines), f"Remove it, or add \\begin{{{environment}}}."
-                if stack and stack[-1][0] != "{":
-                    stack.pop()  # most likely its misspelt partner
+                opener, opened = stack[-1] if stack else ("", 0)
+                is_partner = opener not in {"", "{", "document"} and bool(nearest(environment, [opener]))
+                message = f"\\end{{{environment}}} has no \\begin{{{environment}}}"
+                if is_partner:
+                    message = f"\\end{{{environment}}} closes \\begin{{{opener}}} of line {lines.at(opened)[0]}"
+                    stack.pop()
+                yield at, message, f"Correct its name, remove it, or add \\begin{{{environment}}}."
     for opener, at in stack:
         yield _unclosed(opener, at)
 
@@ -66,13 +71,6 @@ def _unclosed(opener: str, at: int) -> tuple[int, str, str]:
             "Add its }. A % hides the rest of its line, a } too: write \\% for the sign.",
         )
     return at, f"\\begin{{{opener}}} is never closed", f"Add \\end{{{opener}}}."
-
-
-def _stray_end(environment: str, stack: list[tuple[str, int]], lines: Lines) -> str:
-    if stack and stack[-1][0] != "{":
-        opener, at = stack[-1]
-        return f"\\end{{{environment}}} closes \\begin{{{opener}}} of line {lines.at(at)[0]}"
-    return f"\\end{{{environment}}} has no \\begin{{{environment}}}"
 
 
 def _definitions(text: str) -> Iterator[tuple[int, int]]:

@@ -142,7 +142,9 @@ class _Reader:
                     hint = did_you_mean(word.lower(), self.strings - MONTHS)
                     raise _StumbleError(start, f"{word} is no number and no @string; put it in braces. {hint}".rstrip())
                 parts.append(word)
+            end = self.at
             if self.skip() != "#":
+                self.at = end
                 return "".join(parts)
             self.at += 1
 

@@ -8,6 +8,7 @@ Build time (`*.tex.j2` of a project): `\VAR{...}`, `\BLOCK{...}`, `\#{...}` (a c
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -48,6 +49,18 @@ class TexEnvironment(jinja2.Environment):
 
     code_generator_class = TexCodeGenerator
     tex_engine: Engine = "pdflatex"
+
+    def preprocess(self, source: str, name: str | None = None, filename: str | None = None) -> str:
+        """The source, unless Jinja would silently drop a part of it: the sign of a number, or a `#` that is printed."""
+        start, comment = self.variable_start_string, self.comment_start_string + self.comment_end_string
+        for number, line in enumerate(source.split("\n"), 1):
+            if re.search(re.escape(start) + r"[-+](?=[\w(.])", line):
+                message = f"{start}- strips the spaces before it and is no minus sign. Put a space between."
+                raise jinja2.TemplateSyntaxError(message, number, name, filename)
+            if comment in line:
+                message = f"{comment} would vanish: it is an empty comment. Write {{\\#}} for the sign."
+                raise jinja2.TemplateSyntaxError(message, number, name, filename)
+        return super().preprocess(source, name, filename)
 
     def concatenate(self, parts: tuple[Any, ...]) -> str:
         """`a ~ b`: a plain string of plain strings; as soon as one part is TeX, the others are escaped beside it."""
@@ -143,7 +156,8 @@ def tex_list(context: nodes.EvalContext, values: Iterable[Any], last: str = "and
 
 @pass_eval_context
 def _join(context: nodes.EvalContext, values: Iterable[Any], separator: str = "") -> Tex:
-    return Tex(_finalize(context, separator).join(_finalize(context, value) for value in values))
+    joint = re.sub(r"^\\ |\\ $", " ", _finalize(context, separator))
+    return Tex(joint.join(_finalize(context, value) for value in values))
 
 
 @pass_eval_context

@@ -239,7 +239,7 @@ def _boxes(log: str, tree: SourceTree) -> list[Problem]:
 
 
 def _file_of_box(candidates: list[str], first: int, shown: str, tree: SourceTree) -> str:
-    """The file in which a paragraph began: TeX may have closed it and gone back to the file above when the paragraph ended."""
+    """The file in which a paragraph began: TeX may have left it before the paragraph ended."""
     words = set(re.findall(r"[A-Za-z]{3,}", re.sub(r"\\\S+", "", shown)))
 
     def fit(file: str) -> tuple[int, bool]:

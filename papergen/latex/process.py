@@ -1,4 +1,4 @@
-"""Running a TeX program: its own process group, no terminal, limits on its time and on what it may write."""
+"""Running a TeX program: fenced in, a process group of its own, no terminal, limits on time and output."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from papergen.errors import MachineError, PapergenError
+from papergen.latex.confine import fenced, tex_folders
 
 MAX_FILE_MIB = 256
 """No file that TeX writes may grow beyond this; a document that loops fills the disk otherwise."""
@@ -35,38 +36,44 @@ class TimeLimitError(PapergenError):
 def run(
     command: Sequence[str], *, folder: Path, environment: dict[str, str], deadline: Deadline, terminal: Path
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program in `folder` and wait; what it says goes to the file `terminal`.
+    """Run a program in `folder`, the only one it can write to, and wait; what it says goes to the file `terminal`.
 
     Raises TimeLimitError past the deadline, PapergenError when it wrote too much, MachineError when it cannot be
     started.
     """
     blocks = MAX_FILE_MIB * 2048
     limited = ["/bin/sh", "-c", 'ulimit -f "$0" && ulimit -c 0 && exec "$@"', str(blocks), *command]
+    program = Path(command[0])
+    caches = [Path(environment[name]) for name in ("TEXMFVAR",) if name in environment]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            limited,
+            cwd=folder,
+            env={**environment, "TMPDIR": str(folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
     with terminal.open("wb") as sink:
         try:
-            process = subprocess.Popen(
-                limited,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = fenced(start, read=tex_folders(program), write=[folder, *caches])
         except OSError as error:
             raise MachineError(f"{command[0]} could not be started: {error.strerror}.") from error
         try:
             code = process.wait(timeout=deadline.left_s())
         except subprocess.TimeoutExpired as error:
             raise TimeLimitError(
-                f"{Path(command[0]).name} did not finish within {deadline.timeout_s:g} s and was killed.",
+                f"{program.name} did not finish within {deadline.timeout_s:g} s and was killed.",
                 hint="A macro may call itself without end; raise the time limit if the paper is only long.",
             ) from error
         finally:
             _kill_group(process)
     if code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):
         raise PapergenError(
-            f"{Path(command[0]).name} was stopped: it wrote a file larger than {MAX_FILE_MIB} MiB.",
+            f"{program.name} was stopped: it wrote a file larger than {MAX_FILE_MIB} MiB.",
             hint="A loop in the document adds pages or text without end.",
         )
     return subprocess.CompletedProcess(list(command), code)

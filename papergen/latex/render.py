@@ -125,29 +125,17 @@ def _render(
     environment: TexEnvironment, name: str, project: Path, context: Mapping[str, Any]
 ) -> tuple[bytes, list[tuple[str, int]]]:
     """One template as bytes, and the author's (file, line) behind each of its lines."""
-    _refuse_empty_comments(project, name)
     try:
         text = environment.get_template(name).render(**context)
     except jinja2.TemplateSyntaxError as error:
         raise _fault(project, error.name or name, error.lineno, error.message or "not a template") from error
+    except UnicodeDecodeError as error:
+        raise PapergenError(f"{name}: not UTF-8 text (byte {error.start}).", hint="Save the file as UTF-8.") from error
     except RecursionError as error:
         raise PapergenError(f"{name}: the template includes or calls itself without end.") from error
     except Exception as error:
         raise _runtime_fault(error, project, name, context) from error
     return _without_markers(text, name)
-
-
-def _refuse_empty_comments(project: Path, name: str) -> None:
-    try:
-        source = (project / name).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise PapergenError(f"{name}: not UTF-8 text (byte {error.start}).", hint="Save the file as UTF-8.") from error
-    for number, line in enumerate(source.split("\n"), 1):
-        if r"\#{}" in line:
-            raise PapergenError(
-                f"{name}:{number}: \\#{{}} would vanish: \\#{{ opens a papergen comment.\n    {line}",
-                hint=r"Write {\#} for the sign.",
-            )
 
 
 def _without_markers(text: str, name: str) -> tuple[bytes, list[tuple[str, int]]]:

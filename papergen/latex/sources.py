@@ -106,7 +106,9 @@ def masked(text: str, *, comments_only: bool = False) -> str:
                 out.append(text[position:end])
                 position = end
                 continue
-            start, stop = end, text.find(rf"\end{{{match['environment']}}}", end)
+            options = group(text, end, "[]")
+            start = options[2] if options else end
+            stop = text.find(rf"\end{{{match['environment']}}}", start)
             end = stop if stop >= 0 else len(text)
         elif match["false"]:
             end = _matching_fi(text, end)

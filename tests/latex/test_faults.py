@@ -1,4 +1,4 @@
-"""Faulty documents: what the author is told by TeX's log, by BibTeX's, by the linter and by Jinja, at which file and line."""
+"""Faulty documents: what TeX's log, BibTeX's, the linter and Jinja tell the author, at which file and line."""
 
 from __future__ import annotations
 
@@ -46,22 +46,63 @@ def main(body: str, more: str = "") -> dict[str, str | bytes]:
 
 
 TEX_FAULTS = [
-    Fault("undefined-command", main("Good.\n\\textbff{x}"), "main.tex:6", r"Undefined control sequence \textbff", more=("Did you mean \\textbf",)),
+    Fault(
+        "undefined-command",
+        main("Good.\n\\textbff{x}"),
+        "main.tex:6",
+        r"Undefined control sequence \textbff",
+        more=("Did you mean \\textbf",),
+    ),
     Fault(
         "undefined-command-in-section",
         {"main.tex": document("\\input{sections/deep model}"), "sections/deep model.tex": "Fine.\n\nNow \\foo bar.\n"},
         "sections/deep model.tex:3",
         r"Undefined control sequence \foo",
     ),
-    Fault("missing-brace", main("a\n\nText \\textbf{abc def.\n\nmore"), "main.tex:7", "Paragraph ended|File ended", lint="this { is never closed"),
-    Fault("per-cent-hides-brace", main("a\n\\section{Gain of 5% over all}\nText"), "main.tex:6", "File ended", lint="this { is never closed"),
-    Fault("footnote-not-closed", main("a\nb\\footnote{abc $x$ \\emph{a}\nmore\n"), "main.tex:6", "File ended|ended", lint="this { is never closed"),
+    Fault(
+        "missing-brace",
+        main("a\n\nText \\textbf{abc def.\n\nmore"),
+        "main.tex:7",
+        "Paragraph ended|File ended",
+        lint="this { is never closed",
+    ),
+    Fault(
+        "per-cent-hides-brace",
+        main("a\n\\section{Gain of 5% over all}\nText"),
+        "main.tex:6",
+        "File ended",
+        lint="this { is never closed",
+    ),
+    Fault(
+        "footnote-not-closed",
+        main("a\nb\\footnote{abc $x$ \\emph{a}\nmore\n"),
+        "main.tex:6",
+        "File ended|ended",
+        lint="this { is never closed",
+    ),
     Fault("stray-brace", main("one\ntwo} three"), "main.tex:6", "Too many }", lint="this } closes nothing"),
-    Fault("environment-not-closed", main("a\n\\begin{table}\nText"), "main.tex:6", "begin{table}", lint="\\begin{table} is never closed"),
-    Fault("environment-closed-by-another", main("a\n\\begin{itemize}\n\\item x\n\\end{enumerate}"), "main.tex:6", "ended by", lint=""),
+    Fault(
+        "environment-not-closed",
+        main("a\n\\begin{table}\nText"),
+        "main.tex:6",
+        "begin{table}",
+        lint="\\begin{table} is never closed",
+    ),
+    Fault(
+        "environment-closed-by-another",
+        main("a\n\\begin{itemize}\n\\item x\n\\end{enumerate}"),
+        "main.tex:6",
+        "ended by",
+        lint="",
+    ),
     Fault("unknown-environment", main("a\n\\begin{foo}x\\end{foo}"), "main.tex:6", "Environment foo undefined"),
     Fault("missing-package", main("a", "\\usepackage{nosuchpackage}\n"), "main.tex:4", "`nosuchpackage.sty' not found"),
-    Fault("missing-class", {"main.tex": "\\documentclass{nosuchclass}\n\\begin{document}a\\end{document}\n"}, "main.tex:1", "`nosuchclass.cls' not found"),
+    Fault(
+        "missing-class",
+        {"main.tex": "\\documentclass{nosuchclass}\n\\begin{document}a\\end{document}\n"},
+        "main.tex:1",
+        "`nosuchclass.cls' not found",
+    ),
     Fault(
         "missing-input",
         {"main.tex": document("a\n\\input{sections/metod}"), "sections/method.tex": "x\n"},
@@ -71,26 +112,64 @@ TEX_FAULTS = [
     ),
     Fault(
         "missing-figure",
-        {"main.tex": document("a\n\\includegraphics{figures/los}", "\\usepackage{graphicx}\n"), "figures/loss.pdf": b"%PDF"},
+        {
+            "main.tex": document("a\n\\includegraphics{figures/los}", "\\usepackage{graphicx}\n"),
+            "figures/loss.pdf": b"%PDF",
+        },
         "main.tex:7",
         "`figures/los' not found",
         lint="there is no figure figures/los",
     ),
-    Fault("chinese-in-pdflatex", main("good\nbad 你 here"), "main.tex:6", "Unicode character 你 (U+4F60)", lint="pdflatex cannot print 你 (U+4F60)"),
-    Fault("emoji-in-pdflatex", main("good\n\nbad 😀 here"), "main.tex:7", "U+1F600", lint="pdflatex cannot print 😀 (U+1F600)"),
+    Fault(
+        "chinese-in-pdflatex",
+        main("good\nbad 你 here"),
+        "main.tex:6",
+        "Unicode character 你 (U+4F60)",
+        lint="pdflatex cannot print 你 (U+4F60)",
+    ),
+    Fault(
+        "emoji-in-pdflatex",
+        main("good\n\nbad 😀 here"),
+        "main.tex:7",
+        "U+1F600",
+        lint="pdflatex cannot print 😀 (U+1F600)",
+    ),
     Fault("decomposed-accent", main("cafe\u0301"), "main.tex:5", "U+0301", lint="pdflatex cannot print"),
     Fault("underscore-in-text", main("good\nrep_4 is low"), "main.tex:6", "Missing $ inserted"),
-    Fault("formula-not-closed", main("good\n\nwith $x_1 more\n\nnext"), "main.tex:7", "Missing $ inserted", lint="odd number of $"),
+    Fault(
+        "formula-not-closed",
+        main("good\n\nwith $x_1 more\n\nnext"),
+        "main.tex:7",
+        "Missing $ inserted",
+        lint="odd number of $",
+    ),
     Fault("ampersand-in-text", main("a\nA & B"), "main.tex:6", "Misplaced alignment tab character &"),
     Fault("hash-in-text", main("a\nissue #5"), "main.tex:6", "macro parameter character #"),
-    Fault("too-many-cells", main("\\begin{tabular}{l}\na \\\\\nb & c \\\\\n\\end{tabular}"), "main.tex:7", "Extra alignment tab"),
+    Fault(
+        "too-many-cells",
+        main("\\begin{tabular}{l}\na \\\\\nb & c \\\\\n\\end{tabular}"),
+        "main.tex:7",
+        "Extra alignment tab",
+    ),
     Fault("double-superscript", main("a\n$x^a^b$"), "main.tex:6", "Double superscript"),
     Fault("caption-outside-float", main("a\n\\caption{x}"), "main.tex:6", "\\caption outside float"),
     Fault("lonely-item", main("a\n\\item x"), "main.tex:6", "Lonely \\item"),
-    Fault("end-of-document-missing", {"main.tex": document("a").replace("\\end{document}\n", "")}, "main.tex", "no legal \\end found", lint=""),
+    Fault(
+        "end-of-document-missing",
+        {"main.tex": document("a").replace("\\end{document}\n", "")},
+        "main.tex",
+        "no legal \\end found",
+        lint="",
+    ),
     Fault("no-page", main("% nothing"), "main.tex", "the document has no page"),
     Fault("infinite-recursion", main("a\n\\def\\x{(\\x)}\\x"), "main.tex:6", "TeX capacity exceeded"),
-    Fault("undefined-reference", main("a\nsee \\ref{tab:quality}\n\\label{tab:qualty}"), "main.tex:6", "undefined reference tab:quality", lint="undefined reference tab:quality"),
+    Fault(
+        "undefined-reference",
+        main("a\nsee \\ref{tab:quality}\n\\label{tab:qualty}"),
+        "main.tex:6",
+        "undefined reference tab:quality",
+        lint="undefined reference tab:quality",
+    ),
     Fault(
         "label-twice",
         {"main.tex": document("\\section{A}\\label{s}\n\\input{b}"), "b.tex": "\\section{B}\n\\label{s}\n\\ref{s}\n"},
@@ -100,26 +179,35 @@ TEX_FAULTS = [
     ),
     Fault(
         "undefined-citation",
-        {"main.tex": document(f"a \\citep{{vaswani2017}}\n\\citet{{vaswani2018}}\n{BIB}", CITING), "references.bib": GOOD_BIB},
+        {
+            "main.tex": document(f"a \\citep{{vaswani2017}}\n\\citet{{vaswani2018}}\n{BIB}", CITING),
+            "references.bib": GOOD_BIB,
+        },
         "main.tex:7",
         "undefined citation vaswani2018",
         lint="undefined citation vaswani2018",
     ),
     Fault(
         "unknown-result",
-        {"main.tex": document("a\n\\result{decoding/nucleus/rep_5}", "\\input{papergen-results}\n"), "papergen-results.tex": RESULTS},
+        {
+            "main.tex": document("a\n\\result{decoding/nucleus/rep_5}", "\\input{papergen-results}\n"),
+            "papergen-results.tex": RESULTS,
+        },
         "main.tex:7",
         "names a key that no result has",
         lint="there is no result decoding/nucleus/rep_5",
     ),
     Fault(
         "result-key-from-a-macro",
-        {"main.tex": document("a\n\\result{\\rowname/rep_4}", "\\input{papergen-results}\n"), "papergen-results.tex": RESULTS},
+        {
+            "main.tex": document("a\n\\result{\\rowname/rep_4}", "\\input{papergen-results}\n"),
+            "papergen-results.tex": RESULTS,
+        },
         "main.tex:7",
         "names a key that no result has",
         lint="needs a key written out",
     ),
-]  # fmt: skip
+]
 
 BIB_FAULTS = [
     ("missing-comma", "@misc{a, title={T},\n author={A B}\n year=2020}\n", "references.bib:3", "expecting"),
@@ -137,10 +225,22 @@ JINJA_FAULTS = [
     ("not-a-number", "\\VAR{title|percent}\n", "sections/x.tex.j2:1", "not a finite number", ""),
     ("no-such-attribute", "\\VAR{paper.titel}\n", "sections/x.tex.j2:1", "has no attribute 'titel'", ""),
     ("division", "a\n\\VAR{1 // 0}\n", "sections/x.tex.j2:2", "ZeroDivisionError", ""),
-    ("missing-include", "\\BLOCK{include 'sections/y.tex.j2'}\n", "sections/x.tex.j2:1", "no file sections/y.tex.j2", "sections/x.tex.j2"),
-    ("in-a-loop", "\\BLOCK{for i in [1]}\n\n\\VAR{i + title}\n\\BLOCK{endfor}\n", "sections/x.tex.j2:3", "TypeError", ""),
+    (
+        "missing-include",
+        "\\BLOCK{include 'sections/y.tex.j2'}\n",
+        "sections/x.tex.j2:1",
+        "no file sections/y.tex.j2",
+        "sections/x.tex.j2",
+    ),
+    (
+        "in-a-loop",
+        "\\BLOCK{for i in [1]}\n\n\\VAR{i + title}\n\\BLOCK{endfor}\n",
+        "sections/x.tex.j2:3",
+        "TypeError",
+        "",
+    ),
     ("silent-comment", "text \\#{} more\n", "sections/x.tex.j2:1", "would vanish", "{\\#}"),
-]  # fmt: skip
+]
 
 
 def told(error: TexError, where: str, words: str) -> str:

@@ -29,7 +29,8 @@ PAPER = r"""\documentclass{article}
 \tableofcontents
 \section{Section \result{decoding/nucleus/rep_4} of \result{解码/核.x-1}}
 \begin{figure}[h]\caption{Caption \result[pm]{decoding/nucleus/rep_4}}\end{figure}
-Text\footnote{Foot \result{métrique/é}} A\result{decoding/nucleus/rep_4}B \MakeUppercase{up \result{decoding/nucleus/rep_4}}.
+Text\footnote{Foot \result{métrique/é}} A\result{decoding/nucleus/rep_4}B
+\MakeUppercase{up \result{decoding/nucleus/rep_4}}.
 \begin{tabular}{ll}\result{decoding/nucleus/rep_4} & \result[2]{decoding/nucleus/rep_4}\\\end{tabular}
 \claim[decoding/nucleus/rep_4 < 1 & x_1 > 2]{Claimed: \result{解码/核.x-1}.}
 MORE
@@ -70,7 +71,7 @@ def test_an_unknown_key_never_prints(use: str, tmp_path: Path) -> None:
     }
     with pytest.raises(TexError) as caught:
         compiled(tmp_path, files)
-    assert str(caught.value.problems[0]).startswith("main.tex:17: \\result names a key that no result has")
+    assert str(caught.value.problems[0]).startswith("main.tex:18: \\result names a key that no result has")
 
 
 @pytest.mark.tex
@@ -91,7 +92,7 @@ def test_the_file_is_the_same_whatever_the_order() -> None:
     assert results_tex(VALUES) == results_tex(dict(reversed(VALUES.items())))
 
 
-@pytest.mark.parametrize("key", ["", "a b", "a{b}", "a%b", "a#", "a\\b", "a,b"])
+@pytest.mark.parametrize("key", ["", "a{b}", "a%b", "a#", "a\\b", "a$b"])
 def test_odd_keys_are_bugs(key: str) -> None:
     with pytest.raises(AssertionError):
         results_tex({key: {"": "1"}})

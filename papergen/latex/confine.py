@@ -1,0 +1,143 @@
+r"""A fence of the kernel around TeX programs: they read TeX's own trees and their folder, and write their folder,
+nothing else.
+
+TeX's openin_any does not cover all that an engine can open: `\pdfobj file {...}` of pdfTeX and `\special{pdf:fstream
+...}` of XeTeX read any file (both tried, TeX Live 2022). Linux has Landlock for this since 5.13; where there is none
+(macOS, older kernels) TeX's own settings are all there is, and `is_available()` says so.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from papergen.latex.engine import clean_environment
+
+T = TypeVar("T")
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_SET_NO_NEW_PRIVS = 38
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
+_RIGHTS_OF_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1}
+_ALL_RIGHTS = (1 << 15) - 1
+_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
+_TCP = 0b11
+"""Bind and connect."""
+
+SYSTEM = (
+    *("/usr", "/bin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/var/lib/texmf", "/var/cache/fontconfig"),
+    *("/etc/texmf", "/etc/fonts", "/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/papersize"),
+    *("/etc/paperspecs", "/etc/libpaper.d", "/etc/alternatives", "/dev/urandom", "/proc/self"),
+)
+"""What every program may read."""
+
+
+@functools.cache
+def _version() -> int:
+    """The version of Landlock in this kernel; 0 when there is none."""
+    if sys.platform != "linux":
+        return 0
+    return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def is_available() -> bool:
+    """Whether this kernel can fence a program in."""
+    return _version() > 0
+
+
+@functools.cache
+def tex_folders(program: Path) -> tuple[Path, ...]:
+    """Where a TeX program's own files lie: its installation and the trees of TEXMF, the user's among them."""
+    folders = [program.resolve().parents[1]]
+    if kpsewhich := shutil.which("kpsewhich"):
+        answer = subprocess.run(
+            [kpsewhich, "--expand-braces=$TEXMF"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env=clean_environment(),
+            check=False,
+        )
+        folders += [Path(part.lstrip("!")) for part in answer.stdout.strip().split(":") if part]
+    home = Path.home()
+    folders += [home / ".fonts", home / ".local/share/fonts", home / ".cache/fontconfig", home / ".fonts.conf"]
+    return tuple(
+        folder for folder in folders if folder.is_absolute() and folder not in {Path("/"), home, *home.parents}
+    )
+
+
+def fenced(start: Callable[[], T], *, read: Iterable[Path], write: Iterable[Path]) -> T:
+    """Call `start`, which starts a process, so that the process can reach these paths and what `SYSTEM` names only.
+
+    The fence is put around a thread of its own, and the process it forks inherits it; this process stays free. Without
+    Landlock, `start` is simply called.
+    """
+    version = _version()
+    if version == 0:
+        return start()
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _restrict(version, [*map(Path, SYSTEM), *read], [Path("/dev/null"), *write])
+            result.append(start())
+        except BaseException as error:  # noqa: BLE001 (raised again by the caller's thread)
+            failure.append(error)
+
+    thread = threading.Thread(target=work, name="papergen-fence")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def _restrict(version: int, read: Iterable[Path], write: Iterable[Path]) -> None:
+    """Fence the calling thread and whatever it forks, for good."""
+    handled = _RIGHTS_OF_VERSION.get(version, _ALL_RIGHTS)
+    attributes = struct.pack("=QQ", handled, _TCP) if version >= 4 else struct.pack("=Q", handled)
+    ruleset = _call(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    try:
+        for path in read:
+            _allow(ruleset, path, handled & (_EXECUTE | _READ_FILE | _READ_DIR))
+        for path in write:
+            _allow(ruleset, path, handled)
+        if _libc().prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+        _call(_RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _allow(ruleset: int, path: Path, rights: int) -> None:
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # not on this machine
+    try:
+        allowed = rights if path.is_dir() else rights & _ON_FILES
+        _call(_ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, handle), 0)
+    finally:
+        os.close(handle)
+
+
+def _call(number: int, *arguments: object) -> int:
+    answer = int(_libc().syscall(number, *arguments))
+    if answer < 0:
+        raise OSError(ctypes.get_errno(), f"landlock system call {number}")
+    return answer

@@ -1,0 +1,78 @@
+"""What is missing on a machine is named, with the line to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from texlab import make_tree
+
+from papergen.errors import MachineError, PapergenError
+from papergen.latex import engine as room
+from papergen.latex.engine import clean_environment, debian_packages, find_engine, locate, require_files
+
+
+@pytest.fixture
+def bare_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("bare_machine")
+@pytest.mark.parametrize(("wanted", "package"), [(None, "texlive-latex-recommended"), ("xelatex", "texlive-xetex")])
+def test_no_tex_says_what_to_install(wanted: str | None, package: str) -> None:
+    with pytest.raises(MachineError) as caught:
+        find_engine(wanted)
+    assert caught.value.exit_code == 3
+    text = str(caught.value)
+    assert package in text
+    for program in ("apt-get install", "dnf install", "brew install", "tlmgr install"):
+        assert program in text
+
+
+@pytest.mark.parametrize(("wanted", "words"), [("lualatex", "read and write any file"), ("pdftex", "Did you mean")])
+def test_engines_that_are_not_offered(wanted: str, words: str) -> None:
+    with pytest.raises(PapergenError, match=words):
+        find_engine(wanted)
+
+
+@pytest.mark.tex
+def test_the_default_engine_is_pdflatex() -> None:
+    found = find_engine()
+    assert found.engine == "pdflatex"
+    assert "pdfTeX" in found.version
+
+
+@pytest.mark.tex
+def test_files_are_found_by_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = room.subprocess.run
+    monkeypatch.setattr(room.subprocess, "run", lambda *args, **more: (calls.append(args), real(*args, **more))[1])
+    found = locate(["article.cls", "nosuchfile.sty", "booktabs.sty", "article.cls"])
+    assert [name for name, path in found.items() if path] == ["article.cls", "booktabs.sty"]
+    assert found["nosuchfile.sty"] is None
+    assert len(calls) == 1
+    assert locate([]) == {}
+
+
+@pytest.mark.tex
+def test_missing_files_are_named_with_their_packages(tmp_path: Path) -> None:
+    with pytest.raises(MachineError) as caught:
+        require_files(["article.cls", "nosuchthing.sty"], why="the template x")
+    assert "the template x needs TeX files that this machine does not have: nosuchthing.sty." in str(caught.value)
+    assert "apt-get install" in str(caught.value)
+    require_files(["mystyle.sty"], tree=make_tree(tmp_path, {"mystyle.sty": ""}))
+
+
+def test_debian_packages() -> None:
+    assert debian_packages(["IEEEtran", "ctexart", "acmart"]) == ["texlive-publishers", "texlive-lang-chinese"]
+    assert debian_packages(["unheardof"]) == ["texlive-latex-extra"]
+
+
+def test_tex_gets_few_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXINPUTS", "/etc:")
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    environment = clean_environment({"SOURCE_DATE_EPOCH": "1"})
+    assert "TEXINPUTS" not in environment
+    assert "SECRET_TOKEN" not in environment
+    assert environment["openin_any"] == environment["openout_any"] == "p"
+    assert environment["SOURCE_DATE_EPOCH"] == "1"
