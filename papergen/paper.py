@@ -10,7 +10,7 @@ from papergen.errors import PapergenError
 from papergen.files import slug
 from papergen.latex import escape as escaping
 from papergen.latex.bibliography import merge
-from papergen.latex.compile import Compiled, compile_tree
+from papergen.latex.compile import Compiled, compile_tree, set_aside
 from papergen.latex.engine import Toolchain, find_engine, require_files
 from papergen.latex.lint import lint_tree
 from papergen.latex.macros import RESULTS_FILE, results_tex
@@ -54,12 +54,20 @@ def build(project: Project, *, is_draft: bool = False, timeout_s: float = 120, p
     Raises TexError with every fault of the paper at the author's file and line, unknown, missing and stale results
     among them, MachineError (exit 3) when TeX is not there.
     """
-    template = load_template(project.paper.template)
-    typesetting = template.typesetting(project.paper.language)
-    engine = find_engine(typesetting.engine)
-    results = read_results(project)
-    generated = _generate(project, results, template, engine, progress)
-    return _typeset(project, results, generated, engine, typesetting.packages, is_draft, timeout_s, progress)
+    try:
+        template = load_template(project.paper.template)
+        typesetting = template.typesetting(project.paper.language)
+        engine = find_engine(typesetting.engine)
+        results = read_results(project)
+        generated = _generate(project, results, template, engine, progress)
+        return _typeset(project, results, generated, engine, typesetting.packages, is_draft, timeout_s, progress)
+    except BaseException:
+        set_aside(_output(project))  # an old PDF must not be taken for this build's
+        raise
+
+
+def _output(project: Project) -> Path:
+    return project.root / "build" / f"{project.name}.pdf"
 
 
 def read_results(project: Project) -> Results:
@@ -149,12 +157,11 @@ def _typeset(
     if problems:
         raise TexError(list({str(problem): problem for problem in problems}.values()))
     require_files(packages, tree=folder, why=f"the template {project.paper.template}")
-    output = project.root / "build" / f"{project.name}.pdf"
     compiled = compile_tree(
         folder,
         rendered.main,
         engine=engine,
-        output=output,
+        output=_output(project),
         line_map=rendered.line_map,
         timeout_s=timeout_s,
         progress=progress,

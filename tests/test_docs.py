@@ -24,7 +24,9 @@ def generator() -> ModuleType:
 
 @pytest.mark.parametrize("page", ["cli.md", "rooms.md"])
 def test_generated_pages_are_up_to_date(page: str) -> None:
-    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == generator().pages()[page], "run `make docs`"
+    # Versions of click lay the columns of their help out differently; the words must be the same.
+    written = (ROOT / "docs" / page).read_text(encoding="utf-8").split()
+    assert written == generator().pages()[page].split(), "run `make docs`"
 
 
 def test_every_room_is_on_the_page() -> None:

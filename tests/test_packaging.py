@@ -49,6 +49,7 @@ def test_installed_wheel_finds_templates_and_experiments(wheel: Path, tmp_path: 
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
+        cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
         capture_output=True,
         text=True,
