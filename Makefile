@@ -29,6 +29,7 @@ demo: install tex ## Install what is missing, then make a paper from nothing and
 	$(BIN)/papergen new "$(DEMO)" --title "Decoding a Small Language Model" --author "A. Researcher; Example University"
 	cd "$(DEMO)" && time "$(abspath $(BIN))/papergen" run-exp
 	cd "$(DEMO)" && time "$(abspath $(BIN))/papergen" build-pdf
+	@echo "The paper: $(abspath $(DEMO))/build/$(notdir $(DEMO)).pdf"
 
 test: install-dev tex lint ## Run ruff, mypy and the tests
 	$(BIN)/python -m pytest -m "not slow and not gpu"
