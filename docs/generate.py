@@ -44,12 +44,12 @@ to make), `templates/` one folder per venue, `tests/` mirrors the package, `benc
 def cli_page() -> str:
     """The text of docs/cli.md."""
     parts = ["# The command line\n\nMade by `make docs` from `papergen --help`.\n"]
-    with click.Context(cli, info_name="papergen", max_content_width=100) as context:
+    with click.Context(cli, info_name="papergen", terminal_width=100) as context:
         parts.append(f"## papergen\n\n```\n{cli.get_help(context)}\n```\n")
         for name in COMMANDS:
             command = cli.get_command(context, name)
             assert command is not None
-            with click.Context(command, info_name=name, parent=context, max_content_width=100) as inner:
+            with click.Context(command, info_name=name, parent=context, terminal_width=100) as inner:
                 parts.append(f"## papergen {name}\n\n```\n{command.get_help(inner)}\n```\n")
     return "\n".join(parts)
 
