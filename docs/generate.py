@@ -44,7 +44,8 @@ to make), `templates/` one folder per venue, `tests/` mirrors the package, `benc
 def cli_page() -> str:
     """The text of docs/cli.md."""
     parts = ["# The command line\n\nMade by `make docs` from `papergen --help`.\n"]
-    with click.Context(cli, info_name="papergen", terminal_width=100) as context:
+    names = ["-h", "--help"]
+    with click.Context(cli, info_name="papergen", terminal_width=100, help_option_names=names) as context:
         parts.append(f"## papergen\n\n```\n{cli.get_help(context)}\n```\n")
         for name in COMMANDS:
             command = cli.get_command(context, name)
