@@ -7,7 +7,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import re
 import tempfile
@@ -117,11 +116,6 @@ def slug(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).lower()
     kept = [c if c.isascii() else f"u{ord(c):x}" for c in plain if not unicodedata.combining(c)]
     return re.sub(r"[^a-z0-9]+", "-", "".join(kept)).strip("-") or "x"
-
-
-def finite(value: float) -> bool:
-    """Whether a number may be stored and printed as a result."""
-    return math.isfinite(value)
 
 
 @contextlib.contextmanager
