@@ -41,7 +41,7 @@ def scaffold(
     """Write a new paper project and return its folder, an absolute path.
 
     `title` and `authors` left empty become the template's own; `experiments` is a choice among those the template has
-    prose for, all of them when None. The project is built in a private folder beside `target` and renamed into place,
+    prose for, its `default_experiments` when None. The project is built in a private folder beside `target` and renamed into place,
     so it is whole or absent however the process ends; what killed runs left there is removed. PapergenError when
     `target` is a file, a folder with something in it or the current folder, or when a name is not known.
     """
@@ -96,8 +96,10 @@ def project_files(template: Template, context: Mapping[str, Any]) -> dict[str, b
     """Relative path -> content of every file of a new project, in sorted order.
 
     The files of `project/`, with those of `project-<language>/` in the place of the ones of the same name. A file whose
-    rendered text is empty is left out.
+    rendered text is empty is left out, and so are `experiments/NAME.yaml` and `sections/NAME.tex` of an experiment that
+    the template knows and the project does not have.
     """
+    absent = {name for name in template.experiments if name not in context["experiments"]}
     sources: dict[str, Path] = {}
     for folder in (template.folder / "project", template.folder / f"project-{context['language']}"):
         found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -105,6 +107,9 @@ def project_files(template: Template, context: Mapping[str, Any]) -> dict[str, b
     environment = scaffold_environment(template.typesetting(context["language"]).engine)
     files: dict[str, bytes] = {}
     for relative, path in sorted(sources.items()):
+        place = PurePosixPath(relative)
+        if place.parts[0] in {"experiments", "sections"} and place.stem in absent:
+            continue
         content = path.read_bytes()
         if path.name.endswith(RENDERED):
             content = _rendered(environment, relative, content.decode(), context)
@@ -141,7 +146,7 @@ def _one_line(value: Any) -> str:
 def _selection(template: Template, experiments: Sequence[str] | None) -> list[str]:
     """The chosen experiments in the template's order."""
     if experiments is None:
-        return list(template.experiments)
+        return list(template.default_experiments)
     for name in experiments:
         if name not in template.experiments:
             raise PapergenError(

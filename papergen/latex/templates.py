@@ -36,6 +36,9 @@ class Template(BaseModel):
     text_width_in: float = Field(description="Width of the text over all columns in inches.", gt=0)
     page_limit: int | None = Field(default=None, description="Most pages the venue takes; none when absent.", ge=1)
     experiments: list[str] = Field(description="Experiments that the template has prose for, in order.", min_length=1)
+    default_experiments: list[str] = Field(
+        description="Those that a new project has when none is asked for.", min_length=1
+    )
     languages: dict[Language, Typesetting] = Field(description="Language -> how it is compiled.", min_length=1)
 
     @property
