@@ -17,7 +17,11 @@ import click
 @click.option(
     "--language", type=click.Choice(["en", "zh"]), default="en", show_default=True, help="Choose the language"
 )
-@click.option("--experiments", metavar="LIST", help="Choose the experiments, separated by commas; training,decoding when left out")
+@click.option(
+    "--experiments",
+    metavar="LIST",
+    help="Choose the experiments, separated by commas; training,decoding when left out",
+)
 def new(
     name: Path, title: str, authors: tuple[str, ...], template: str, language: str, experiments: str | None
 ) -> None:

@@ -41,9 +41,9 @@ def scaffold(
     """Write a new paper project and return its folder, an absolute path.
 
     `title` and `authors` left empty become the template's own; `experiments` is a choice among those the template has
-    prose for, its `default_experiments` when None. The project is built in a private folder beside `target` and renamed into place,
-    so it is whole or absent however the process ends; what killed runs left there is removed. PapergenError when
-    `target` is a file, a folder with something in it or the current folder, or when a name is not known.
+    prose for, its `default_experiments` when None. The project is built in a private folder beside `target` and renamed
+    into place, so it is whole or absent however the process ends; what killed runs left there is removed. PapergenError
+    when `target` is a file, a folder with something in it or the current folder, or when a name is not known.
     """
     chosen = load_template(template)
     chosen.typesetting(language)
