@@ -19,6 +19,7 @@ PACKAGE = DOCS.parent / "papergen"
 
 ROOMS = {
     "": "Ground floor, and the doors to the house",
+    "config": "config/",
     "decoding": "decoding/",
     "training": "training/",
     "worker": "worker/",

@@ -1,4 +1,4 @@
-"""What the author wrote: paper.yaml and experiments/*.yaml, checked as a whole, every fault at its file and line."""
+"""experiments/*.yaml: which kind, its shared parameters, rows, grids and seeds; every fault at its file and line."""
 
 from __future__ import annotations
 
@@ -7,43 +7,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from papergen.errors import PapergenError, did_you_mean, gathered
 from papergen.yaml_strict import Document, Keys, parse_yaml, read_yaml
-
-M = TypeVar("M", bound=BaseModel)
 
 RESERVED = ("kind", "description", "seeds", "rows", "grid")
 """Top-level keys of an experiment file that are not parameters."""
 
 _ROW_NAME = re.compile(r"^[\w][\w.+-]*$")
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
-
-
-class Author(BaseModel):
-    """One author of the paper."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    name: str = Field(description="Name as it is printed.")
-    affiliation: str = Field(default="", description="Institution.")
-    email: str = Field(default="", description="E-mail address.")
-
-
-class Paper(BaseModel):
-    """paper.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    title: str = Field(description="Title of the paper.")
-    authors: list[Author] = Field(description="Authors, in order.", min_length=1)
-    template: str = Field(default="twocolumn", description="Template whose column width, engine and packages apply.")
-    language: Literal["en", "zh"] = Field(default="en", description="Language of the paper: en or zh.")
-    date: str = Field(default="", description="Date printed under the authors; none when empty.")
-    main: str = Field(default="main.tex", description="Root file of the paper (main.tex or main.tex.j2 must exist).")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,23 +41,6 @@ class ExperimentConfig:
             if keys in self.document.overridden:
                 return self.document.overridden[keys]
         return self.document.where("rows", row.split("@")[0])
-
-
-def read_paper(project: Path) -> Paper:
-    """paper.yaml of a project folder."""
-    document = read_yaml(project / "paper.yaml", "paper.yaml")
-    return checked(Paper, document.data, document.where)
-
-
-def find_project(start: Path) -> Path:
-    """The folder at or above `start` that holds a paper.yaml."""
-    for folder in (start, *start.parents):
-        if (folder / "paper.yaml").is_file():
-            return folder
-    raise PapergenError(
-        f"{start}: not inside a paper project (no paper.yaml here or above).",
-        hint="Make one with `papergen new my-paper`, then `cd my-paper`.",
-    )
 
 
 def read_experiments(
@@ -121,48 +77,6 @@ def read_experiments(
     if faults:
         raise gathered(faults, "faults in the experiments")
     return configs
-
-
-def checked(model: type[M], data: Mapping[str, Any], where: Any, *, heading: str = "faults in the configuration") -> M:
-    """`data` as a `model`; all faults at once, each with where it stands, the value met and what would be right.
-
-    `where(*path)` gives the `file:line` of the value at `path`.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise gathered([_fault(model, item, where) for item in error.errors()], heading) from error
-
-
-def _fault(model: type[BaseModel], item: Any, where: Any) -> str:
-    path = tuple(part for part in item["loc"] if isinstance(part, int) or not _is_branch(str(part)))
-    name = ".".join(str(part) for part in path)
-    place = where(*path)
-    met = item.get("input")
-    if item["type"] == "extra_forbidden":
-        return f"{place}: there is no parameter {name!r}. {did_you_mean(str(path[-1]), _names(model, path[:-1]))}"
-    if item["type"] == "missing":
-        return f"{place}: {name} is missing. Add a line `{path[-1]}: ...`."
-    message = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] == "value_error":
-        return f"{place}: {name + ': ' if name else ''}{message}"
-    return f"{place}: {name} = {met!r}: {message[:1].lower()}{message[1:]}."
-
-
-def _is_branch(part: str) -> bool:
-    """Pydantic puts the branch of a union into the path ("str", "From", "list[int]"); the author never wrote it."""
-    return part in {"str", "int", "float", "bool", "none", "dict"} or "[" in part or part[:1].isupper()
-
-
-def _names(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """The parameter names of `model`, or of the model nested in it at `path`."""
-    for part in path:
-        if isinstance(part, str) and part in model.model_fields:
-            annotation = model.model_fields[part].annotation
-            for candidate in (annotation, *get_args(annotation)):
-                if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                    model = candidate
-    return [info.alias or name for name, info in model.model_fields.items()]
 
 
 def _experiment(name: str, document: Document) -> ExperimentConfig:

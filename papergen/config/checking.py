@@ -1,0 +1,54 @@
+"""Data against a typed model: every fault at once, each at its file and line with what would be right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from papergen.errors import did_you_mean, gathered
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def checked(model: type[M], data: Mapping[str, Any], where: Any, *, heading: str = "faults in the configuration") -> M:
+    """`data` as a `model`; all faults at once, each with where it stands, the value met and what would be right.
+
+    `where(*path)` gives the `file:line` of the value at `path`.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise gathered([_fault(model, item, where) for item in error.errors()], heading) from error
+
+
+def _fault(model: type[BaseModel], item: Any, where: Any) -> str:
+    path = tuple(part for part in item["loc"] if isinstance(part, int) or not _is_branch(str(part)))
+    name = ".".join(str(part) for part in path)
+    place = where(*path)
+    met = item.get("input")
+    if item["type"] == "extra_forbidden":
+        return f"{place}: there is no parameter {name!r}. {did_you_mean(str(path[-1]), _names(model, path[:-1]))}"
+    if item["type"] == "missing":
+        return f"{place}: {name} is missing. Add a line `{path[-1]}: ...`."
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return f"{place}: {name + ': ' if name else ''}{message}"
+    return f"{place}: {name} = {met!r}: {message[:1].lower()}{message[1:]}."
+
+
+def _is_branch(part: str) -> bool:
+    """Pydantic puts the branch of a union into the path ("str", "From", "list[int]"); the author never wrote it."""
+    return part in {"str", "int", "float", "bool", "none", "dict"} or "[" in part or part[:1].isupper()
+
+
+def _names(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """The parameter names of `model`, or of the model nested in it at `path`."""
+    for part in path:
+        if isinstance(part, str) and part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            for candidate in (annotation, *get_args(annotation)):
+                if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                    model = candidate
+    return [info.alias or name for name, info in model.model_fields.items()]

@@ -1,0 +1,52 @@
+"""paper.yaml: what the paper is called, who wrote it, and how it looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from papergen.config.checking import checked
+from papergen.errors import PapergenError
+from papergen.yaml_strict import read_yaml
+
+
+class Author(BaseModel):
+    """One author of the paper."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(description="Name as it is printed.")
+    affiliation: str = Field(default="", description="Institution.")
+    email: str = Field(default="", description="E-mail address.")
+
+
+class Paper(BaseModel):
+    """paper.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    title: str = Field(description="Title of the paper.")
+    authors: list[Author] = Field(description="Authors, in order.", min_length=1)
+    template: str = Field(default="twocolumn", description="Template whose column width, engine and packages apply.")
+    language: Literal["en", "zh"] = Field(default="en", description="Language of the paper: en or zh.")
+    date: str = Field(default="", description="Date printed under the authors; none when empty.")
+    main: str = Field(default="main.tex", description="Root file of the paper (main.tex or main.tex.j2 must exist).")
+
+
+def read_paper(project: Path) -> Paper:
+    """paper.yaml of a project folder."""
+    document = read_yaml(project / "paper.yaml", "paper.yaml")
+    return checked(Paper, document.data, document.where)
+
+
+def find_project(start: Path) -> Path:
+    """The folder at or above `start` that holds a paper.yaml."""
+    for folder in (start, *start.parents):
+        if (folder / "paper.yaml").is_file():
+            return folder
+    raise PapergenError(
+        f"{start}: not inside a paper project (no paper.yaml here or above).",
+        hint="Make one with `papergen new my-paper`, then `cd my-paper`.",
+    )
