@@ -51,9 +51,20 @@ def cli_page() -> str:
         for name in COMMANDS:
             command = cli.get_command(context, name)
             assert command is not None
-            with click.Context(command, info_name=name, parent=context, terminal_width=100) as inner:
-                parts.append(f"## papergen {name}\n\n```\n{command.get_help(inner)}\n```\n")
+            parts += command_section(command, name, context)
     return "\n".join(parts)
+
+
+def command_section(command: click.Command, name: str, parent: click.Context) -> list[str]:
+    """The command's help under its full name, and that of its subcommands."""
+    with click.Context(command, info_name=name, parent=parent, terminal_width=100) as context:
+        parts = [f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```\n"]
+        if isinstance(command, click.Group):
+            for inner in command.list_commands(context):
+                found = command.get_command(context, inner)
+                assert found is not None
+                parts += command_section(found, inner, context)
+    return parts
 
 
 def rooms_page() -> str:

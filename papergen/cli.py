@@ -22,6 +22,7 @@ COMMANDS = {
     "build-pdf": "papergen.commands.build_pdf:build_pdf",
     "status": "papergen.commands.status:status",
     "trace": "papergen.commands.trace:trace",
+    "results": "papergen.commands.results:results",
 }
 """Command -> where its function lies, in the order in which a paper comes about."""
 

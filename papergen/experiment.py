@@ -60,6 +60,9 @@ class Context:
     trial: Trial
     folder: Path
     """Where artifacts go; kept with the result, appears whole or not at all."""
+    scratch: Path
+    """A folder for what a later attempt at this very trial can go on from (checkpoints, samples made so far). It
+    survives a failed or killed attempt, is one for all ranks, and is removed when the trial's result is published."""
     project: Path
     device: str
     """"cpu" or "cuda"; a rank uses `cuda:<local_rank>`."""

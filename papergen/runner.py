@@ -114,6 +114,7 @@ def _job(
     return Job(
         trial=trial,
         folder=run.folder,
+        scratch=store.scratch(trial),
         recipe_path=recipe.path,
         project=store.project,
         upstream=upstream,

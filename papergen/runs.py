@@ -3,6 +3,7 @@
 results/
   decoding/nucleus-seed1-1f3a9c0b7d22/   trial.json  result.json  log.txt  samples.jsonl  + artifacts (model/)
   .running/<same name>/                  an attempt under way, or what a killed one left
+  .scratch/<same name>/                  what attempts at a trial leave for the next one; gone when it is published
   .failed/<same name>/                   the last failed attempt: trial.json  failure.json  log.txt  rank*.log
   .damaged/<name>/                       folders whose result.json no longer matches its hash
 """
@@ -81,6 +82,10 @@ class Store:
         """Where the trial is being run."""
         return Run(self.root / ".running" / slug(trial.experiment) / trial.folder_name)
 
+    def scratch(self, trial: Trial) -> Path:
+        """What attempts at the trial leave for the next one to go on from."""
+        return self.root / ".scratch" / slug(trial.experiment) / trial.folder_name
+
     def failed(self, trial: Trial) -> Run:
         """Where the last failed attempt is kept."""
         return Run(self.root / ".failed" / slug(trial.experiment) / trial.folder_name)
@@ -129,10 +134,14 @@ class Store:
         return [trial for trial in trials if (trial.experiment, trial.row) == (experiment, row)]
 
     def begin(self, trial: Trial) -> Run:
-        """An empty attempt folder with trial.json in it."""
+        """An empty attempt folder with trial.json in it; the trial's scratch as an earlier attempt left it."""
         run = self.attempt(trial)
-        if run.folder.exists():
-            shutil.rmtree(run.folder)
+        try:
+            if run.folder.exists():
+                shutil.rmtree(run.folder)
+            self.scratch(trial).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(error, run.folder) from error
         write_json(run.trial_file, trial.to_json())
         return run
 
@@ -157,6 +166,7 @@ class Store:
             sync_folder(final.folder.parent)
         except OSError as error:
             raise disk_error(error, final.folder) from error
+        shutil.rmtree(self.scratch(trial), ignore_errors=True)
         # The failures of earlier versions of this row and seed are mended too.
         for failure in self.failed(trial).folder.parent.glob(f"{slug(trial.row)}-seed{trial.seed}-*"):
             shutil.rmtree(failure, ignore_errors=True)
@@ -172,6 +182,8 @@ class Store:
         kept_log = self.shown(kept.folder / log.name) if log.exists() else ""
         write_json(attempt.failure_file, {**asdict(failure), "log": kept_log})
         attempt.folder.rename(kept.folder)
+        with contextlib.suppress(OSError):  # only an empty one: most experiments leave nothing there
+            self.scratch(trial).rmdir()
         return kept
 
     @contextlib.contextmanager

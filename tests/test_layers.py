@@ -18,7 +18,7 @@ ROOMS = [
     ["files", "resources", "yaml_strict"],
     ["records"],
     ["runs", "config", "code_digest"],
-    ["experiment"],
+    ["upkeep", "experiment"],
     ["plan"],
     ["decoding", "training"],
     ["worker"],

@@ -32,10 +32,12 @@ PRELOADS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A trial to run, with all that its ranks need. `folder` holds trial.json already."""
+    """A trial to run, with all that its ranks need. `folder` holds trial.json already, and `scratch` exists."""
 
     trial: Trial
     folder: Path
+    scratch: Path
+    """What attempts at this trial leave for the next one."""
     recipe_path: Path
     project: Path
     upstream: Mapping[str, Path]

@@ -59,6 +59,7 @@ def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, port: int) -
     return Spec(
         job=name,
         folder=str(job.folder.resolve()),
+        scratch=str(job.scratch.resolve()),
         recipe_path=str(job.recipe_path.resolve()),
         project=str(job.project.resolve()),
         upstream={parameter: str(path.resolve()) for parameter, path in job.upstream.items()},

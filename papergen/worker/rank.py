@@ -84,6 +84,7 @@ def _run(spec: Spec, place: Place, channel: Channel) -> None:
     context = Context(
         trial=trial,
         folder=run.folder,
+        scratch=Path(spec.scratch),
         project=Path(spec.project),
         device=spec.device,
         rank=place.rank,

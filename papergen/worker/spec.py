@@ -21,6 +21,7 @@ class Spec:
     job: str
     """The launcher's name for this attempt."""
     folder: str
+    scratch: str
     recipe_path: str
     project: str
     upstream: Mapping[str, str]

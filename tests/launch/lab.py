@@ -45,6 +45,8 @@ class Lab:
         recipe.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    "), encoding="utf-8")
         folder = self.project / "results" / ".running" / f"trial{self.count}"
         folder.mkdir(parents=True)
+        scratch = self.project / "results" / ".scratch" / f"trial{self.count}"
+        scratch.mkdir(parents=True)
         trial = Trial(
             experiment="lab",
             row=f"row{self.count}",
@@ -59,7 +61,8 @@ class Lab:
         )
         write_json(folder / "trial.json", trial.to_json())
         defaults: dict[str, Any] = {"device": "cpu", "num_threads": 1, "upstream": {}}
-        return Job(trial=trial, folder=folder, recipe_path=recipe, project=self.project, **{**defaults, **fields})
+        defaults |= {"folder": folder, "scratch": scratch}
+        return Job(trial=trial, recipe_path=recipe, project=self.project, **{**defaults, **fields})
 
 
 def marked(word: str) -> list[str]:

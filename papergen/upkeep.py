@@ -1,0 +1,64 @@
+"""The store kept tidy: what attempts have left behind, and its removal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from papergen.files import disk_error
+from papergen.records import Trial
+from papergen.runs import Store
+
+LeftoverKind = Literal["running", "scratch", "failed", "damaged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftover:
+    """A folder of the store that is no result."""
+
+    kind: LeftoverKind
+    folder: Path
+    num_bytes: int
+    is_wanted: bool
+    """Whether a trial of the plan may still go on from it (scratch), or its failure is shown by `papergen status`."""
+
+
+def leftovers(store: Store, plan: Collection[Trial]) -> tuple[Leftover, ...]:
+    """What attempts left under results/: stopped ones, scratch, failures, damaged results set aside."""
+    unfinished = [trial for trial in plan if not store.is_finished(trial)]
+    wanted = {store.scratch(trial) for trial in unfinished} | {store.failed(trial).folder for trial in unfinished}
+    return tuple(
+        Leftover(kind=kind, folder=folder, num_bytes=_num_bytes(folder), is_wanted=folder in wanted)
+        for kind in get_args(LeftoverKind)
+        for folder in _folders(store.root / f".{kind}", is_flat=kind == "damaged")
+    )
+
+
+def remove(leftover: Leftover) -> None:
+    """Delete it, and the folder of its experiment when that is empty then."""
+    try:
+        shutil.rmtree(leftover.folder)
+        parent = leftover.folder.parent
+        if not any(parent.iterdir()):
+            parent.rmdir()
+    except OSError as error:
+        raise disk_error(error, leftover.folder) from error
+
+
+def _folders(root: Path, *, is_flat: bool) -> Iterator[Path]:
+    """The trial folders below `root`, which lie in folders of their experiments; replaced results do not."""
+    if not root.is_dir():
+        return
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        if is_flat or folder.name.startswith("replaced-"):
+            yield folder
+        else:
+            yield from sorted(path for path in folder.iterdir() if path.is_dir())
+
+
+def _num_bytes(folder: Path) -> int:
+    return sum(os.lstat(Path(place) / name).st_size for place, _, names in os.walk(folder) for name in names)
