@@ -20,9 +20,8 @@ def results() -> None:
 def clean(is_all: bool, dry_run: bool) -> None:
     """Remove what attempts have left behind
 
-    That is: stopped attempts, and the scratch (checkpoints to go on from) and failures of trials that the plan no longer
-    has.
-    Scratch that a trial of the plan can still go on from stays, unless --all is given. Results are never touched.
+    That is: stopped attempts, and the scratch (checkpoints to go on from) and failures of trials that the plan has no
+    more. Scratch that a trial of the plan can still go on from stays, unless --all is given. Results are never touched.
 
     \b
     papergen results clean --dry-run
