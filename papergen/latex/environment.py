@@ -19,7 +19,8 @@ from jinja2.ext import Extension
 from pylatex.utils import NoEscape
 
 from papergen.errors import PapergenError
-from papergen.latex.escape import Engine, Newlines, Tex, escape, escape_sample, escape_url
+from papergen.latex.escape import Engine, Newlines, escape, escape_sample, escape_url
+from papergen.report.tex import Tex
 
 HTML_FILTERS = ("urlize", "xmlattr", "tojson", "striptags", "forceescape", "wordwrap", "pprint", "filesizeformat")
 """Jinja's filters that write HTML or Python."""
@@ -193,13 +194,28 @@ def build_environment(
     extensions: Iterable[type[Extension]] = (),
 ) -> TexEnvironment:
     r"""The environment of `*.tex.j2` files: `\VAR{x}`, `\BLOCK{if x}`, `\#{comment}`; no line statements."""
+    return _environment((r"\VAR{", "}", r"\BLOCK{", "}", r"\#{", "}"), engine, loader, extensions)
+
+
+def scaffold_environment(engine: Engine = "pdflatex", *, loader: jinja2.BaseLoader | None = None) -> TexEnvironment:
+    """The environment of `templates/`: `<< x >>`, `<% if x %>`, `<# comment #>`; `x|safe` in files that are not TeX."""
+    return _environment(("<<", ">>", "<%", "%>", "<#", "#>"), engine, loader, ())
+
+
+def _environment(
+    signs: tuple[str, str, str, str, str, str],
+    engine: Engine,
+    loader: jinja2.BaseLoader | None,
+    extensions: Iterable[type[Extension]],
+) -> TexEnvironment:
+    """An environment with these signs around variables, blocks and comments."""
     environment = TexEnvironment(
-        variable_start_string=r"\VAR{",
-        variable_end_string="}",
-        block_start_string=r"\BLOCK{",
-        block_end_string="}",
-        comment_start_string=r"\#{",
-        comment_end_string="}",
+        variable_start_string=signs[0],
+        variable_end_string=signs[1],
+        block_start_string=signs[2],
+        block_end_string=signs[3],
+        comment_start_string=signs[4],
+        comment_end_string=signs[5],
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -210,31 +226,6 @@ def build_environment(
         extensions=list(extensions),
     )
     environment.tex_engine = engine
-    return _furnished(environment)
-
-
-def scaffold_environment(engine: Engine = "pdflatex", *, loader: jinja2.BaseLoader | None = None) -> TexEnvironment:
-    """The environment of `templates/`: `<< x >>`, `<% if x %>`, `<# comment #>`; `x|safe` in files that are not TeX."""
-    environment = TexEnvironment(
-        variable_start_string="<<",
-        variable_end_string=">>",
-        block_start_string="<%",
-        block_end_string="%>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=_finalize,
-        loader=loader,
-    )
-    environment.tex_engine = engine
-    return _furnished(environment)
-
-
-def _furnished(environment: TexEnvironment) -> TexEnvironment:
     for name in HTML_FILTERS:
         environment.filters.pop(name, None)
     environment.filters.update(_filters())

@@ -7,55 +7,17 @@ import unicodedata
 from typing import Literal
 from urllib.parse import quote
 
-from pylatex.utils import NoEscape
-
 from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1, code_name, is_hidden, is_pictograph
+from papergen.report.tex import SPECIALS, Tex
 
 Engine = Literal["pdflatex", "xelatex"]
 Newlines = Literal["visible", "space", "break"]
-
-ASCII_SPECIALS = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "[": "{[}",
-    "]": "{]}",
-    '"': r"\textquotedbl{}",
-    "'": r"\textquotesingle{}",
-    "`": r"\textasciigrave{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-}
-"""The ten specials, and the characters that TeX would print as something else or read as an optional argument."""
 
 LIGATING = {"-", ","}
 """A second one would join the first into a dash or a low quote."""
 
 LINE_END = r"\ensuremath{\hookleftarrow}"
 """How a line end in a sample text is made visible."""
-
-
-class Tex(NoEscape):  # type: ignore[misc]
-    """A string that already is TeX: printed as it stands, by the Jinja environment and inside PyLaTeX objects.
-
-    `Tex + Tex` and `Tex.join` stay Tex; `Tex + str` is a plain string again, and is escaped when printed.
-    """
-
-    def __add__(self, other: str) -> str:
-        joined = str.__add__(self, other)
-        return Tex(joined) if isinstance(other, NoEscape) else joined
-
-    def __html__(self) -> str:
-        """What Jinja takes as the sign that nothing is left to escape."""
-        return self
 
 
 def escape(text: str, engine: Engine = "pdflatex") -> Tex:
@@ -81,8 +43,8 @@ def escape(text: str, engine: Engine = "pdflatex") -> Tex:
 
 
 def _one(char: str, engine: Engine) -> str:
-    if char in ASCII_SPECIALS:
-        return ASCII_SPECIALS[char]
+    if char in SPECIALS:
+        return SPECIALS[char]
     if " " < char <= "~":
         return char
     if char in SPACES:

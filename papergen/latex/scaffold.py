@@ -19,8 +19,8 @@ from papergen.config import Author
 from papergen.errors import PapergenError, did_you_mean
 from papergen.files import disk_error, sync_folder, write_atomic
 from papergen.latex.environment import TexEnvironment, scaffold_environment, to_tex
-from papergen.latex.escape import Tex
 from papergen.latex.templates import Template, load_template
+from papergen.report.tex import Tex
 
 RENDERED = ".new"
 """Suffix of the template files that are rendered once, when the project is made; the others are copied."""

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pylatex import NoEscape
+from pylatex.utils import NoEscape
 
 
 class Tex(NoEscape):  # type: ignore[misc]
-    """A string of LaTeX; everything else that reaches a .tex file is escaped. PyLaTeX objects take it as it is."""
+    """A string that already is LaTeX: printed as it stands, by Jinja, in tables and inside PyLaTeX objects.
+
+    `Tex + Tex` and `Tex.join` stay Tex; `Tex + str` is a plain string again, and is escaped when printed.
+    """
+
+    def __add__(self, other: str) -> str:
+        joined = str.__add__(self, other)
+        return Tex(joined) if isinstance(other, NoEscape) else joined
+
+    def __html__(self) -> str:
+        """What Jinja takes as the sign that nothing is left to escape."""
+        return self
 
     def __repr__(self) -> str:
         """`Tex('...')`."""
@@ -18,7 +29,7 @@ class Tex(NoEscape):  # type: ignore[misc]
 Escape = Callable[[str], str]
 """What turns plain text into LaTeX for the engine in use; the caller of a table gives it."""
 
-_SPECIALS = {
+SPECIALS = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
     "}": r"\}",
@@ -29,13 +40,16 @@ _SPECIALS = {
     "_": r"\_",
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
+    "[": "{[}",
+    "]": "{]}",
+    '"': r"\textquotedbl{}",
+    "'": r"\textquotesingle{}",
+    "`": r"\textasciigrave{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "[": "{[}",
-    "]": "{]}",
 }
+"""The ten specials, and the ASCII signs that TeX would print as something else or read as an optional argument."""
 
 
 def escape_ascii(text: str) -> str:
@@ -43,7 +57,7 @@ def escape_ascii(text: str) -> str:
 
     Enough for names of units and rows; other text goes through the `latex` room's escape, which knows the engine.
     """
-    return "".join(_SPECIALS.get(character, character) for character in text)
+    return "".join(SPECIALS.get(character, character) for character in text)
 
 
 def as_tex(text: str, escape: Escape) -> str:

@@ -10,7 +10,7 @@ from pylatex import NoEscape, Tabular
 
 from papergen.errors import PapergenError
 from papergen.latex.environment import build_environment, scaffold_environment, to_tex
-from papergen.latex.escape import Tex
+from papergen.report.tex import Tex
 
 
 def rendered(source: str, **context: Any) -> str:

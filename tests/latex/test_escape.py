@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from texlab import compiled, pdf_pages
 
 from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1
-from papergen.latex.escape import LINE_END, Engine, Tex, escape, escape_sample, escape_url
+from papergen.latex.escape import LINE_END, Engine, escape, escape_sample, escape_url
 from papergen.latex.macros import is_complete
+from papergen.report.tex import Tex
 
 WIDE = "\\usepackage[paperwidth=500cm,paperheight=5cm,margin=1cm]{geometry}\n\\pagestyle{empty}\\parindent0pt\n"
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from papergen.config import Author, read_experiments, read_paper
 from papergen.errors import MachineError, PapergenError
 from papergen.latex import scaffold as room
-from papergen.latex.escape import Tex
 from papergen.latex.scaffold import STAGING, author_from, scaffold, shell_quoted, yaml_scalar
+from papergen.report.tex import Tex
 from papergen.yaml_strict import parse_yaml
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "new"
