@@ -27,6 +27,7 @@ ROOMS = [
     ["report"],
     ["project"],
     ["latex"],
+    ["assembly"],
     ["paper"],
     ["tracing"],
     ["commands"],

@@ -18,7 +18,7 @@ def trace(key: str, as_json: bool) -> None:
     """
     import json
 
-    from papergen.paper import read_results
+    from papergen.assembly import read_results
     from papergen.project import open_project
     from papergen.tracing import describe, traced
 

@@ -12,7 +12,7 @@ import os
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from papergen.errors import PapergenError, did_you_mean, gathered
 from papergen.files import write_atomic
 from papergen.latex.environment import TexEnvironment, build_environment
 from papergen.latex.escape import Engine
-from papergen.latex.tree import LineMap
+from papergen.latex.tree import LineMap, SourceTree
 
 FOLDERS = ("sections", "figures", "tables")
 """Folders of a project whose files belong to the paper."""
@@ -48,6 +48,49 @@ class Rendered:
     line_map: LineMap
 
 
+@dataclass(frozen=True)
+class Sources:
+    """A LaTeX tree that need not be on disk: the author's files (templates rendered) and the generated ones."""
+
+    project: Path
+    contents: Mapping[str, bytes]
+    """Relative name -> bytes of every file."""
+    lines: Mapping[str, list[tuple[str, int]]]
+    """Rendered file -> the author's (file, line) behind each of its lines."""
+    own: Mapping[str, str]
+    """File of the tree -> the author's file that it comes from."""
+    generated: frozenset[str] = frozenset()
+    main: str = "main.tex"
+
+    def with_files(self, files: Mapping[str, bytes]) -> Sources:
+        """The same with these generated files in place of the earlier ones of these names.
+
+        A generated .bib replaces the author's of the same name; any other name that is an author's too is an error.
+        """
+        faults = [
+            PapergenError(f"{self.own[name]}: papergen writes a file of this name.", hint="Rename yours.")
+            for name in files
+            if name in self.own and not name.endswith(".bib")
+        ]
+        if faults:
+            raise gathered(faults, "faults in the names of files")
+        return replace(self, contents={**self.contents, **files}, generated=self.generated | set(files))
+
+    def line_map(self, folder: Path) -> LineMap:
+        """Where the lines come from, when the tree lies or will lie in `folder`."""
+        shown = {name: os.path.relpath(folder / name, self.project) for name in self.generated}
+        return LineMap(self.project, self.lines, shown)
+
+    def tree(self, folder: Path) -> SourceTree:
+        """The tree as text, read from memory."""
+        return SourceTree(folder, self.line_map(folder), contents=self.contents)
+
+    def write(self, folder: Path) -> Rendered:
+        """Make `folder` hold exactly these files; only those whose bytes changed are written."""
+        _write(folder, self.contents, self.project)
+        return Rendered(folder, self.main, tuple(sorted(self.contents)), self.line_map(folder))
+
+
 class LineMarkers(Extension):
     """Puts a marker with file and line before each line of a template's own text."""
 
@@ -62,18 +105,10 @@ class LineMarkers(Extension):
             yield Token(token.lineno, "data", "\n".join(marked))
 
 
-def render_tree(
-    project: Path,
-    build_tree: Path,
-    context: Mapping[str, Any],
-    files: Mapping[str, bytes],
-    *,
-    engine: Engine = "pdflatex",
-) -> Rendered:
-    """Bring `build_tree` up to date with the project and the generated `files` (relative name -> bytes).
+def render_sources(project: Path, context: Mapping[str, Any], *, engine: Engine = "pdflatex") -> Sources:
+    """The author's files, with every `*.tex.j2` rendered; nothing is written.
 
-    A generated .bib replaces the author's of the same name; any other name in both is an error. Raises PapergenError
-    with every fault of every template, each at file:line.
+    Raises PapergenError with every fault of every template, each at file:line.
     """
     own = dict(_own_files(project))
     if "main.tex" in own and "main.tex.j2" in own:
@@ -82,26 +117,37 @@ def render_tree(
         raise PapergenError(f"{project}: no main.tex.j2 and no main.tex.", hint="Is this the folder of a paper?")
     contents: dict[str, bytes] = {}
     lines: dict[str, list[tuple[str, int]]] = {}
+    origins: dict[str, str] = {}
     faults: list[PapergenError] = []
     environment = build_environment(engine, loader=jinja2.FileSystemLoader(project), extensions=[LineMarkers])
     for name, path in own.items():
         target = name.removesuffix(".j2") if name.endswith(TEMPLATE) else name
-        if target in contents or (target in files and not target.endswith(".bib")):
-            other = "papergen writes a file of this name" if target in files else f"{target} exists too"
-            faults.append(PapergenError(f"{name}: {other}.", hint="Rename yours."))
-        elif target != name:
-            try:
-                contents[target], lines[target] = _render(environment, name, project, context)
-            except PapergenError as fault:
-                faults.append(fault)
-        else:
+        if target in contents:
+            faults.append(PapergenError(f"{name}: {target} exists too.", hint="Rename yours."))
+            continue
+        origins[target] = name
+        if target == name:
             contents[target] = path.read_bytes()
+            continue
+        try:
+            contents[target], lines[target] = _render(environment, name, project, context)
+        except PapergenError as fault:
+            faults.append(fault)
     if faults:
         raise gathered(faults, "faults in the templates")
-    contents |= files
-    _write(build_tree, contents, project)
-    shown = {name: os.path.relpath(build_tree / name, project) for name in files}
-    return Rendered(build_tree, "main.tex", tuple(sorted(contents)), LineMap(project, lines, shown))
+    return Sources(project, contents, lines, origins)
+
+
+def render_tree(
+    project: Path,
+    build_tree: Path,
+    context: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    *,
+    engine: Engine = "pdflatex",
+) -> Rendered:
+    """Bring `build_tree` up to date with the project and the generated `files` (relative name -> bytes)."""
+    return render_sources(project, context, engine=engine).with_files(files).write(build_tree)
 
 
 def _own_files(project: Path) -> Iterator[tuple[str, Path]]:

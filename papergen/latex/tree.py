@@ -94,10 +94,16 @@ class TexError(PapergenError):
 
 
 class SourceTree:
-    """The files below one folder, read once each, as UTF-8 with replacement of what is not."""
+    """The files below one folder, read once each, as UTF-8 with replacement of what is not.
 
-    def __init__(self, root: Path, line_map: LineMap | None = None) -> None:
+    With `contents` (relative name -> bytes) the files are those, whatever the folder holds.
+    """
+
+    def __init__(
+        self, root: Path, line_map: LineMap | None = None, *, contents: Mapping[str, bytes] | None = None
+    ) -> None:
         self.root = root
+        self._contents = contents
         self.line_map = line_map or LineMap()
         self._texts: dict[str, str] = {}
         self._uses: dict[str, list[Use]] = {}
@@ -106,6 +112,8 @@ class SourceTree:
     @property
     def names(self) -> list[str]:
         """Every file below the root, as a relative POSIX path, sorted; hidden files are left out."""
+        if self._names is None and self._contents is not None:
+            self._names = sorted(self._contents)
         if self._names is None:
             found = []
             for folder, folders, files in os.walk(self.root):
@@ -125,6 +133,8 @@ class SourceTree:
 
     def text(self, name: str) -> str:
         """The text of one file; empty when it does not exist."""
+        if name not in self._texts and self._contents is not None:
+            self._texts[name] = self._contents.get(name, b"").decode("utf-8", errors="replace")
         if name not in self._texts:
             path = self.root / name
             self._texts[name] = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""

@@ -1,0 +1,222 @@
+"""A paper put together without TeX: its sources rendered, its numbers and claims looked up, every problem known.
+
+`build-pdf` compiles an assembly, `check` examines one; nothing is written to disk here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from papergen.errors import PapergenError
+from papergen.files import slug
+from papergen.latex import escape as escaping
+from papergen.latex.bibliography import merge
+from papergen.latex.engine import Toolchain
+from papergen.latex.lint import lint_tree
+from papergen.latex.macros import RESULTS_FILE, results_tex
+from papergen.latex.render import Sources, render_sources
+from papergen.latex.sources import Use
+from papergen.latex.templates import Template
+from papergen.latex.tree import Place, Problem, SourceTree
+from papergen.project import Project
+from papergen.report import appendix, citations, claims, formats
+from papergen.report.figures import Figure
+from papergen.report.parts import Part, View, file_names
+from papergen.report.results import NotFinishedError, Results
+from papergen.report.tex import Tex
+
+
+@dataclass
+class Generated:
+    """The files that the results bring into the tree, and why some could not be made."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Tables and texts."""
+    figures: dict[str, tuple[Figure, float]] = field(default_factory=dict)
+    """File name -> the figure and its width in inches: drawn only when the paper is built."""
+    missing: dict[str, PapergenError] = field(default_factory=dict)
+    """Beginning of the names of an experiment's files -> why there are none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assembly:
+    """Everything of a paper that can be known before TeX runs."""
+
+    project: Project
+    results: Results
+    folder: Path
+    """Where the tree is written when the paper is built."""
+    sources: Sources
+    """The tree; its figures are empty until they are drawn."""
+    generated: Generated
+    values: Mapping[str, Mapping[str, str]]
+    r"""Key -> format -> TeX of every `\result`."""
+    cited: frozenset[str]
+    problems: tuple[Problem, ...]
+    """What forbids a PDF, at the author's places."""
+
+    @property
+    def tree(self) -> SourceTree:
+        """The tree as text."""
+        return self.sources.tree(self.folder)
+
+
+def read_results(project: Project) -> Results:
+    """Everything the store has for the project's plan."""
+    metrics = {name: project.recipes[config.kind].metrics for name, config in project.configs.items()}
+    return Results.read(project.store, project.states(), metrics)
+
+
+def assemble(
+    project: Project, results: Results, template: Template, engine: Toolchain, *, is_draft: bool = False
+) -> Assembly:
+    """The paper with what the store has; with `is_draft`, what is missing is marked instead of being a problem.
+
+    Raises PapergenError with the faults of the Jinja templates and of the bibliography, which hide all others.
+    """
+    folder = project.root / "build" / (slug(project.name) or "paper")
+    generated = generate(project, results, template, engine)
+    sources = render_sources(project.root, {"paper": project.paper}, engine=engine.engine)
+    files = {**generated.files, **dict.fromkeys(generated.figures, b"")}
+    drafted = sources.with_files({**files, RESULTS_FILE: results_tex({}).encode(), "references.bib": b""})
+    tree = drafted.tree(folder)
+    if is_draft:
+        drafted = drafted.with_files(_placeholders(tree, generated))
+        tree = drafted.tree(folder)
+    values, problems = _values(tree, results)
+    problems += _claims(tree, results)
+    if is_draft:
+        problems = []
+    cited = frozenset(use.argument for use in tree.uses("cite"))
+    built_in = {key: citations.entry(key) for key in citations.known()}
+    bibliography = merge(project.root / "references.bib", built_in, cited)
+    macros = results_tex(values, draft=is_draft).encode()
+    sources = drafted.with_files({RESULTS_FILE: macros, "references.bib": bibliography})
+    tree = sources.tree(folder)
+    explained = _missing_files(tree, generated)
+    lint = lint_tree(tree, sources.main, engine=engine.engine)
+    problems += [*explained, *(problem for problem in lint if problem.place not in {item.place for item in explained})]
+    return Assembly(
+        project=project,
+        results=results,
+        folder=folder,
+        sources=sources,
+        generated=generated,
+        values=values,
+        cited=cited,
+        problems=tuple({str(problem): problem for problem in problems}.values()),
+    )
+
+
+def generate(project: Project, results: Results, template: Template, engine: Toolchain) -> Generated:
+    """The tables, figures and texts that the experiments bring."""
+
+    def escape(text: str) -> Tex:
+        return escaping.escape(text, engine.engine)
+
+    generated = Generated()
+    for name, config in project.configs.items():
+        view = View(
+            experiment=name,
+            results=results,
+            store=project.store,
+            recipe=project.recipes[config.kind],
+            escape=escape,
+            language=project.paper.language,
+        )
+        tables, figures, texts = file_names(name)
+        try:
+            part = view.recipe.parts()(view) or Part()
+        except NotFinishedError as error:
+            generated.missing.update(dict.fromkeys((tables, figures, texts), error))
+            continue
+        for table in part.tables:
+            width = template.column_width_in if table.fits(template.column_width_in) else template.text_width_in
+            generated.files[f"{tables}{table.name}.tex"] = str(table.to_tex(escape, width_in=width)).encode()
+        for figure in part.figures:
+            width = template.column_width_in if figure.width == "column" else template.text_width_in
+            generated.figures[f"{figures}{figure.name}.pdf"] = (figure, width)
+        for stem, text in part.texts.items():
+            generated.files[f"{texts}{stem}.tex"] = f"{text}".encode()
+    if results.results:
+        column = template.column_width_in
+        for table in (appendix.machine_table(results), appendix.runs_table(results)):
+            generated.files[f"tables/{table.name}.tex"] = str(table.to_tex(escape, width_in=column)).encode()
+        text = appendix.machine_text(results, escape, language=project.paper.language)
+        generated.files["text/environment.tex"] = str(text).encode()
+    return generated
+
+
+def _values(tree: SourceTree, results: Results) -> tuple[dict[str, dict[str, str]], list[Problem]]:
+    r"""Key -> format -> TeX for every `\result` of the tree, and a problem for each that has no number to print."""
+    values: dict[str, dict[str, str]] = {}
+    problems: list[Problem] = []
+    for use in tree.uses("result"):
+        try:
+            found = claims.evaluate(results, use.argument)
+            values.setdefault(use.argument, {})[use.option] = str(formats.tex(found, use.option))
+        except PapergenError as error:
+            message = error.message.removeprefix(f"{use.argument}: ")
+            problems.append(_at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or ""))
+    return values, problems
+
+
+def _claims(tree: SourceTree, results: Results) -> list[Problem]:
+    r"""A problem for every `\claim[assertion]{sentence}` whose assertion the results do not support."""
+    problems: list[Problem] = []
+    for use in tree.uses("claim"):
+        if not use.option:
+            continue
+        try:
+            verdict = claims.check(results, use.option)
+        except PapergenError as error:
+            problems.append(_at(tree, use, f"\\claim[{use.option}]: {error.message}", error.hint or ""))
+            continue
+        if not verdict.holds:
+            message = f"the results do not support this claim: {use.option}"
+            problems.append(_at(tree, use, message, "; ".join(verdict.evidence)))
+    return problems
+
+
+def _missing_files(tree: SourceTree, generated: Generated) -> list[Problem]:
+    """Why a table, figure or text that the paper takes in could not be made, at every place that takes it in."""
+    return [
+        _at(tree, use, f"{use.argument} cannot be made: {error.message}", error.hint or "")
+        for use in tree.uses("input", "figure")
+        for start, error in generated.missing.items()
+        if use.argument.startswith(start) and _file_of(use) not in tree
+    ]
+
+
+def _placeholders(tree: SourceTree, generated: Generated) -> dict[str, bytes]:
+    """For a draft: what stands, visibly marked, where a table, figure or text cannot be made yet."""
+    found: dict[str, bytes] = {}
+    for use in tree.uses("input", "figure"):
+        if any(use.argument.startswith(start) for start in generated.missing):
+            marked = f"\\papergenmissing{{{use.argument}}}\n".encode()
+            found[_file_of(use)] = _blank_pdf() if use.kind == "figure" else marked
+    return found
+
+
+def _file_of(use: Use) -> str:
+    """The generated file that a use means, which it may name without its ending."""
+    ending = ".pdf" if use.kind == "figure" else ".tex"
+    return use.argument if use.argument.endswith(ending) else use.argument + ending
+
+
+def _blank_pdf() -> bytes:
+    """One empty page: a frame for a figure that is not there yet."""
+    import io
+
+    from pypdf import PdfWriter
+
+    writer, stream = PdfWriter(), io.BytesIO()
+    writer.add_blank_page(width=240, height=120)
+    writer.write(stream)
+    return stream.getvalue()
+
+
+def _at(tree: SourceTree, use: Use, message: str, remedy: str) -> Problem:
+    return tree.problem("error", message, Place(use.file, use.line, use.column), remedy=remedy)
