@@ -19,6 +19,7 @@ PACKAGE = DOCS.parent / "papergen"
 
 ROOMS = {
     "": "Ground floor, and the doors to the house",
+    "code_digest": "code_digest/",
     "config": "config/",
     "decoding": "decoding/",
     "training": "training/",
