@@ -20,6 +20,7 @@ from papergen.latex.render import Sources, render_sources
 from papergen.latex.sources import Use
 from papergen.latex.templates import Template
 from papergen.latex.tree import Place, Problem, SourceTree
+from papergen.latex.typesetting import Typeset
 from papergen.project import Project
 from papergen.report import appendix, citations, claims, formats
 from papergen.report.figures import Figure
@@ -70,15 +71,15 @@ def read_results(project: Project) -> Results:
 
 
 def assemble(
-    project: Project, results: Results, template: Template, engine: Toolchain, *, is_draft: bool = False
+    project: Project, results: Results, setting: Typeset, engine: Toolchain, *, is_draft: bool = False
 ) -> Assembly:
     """The paper with what the store has; with `is_draft`, what is missing is marked instead of being a problem.
 
     Raises PapergenError with the faults of the Jinja templates and of the bibliography, which hide all others.
     """
     folder = project.root / "build" / (slug(project.name) or "paper")
-    generated = generate(project, results, template, engine)
-    sources = render_sources(project.root, {"paper": project.paper}, engine=engine.engine)
+    generated = generate(project, results, setting.template, engine)
+    sources = render_sources(project.root, setting.context, engine=engine.engine)
     files = {**generated.files, **dict.fromkeys(generated.figures, b"")}
     drafted = sources.with_files({**files, RESULTS_FILE: results_tex({}).encode(), "references.bib": b""})
     tree = drafted.tree(folder)
@@ -136,7 +137,7 @@ def generate(project: Project, results: Results, template: Template, engine: Too
             width = template.column_width_in if table.fits(template.column_width_in) else template.text_width_in
             generated.files[f"{tables}{table.name}.tex"] = str(table.to_tex(escape, width_in=width)).encode()
         for figure in part.figures:
-            width = template.column_width_in if figure.width == "column" else template.text_width_in
+            width = template.figure_width if figure.width == "column" else template.text_width_in
             generated.figures[f"{figures}{figure.name}.pdf"] = (figure, width)
         for stem, text in part.texts.items():
             generated.files[f"{texts}{stem}.tex"] = f"{text}".encode()

@@ -9,8 +9,8 @@ from pathlib import Path
 from papergen.assembly import Generated, assemble, read_results
 from papergen.latex.compile import Compiled, compile_tree, set_aside
 from papergen.latex.engine import find_engine, require_files
-from papergen.latex.templates import load_template
 from papergen.latex.tree import TexError
+from papergen.latex.typesetting import typeset
 from papergen.project import Project
 from papergen.report.rendering import render as draw
 
@@ -46,13 +46,16 @@ def output_of(project: Project) -> Path:
 
 
 def _build(project: Project, is_draft: bool, timeout_s: float, progress: Progress) -> Built:
-    template = load_template(project.paper.template)
-    typesetting = template.typesetting(project.paper.language)
-    engine = find_engine(typesetting.engine)
-    paper = assemble(project, read_results(project), template, engine, is_draft=is_draft)
+    setting = typeset(project.paper, project.root)
+    for note in setting.notes:
+        progress(note)
+    if setting.reason:
+        progress(f"{setting.engine}: {setting.reason}")
+    engine = find_engine(setting.engine)
+    paper = assemble(project, read_results(project), setting, engine, is_draft=is_draft)
     if paper.problems:
         raise TexError(paper.problems)
-    require_files(typesetting.packages, tree=paper.folder, why=f"the template {project.paper.template}")
+    require_files(setting.needed, tree=paper.folder, why=f"the template {project.paper.template}")
     rendered = paper.sources.with_files(_drawn(project, paper.generated, progress)).write(paper.folder)
     compiled = compile_tree(
         paper.folder,

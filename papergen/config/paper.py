@@ -20,6 +20,7 @@ class Author(BaseModel):
     name: str = Field(description="Name as it is printed.")
     affiliation: str = Field(default="", description="Institution.")
     email: str = Field(default="", description="E-mail address.")
+    country: str = Field(default="", description="Country, which acmart asks for.")
 
 
 class Paper(BaseModel):
@@ -31,6 +32,15 @@ class Paper(BaseModel):
     authors: list[Author] = Field(description="Authors, in order.", min_length=1)
     template: str = Field(default="twocolumn", description="Template whose column width, engine and packages apply.")
     language: Literal["en", "zh"] = Field(default="en", description="Language of the paper: en or zh.")
+    mode: Literal["review", "preprint", "camera-ready"] = Field(
+        default="preprint", description="Who the paper is for: review (anonymous where the venue is), or with its names."
+    )
+    keywords: list[str] = Field(default=[], description="Keywords, printed where the template has them.")
+    engine: Literal["auto", "pdflatex", "xelatex"] = Field(
+        default="auto", description="TeX engine; auto takes the template's, and xelatex for Chinese in an English text."
+    )
+    bibliography: Literal["bibtex", "biber"] = Field(default="bibtex", description="Program for the bibliography.")
+    page_limit: int | None = Field(default=None, ge=1, description="Most pages, in place of the venue's own limit.")
     date: str = Field(default="", description="Date printed under the authors; none when empty.")
     main: str = Field(default="main.tex", description="Root file of the paper (main.tex or main.tex.j2 must exist).")
 

@@ -110,7 +110,7 @@ def render_sources(project: Path, context: Mapping[str, Any], *, engine: Engine 
 
     Raises PapergenError with every fault of every template, each at file:line.
     """
-    own = dict(_own_files(project))
+    own = dict(own_files(project))
     if "main.tex" in own and "main.tex.j2" in own:
         raise PapergenError("main.tex and main.tex.j2 both exist.", hint="Keep one of them.")
     if "main.tex" not in own and "main.tex.j2" not in own:
@@ -150,7 +150,7 @@ def render_tree(
     return render_sources(project, context, engine=engine).with_files(files).write(build_tree)
 
 
-def _own_files(project: Path) -> Iterator[tuple[str, Path]]:
+def own_files(project: Path) -> Iterator[tuple[str, Path]]:
     """The author's files of the paper, sorted by name."""
     if not project.is_dir():
         raise PapergenError(f"{project}: no such folder.")
@@ -214,7 +214,7 @@ def _runtime_fault(error: Exception, project: Path, name: str, context: Mapping[
         hint = did_you_mean(missing[1], context) if missing else ""
         return _fault(project, file, line, f"{error}.", hint)
     if isinstance(error, jinja2.TemplateNotFound):
-        known = [other for other, _ in _own_files(project)]
+        known = [other for other, _ in own_files(project)]
         return _fault(project, file, line, f"no file {error.name}.", did_you_mean(str(error.name), known))
     return _fault(project, file, line, f"{type(error).__name__}: {error}.")
 

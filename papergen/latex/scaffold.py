@@ -21,6 +21,7 @@ from papergen.files import disk_error, sync_folder, write_atomic
 from papergen.latex.environment import TexEnvironment, scaffold_environment, to_tex
 from papergen.latex.templates import Template, load_template
 from papergen.report.tex import Tex
+from papergen.resources import shipped
 
 RENDERED = ".new"
 """Suffix of the template files that are rendered once, when the project is made; the others are copied."""
@@ -52,6 +53,7 @@ def scaffold(
     _refuse_occupied(folder, target)
     context = {
         "name": folder.name,
+        "template": os.path.relpath(chosen.folder, folder) if os.sep in template else template,
         "title": title,
         "authors": list(authors),
         "language": language,
@@ -95,16 +97,20 @@ def shell_quoted(name: str) -> str:
 def project_files(template: Template, context: Mapping[str, Any]) -> dict[str, bytes]:
     """Relative path -> content of every file of a new project, in sorted order.
 
-    The files of `project/`, with those of `project-<language>/` in the place of the ones of the same name. A file whose
-    rendered text is empty is left out, and so are `experiments/NAME.yaml` and `sections/NAME.tex` of an experiment that
-    the template knows and the project does not have.
+    The files of `project/`, with those of `project-<language>/` in the place of the ones of the same name; a template
+    that extends another has that one's files wherever it has none of its own. A file whose rendered text is empty is
+    left out, and so are `experiments/NAME.yaml` and `sections/NAME.tex` of an experiment that the template knows and the
+    project does not have. The skeleton inputs `context["sections"]`, or the template's own sections without it.
     """
     absent = {name for name in template.experiments if name not in context["experiments"]}
     sources: dict[str, Path] = {}
-    for folder in (template.folder / "project", template.folder / f"project-{context['language']}"):
-        found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-        sources |= {relative.removesuffix(RENDERED): path for relative, path in found.items()}
-    environment = scaffold_environment(template.typesetting(context["language"]).engine)
+    for home in template.folders:
+        for folder in (home / "project", home / f"project-{context['language']}"):
+            found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+            sources |= {relative.removesuffix(RENDERED): path for relative, path in found.items()}
+    loader = jinja2.FileSystemLoader([*reversed(template.folders), shipped("templates")])
+    environment = scaffold_environment(template.typesetting(context["language"]).engine, loader=loader)
+    context = {"sections": None, **context}
     files: dict[str, bytes] = {}
     for relative, path in sorted(sources.items()):
         place = PurePosixPath(relative)
