@@ -33,7 +33,8 @@ class Paper(BaseModel):
     template: str = Field(default="twocolumn", description="Template whose column width, engine and packages apply.")
     language: Literal["en", "zh"] = Field(default="en", description="Language of the paper: en or zh.")
     mode: Literal["review", "preprint", "camera-ready"] = Field(
-        default="preprint", description="Who the paper is for: review (anonymous where the venue is), or with its names."
+        default="preprint",
+        description="Who the paper is for: review (anonymous where the venue is), or with its names.",
     )
     keywords: list[str] = Field(default=[], description="Keywords, printed where the template has them.")
     engine: Literal["auto", "pdflatex", "xelatex"] = Field(

@@ -99,8 +99,8 @@ def project_files(template: Template, context: Mapping[str, Any]) -> dict[str, b
 
     The files of `project/`, with those of `project-<language>/` in the place of the ones of the same name; a template
     that extends another has that one's files wherever it has none of its own. A file whose rendered text is empty is
-    left out, and so are `experiments/NAME.yaml` and `sections/NAME.tex` of an experiment that the template knows and the
-    project does not have. The skeleton inputs `context["sections"]`, or the template's own sections without it.
+    left out, and so are `experiments/NAME.yaml` and `sections/NAME.tex` of an experiment that the template knows and
+    the project does not have. The skeleton inputs `context["sections"]`, or the template's own sections without it.
     """
     absent = {name for name in template.experiments if name not in context["experiments"]}
     sources: dict[str, Path] = {}

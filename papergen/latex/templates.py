@@ -84,9 +84,7 @@ class Template(BaseModel):
         default={"bibtex": []}, description="Program for the bibliography -> files that TeX must find for it."
     )
     style_files: list[StyleFile] = Field(default=[], description="Files of the venue that the author supplies.")
-    experiments: list[str] = Field(
-        description="Experiments that the template has prose for, in order.", min_length=1
-    )
+    experiments: list[str] = Field(description="Experiments that the template has prose for, in order.", min_length=1)
     default_experiments: list[str] = Field(
         description="Those that a new project has when none is chosen.", min_length=1
     )

@@ -1,4 +1,4 @@
-"""How a paper is typeset: its template's rules, the engine with the reason for it, and what its skeleton may ask for."""
+"""How a paper is typeset: the rules of its template, the engine and why, what its skeleton may ask for."""
 
 from __future__ import annotations
 

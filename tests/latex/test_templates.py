@@ -14,6 +14,7 @@ from papergen.config import read_experiments, read_paper
 from papergen.latex.environment import build_environment
 from papergen.latex.scaffold import project_files, scaffold
 from papergen.latex.templates import list_templates, load_template
+from papergen.latex.typesetting import typeset
 
 TITLE = "A \"quoted\": 100% of $x_i$ & #1 \\ {50}\n- ok ~^ | <b> 'end'"
 SUBSETS = [["training"], ["decoding"], ["training", "decoding"]]
@@ -72,7 +73,14 @@ def test_both_languages_say_the_same() -> None:
 
 
 def context(language: str, names: list[str]) -> dict[str, object]:
-    return {"name": "p", "title": "", "authors": [], "language": language, "experiments": names}
+    return {
+        "name": "p",
+        "title": "",
+        "template": "twocolumn",
+        "authors": [],
+        "language": language,
+        "experiments": names,
+    }
 
 
 def results(text: bytes) -> list[str]:
@@ -90,13 +98,16 @@ def test_every_template_is_well_described() -> None:
 
 
 @pytest.mark.tex
-def test_the_page_is_as_wide_as_the_template_says(tmp_path: Path) -> None:
-    template = load_template("twocolumn")
-    project = scaffold(tmp_path / "p", title=TITLE)
+@pytest.mark.parametrize("name", ["twocolumn"])
+def test_the_page_is_as_wide_as_the_template_says(name: str, tmp_path: Path) -> None:
+    template = load_template(name)
+    project = scaffold(tmp_path / "p", title=TITLE, template=name)
     source = (project / "main.tex.j2").read_text(encoding="utf-8")
     preamble = source.partition(r"\begin{document}")[0]
-    head = build_environment().from_string(preamble).render(paper=read_paper(project))
-    (tmp_path / "papergen-results.tex").write_text("")
+    context = typeset(read_paper(project), project).context
+    head = build_environment().from_string(preamble).render(**context)
+    for other in ("papergen-results.tex", "preamble.tex"):
+        (tmp_path / other).write_text("")
     widths = r"\typeout{WIDTHS \the\columnwidth\space\the\textwidth}"
     (tmp_path / "w.tex").write_text(head + rf"\begin{{document}}\maketitle{widths}\end{{document}}", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "w"]
