@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import gzip
 import hashlib
 import json
 import os
@@ -72,6 +73,11 @@ def sync_folder(folder: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as readable, sorted, deterministic JSON; refuses NaN and infinity, which JSON does not have."""
     write_atomic(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_compressed(path: Path, content: bytes) -> None:
+    """Write `content` by gzip, atomically; the same content gives the same bytes."""
+    write_atomic(path, gzip.compress(content, mtime=0))
 
 
 def read_json(path: Path) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from papergen.code_digest import Code, code_behind
 from papergen.config import ExperimentConfig, checked
 from papergen.errors import PapergenError, did_you_mean, gathered
 from papergen.experiment import From, Params, Recipe, recipe_named
-from papergen.records import Failure, State, Trial, digest_of
+from papergen.index import Index
+from papergen.records import State, Trial, digest_of
 from papergen.runs import Store
 
 
@@ -60,7 +61,12 @@ def plan_trials(
 
 def assess(store: Store, trials: Sequence[Trial]) -> tuple[Planned, ...]:
     """How things stand with each trial: finished, failed, stale (and why) or pending."""
-    return tuple(_assess(store, trial) for trial in trials)
+    index = Index(store)
+    try:
+        look = _Look(index, index.finished, index.faults, store.failures(), index.newest())
+        return tuple(_assess(store, look, trial) for trial in trials)
+    finally:
+        index.close()
 
 
 def with_upstream(selected: Sequence[Trial], trials: Sequence[Trial]) -> tuple[Trial, ...]:
@@ -195,15 +201,29 @@ def _trials(
         )
 
 
-def _assess(store: Store, trial: Trial) -> Planned:
-    if store.is_finished(trial):
+@dataclass(frozen=True)
+class _Look:
+    """The store at one moment."""
+
+    index: Index
+    finished: Set[str]
+    faults: Mapping[str, str]
+    failed: Set[str]
+    newest: Mapping[tuple[str, str, int], str]
+
+
+def _assess(store: Store, look: _Look, trial: Trial) -> Planned:
+    path = store.path_of(trial)
+    if path in look.finished:
         return Planned(trial=trial, state="finished")
-    failure: Failure | None = store.failure(trial)
-    if failure is not None:
-        return Planned(trial=trial, state="failed", reason=failure.cause)
-    for old in store.previous(trial.experiment, trial.row, trial.seed):
-        return Planned(trial=trial, state="stale", reason="; ".join(differences(old.parts, trial.parts)))
-    return Planned(trial=trial, state="pending")
+    failure = store.failure(trial) if path in look.failed else None
+    if path in look.faults or failure is not None:
+        reason = look.faults.get(path) or (failure.cause if failure is not None else "")
+        return Planned(trial=trial, state="failed", reason=reason)
+    old = look.newest.get((trial.experiment, trial.row, trial.seed))
+    if old is None:
+        return Planned(trial=trial, state="pending")
+    return Planned(trial=trial, state="stale", reason="; ".join(differences(look.index.parts(old), trial.parts)))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

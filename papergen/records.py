@@ -8,9 +8,10 @@ from typing import Any, Literal, Self, TypeVar
 
 from papergen.errors import PapergenError
 from papergen.files import digest_json, slug
+from papergen.migrations import brought_up
 
-SCHEMA = 1
-"""Version of the JSON below; a reader refuses a newer one by name."""
+SCHEMA = 2
+"""Version of the JSON below; a reader refuses a newer one by name and brings an older one up (`migrations`)."""
 
 T = TypeVar("T")
 _JSON_TYPES = (dict, list, str, int, float, bool, type(None))
@@ -96,6 +97,12 @@ class Provenance:
     git_is_dirty: bool
     load_average: float
     """One-minute load of the machine when the trial started."""
+    driver: str = ""
+    """Version of the GPU driver, "" where there is none."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables that libraries of numbers read (OMP_*, CUDA_*, ...), secrets blotted out."""
+    failed_attempts: Sequence[str] = field(default_factory=list)
+    """Causes of the attempts that failed before this one, oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,19 +142,23 @@ class Result:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str) -> Self:
         """The result written by `to_json`; PapergenError when the content hash does not match."""
-        _check_schema(data, where)
+        schema = _check_schema(data, where)
         body = {name: value for name, value in data.items() if name != "content_sha256"}
         if digest_json(body) != data.get("content_sha256"):
             raise PapergenError(
                 f"{where}: the content does not match its hash: the file was damaged or edited by hand.",
                 hint="Run `papergen run-exp`: it sets the damaged folder aside and runs the trial again.",
             )
-        return cls(
-            trial=Trial.from_json(data["trial"], where),
-            outcome=_from_json(Outcome, data["outcome"], where),
-            provenance=_from_json(Provenance, data["provenance"], where),
-            artifacts=data["artifacts"],
-        )
+        body = brought_up(body, schema, SCHEMA)
+        try:
+            return cls(
+                trial=Trial.from_json(body["trial"], where),
+                outcome=_from_json(Outcome, body["outcome"], where),
+                provenance=_from_json(Provenance, body["provenance"], where),
+                artifacts=body["artifacts"],
+            )
+        except KeyError as error:
+            raise PapergenError(f"{where}: not a result record (it has no {error}).") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +172,8 @@ class Failure:
     traceback: str = ""
     log: str = ""
     """Path of the log to read."""
+    attempts: Sequence[str] = field(default_factory=list)
+    """Causes of the attempts that failed before, oldest first."""
 
 
 State = Literal["finished", "pending", "failed", "stale"]
@@ -175,8 +188,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _check_schema(data: Mapping[str, Any], where: str) -> None:
-    schema = data.get("schema")
+def _check_schema(data: Any, where: str) -> int:
+    schema = data.get("schema") if isinstance(data, Mapping) else None
     if not isinstance(schema, int):
         raise PapergenError(f"{where}: not a papergen record (it has no schema number).")
     if schema > SCHEMA:
@@ -184,6 +197,7 @@ def _check_schema(data: Mapping[str, Any], where: str) -> None:
             f"{where}: written by a newer papergen (schema {schema}; this one reads up to {SCHEMA}).",
             hint="pip install --upgrade papergen",
         )
+    return schema
 
 
 def _from_json(cls: type[T], data: Mapping[str, Any], where: str) -> T:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import collections
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from papergen.errors import MachineError, PapergenError
 from papergen.experiment import Recipe
+from papergen.files import write_compressed
 from papergen.launch.base import Ended, Event, Job, Launcher
-from papergen.launch.provenance import provenance_of
+from papergen.launch.provenance import git_state, provenance_of
 from papergen.progress import View
 from papergen.records import Failure, Result, Trial
 from papergen.runs import Store
+from papergen.scheduling import TrialQueue, may_pass
 
 
 @dataclass
@@ -36,6 +38,9 @@ class Machine:
     """The command line, for the record."""
     launcher_name: str
     time_limit_s: float | None = None
+    memory_limit_gib: float | None = None
+    retries: int = 0
+    """How often a trial is tried again after a failure that may pass."""
     fail_fast: bool = False
 
 
@@ -54,40 +59,35 @@ def run_trials(
     One trial runs at a time unless the launcher has slots for more; a trial whose upstream failed is skipped by name.
     """
     by_digest = {trial.digest: trial for trial in all_trials}
-    waiting = collections.OrderedDict((trial.digest, trial) for trial in to_run)
-    running: dict[str, Trial] = {}
+    queue = TrialQueue(list({trial.digest: trial for trial in to_run}.values()))
+    num_running = 0
+    num_tries: Counter[str] = Counter()
     summary = Summary()
-    lost: dict[str, str] = {}
-    while waiting or running:
-        for digest, trial in list(waiting.items()):
-            needed = [by_digest[name] for name in trial.upstream.values()]
-            dead = next((lost[item.digest] for item in needed if item.digest in lost), None)
-            if dead is not None:
-                del waiting[digest]
-                lost[digest] = dead
-                summary.skipped.append((trial, dead))
-            elif not any(item.digest in waiting or item.digest in running for item in needed):
-                if not launcher.has_room(trial.num_ranks):
-                    continue
-                del waiting[digest]
-                running[digest] = trial
-                launcher.submit(_job(store, trial, by_digest, recipes[trial.kind], machine, num_together=len(running)))
-                view.started(trial)
-        for item in launcher.wait(timeout_s=None) if running else ():
+    while len(queue) or num_running:
+        while (trial := queue.take(launcher.has_room)) is not None:
+            num_running += 1
+            num_tries[trial.digest] += 1
+            launcher.submit(_job(store, trial, by_digest, recipes[trial.kind], machine))
+            view.started(trial)
+        for item in launcher.wait(timeout_s=None) if num_running else ():
             trial = item.job.trial
             if isinstance(item, Event):
                 _show(view, trial, item)
                 continue
-            del running[trial.digest]
+            num_running -= 1
             failure = _settle(store, trial, item, recipes[trial.kind], machine, view)
             if failure is None:
                 summary.finished.append(trial)
+                queue.finished(trial)
+            elif num_tries[trial.digest] <= machine.retries and may_pass(failure):
+                view.retried(trial, failure, num_tries[trial.digest], machine.retries)
+                queue.again(trial)
             else:
+                view.failed(trial, failure)
                 summary.failed.append((trial, failure))
-                lost[trial.digest] = trial.label
+                summary.skipped += [(other, trial.label) for other in queue.give_up(trial)]
                 if machine.fail_fast:
-                    summary.skipped += [(other, trial.label) for other in waiting.values()]
-                    waiting.clear()
+                    summary.skipped += [(other, trial.label) for other in queue.drain()]
     return summary
 
 
@@ -97,8 +97,6 @@ def _job(
     by_digest: Mapping[str, Trial],
     recipe: Recipe,
     machine: Machine,
-    *,
-    num_together: int,
 ) -> Job:
     upstream: dict[str, Path] = {}
     for parameter, digest in trial.upstream.items():
@@ -121,6 +119,7 @@ def _job(
         device=machine.device,
         num_threads=max(1, machine.num_cores // trial.num_ranks),
         time_limit_s=machine.time_limit_s,
+        memory_limit_gib=machine.memory_limit_gib,
     )
 
 
@@ -130,24 +129,19 @@ def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: M
     if failure is None:
         provenance = provenance_of(ended, command=machine.command, launcher=machine.launcher_name)
         try:
+            if diff := git_state(ended.job.project).diff:
+                write_compressed(ended.job.folder / "git.diff.gz", diff)
             result = store.publish(trial, provenance)
         except MachineError:
             raise
         except (PapergenError, OSError, TypeError) as error:
             failure = Failure(rank=0, cause=f"the trial's records are not whole: {error}")
         else:
-            view.finished(trial, ended.duration_s, _headline(result, recipe))
+            view.finished(trial, ended.duration_s, result, _headline(result, recipe))
             return None
     kept = store.fail(trial, failure)
     log = kept.rank_log(failure.rank or 0)
-    shown_failure = Failure(
-        rank=failure.rank,
-        cause=failure.cause,
-        traceback=failure.traceback,
-        log=store.shown(log) if log.exists() else "",
-    )
-    view.failed(trial, shown_failure)
-    return shown_failure
+    return replace(failure, log=store.shown(log) if log.exists() else "")
 
 
 def _headline(result: Result, recipe: Recipe) -> str:
@@ -161,5 +155,7 @@ def _headline(result: Result, recipe: Recipe) -> str:
 def _show(view: View, trial: Trial, event: Event) -> None:
     if event.kind == "progress":
         view.progress(trial, event.data)
+    elif event.kind == "log":
+        view.logged(trial, event.data)
     elif event.kind == "note":
         view.note(f"{trial.label}: {event.data['text']}")

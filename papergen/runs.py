@@ -15,7 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from papergen.errors import PapergenError
@@ -76,7 +76,11 @@ class Store:
 
     def run(self, trial: Trial) -> Run:
         """Where the finished trial lies or will lie."""
-        return Run(self.root / slug(trial.experiment) / trial.folder_name)
+        return Run(self.root / self.path_of(trial))
+
+    def path_of(self, trial: Trial) -> str:
+        """The folder of the finished trial, relative to results/."""
+        return f"{slug(trial.experiment)}/{trial.folder_name}"
 
     def attempt(self, trial: Trial) -> Run:
         """Where the trial is being run."""
@@ -93,6 +97,11 @@ class Store:
     def is_finished(self, trial: Trial) -> bool:
         """Whether the trial's result is there (one stat; its content is checked when it is read)."""
         return self.run(trial).result_file.exists()
+
+    def failures(self) -> set[str]:
+        """The folders that hold a failed attempt, relative to results/.failed/."""
+        root = self.root / ".failed"
+        return {path.relative_to(root).as_posix() for path in root.glob("*/*")} if root.is_dir() else set()
 
     def failure(self, trial: Trial) -> Failure | None:
         """Why the last attempt failed, None when none did."""
@@ -123,19 +132,17 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         return run.folder.rename(target)
 
-    def previous(self, experiment: str, row: str, seed: int) -> list[Trial]:
-        """Finished trials of that experiment, row and seed under any digest, newest first: what a stale result was."""
-        folder = self.root / slug(experiment)
-        found = [Run(path) for path in folder.glob(f"{slug(row)}-seed{seed}-*")] if folder.is_dir() else []
-        done = sorted(
-            (run for run in found if run.result_file.exists()), key=lambda r: -r.result_file.stat().st_mtime_ns
-        )
-        trials = [Trial.from_json(read_json(run.trial_file), self.shown(run.trial_file)) for run in done]
-        return [trial for trial in trials if (trial.experiment, trial.row) == (experiment, row)]
-
     def begin(self, trial: Trial) -> Run:
-        """An empty attempt folder with trial.json in it; the trial's scratch as an earlier attempt left it."""
-        run = self.attempt(trial)
+        """An empty attempt folder with trial.json in it; the trial's scratch as an earlier attempt left it.
+
+        What lies in the place of the trial's result and is none is set aside.
+        """
+        run, final = self.attempt(trial), self.run(trial)
+        if final.folder.exists():
+            if not final.result_file.exists():
+                self.set_aside(final)
+            with contextlib.suppress(PapergenError):
+                self.load(trial)
         try:
             if run.folder.exists():
                 shutil.rmtree(run.folder)
@@ -150,6 +157,9 @@ class Store:
         attempt = self.attempt(trial)
         outcome = Outcome(**read_json(attempt.outcome_file))
         artifacts = {path.relative_to(attempt.folder).as_posix(): digest_file(path) for path in attempt.artifacts}
+        before = self.failure(trial)
+        if before is not None:
+            provenance = replace(provenance, failed_attempts=[*before.attempts, before.cause])
         result = Result(trial=trial, outcome=outcome, provenance=provenance, artifacts=artifacts)
         write_json(attempt.result_file, result.to_json())
         attempt.outcome_file.unlink()
@@ -164,6 +174,7 @@ class Store:
             else:
                 attempt.folder.rename(final.folder)
             sync_folder(final.folder.parent)
+            sync_folder(self.root)
         except OSError as error:
             raise disk_error(error, final.folder) from error
         shutil.rmtree(self.scratch(trial), ignore_errors=True)
@@ -174,7 +185,9 @@ class Store:
 
     def fail(self, trial: Trial, failure: Failure) -> Run:
         """Keep a failed attempt apart, with its cause, and return where."""
-        attempt, kept = self.attempt(trial), self.failed(trial)
+        attempt, kept, before = self.attempt(trial), self.failed(trial), self.failure(trial)
+        if before is not None:
+            failure = replace(failure, attempts=[*before.attempts, before.cause])
         shutil.rmtree(kept.folder, ignore_errors=True)
         kept.folder.parent.mkdir(parents=True, exist_ok=True)
         attempt.folder.mkdir(parents=True, exist_ok=True)

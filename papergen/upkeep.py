@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from papergen.files import disk_error
-from papergen.records import Trial
-from papergen.runs import Store
+from papergen.errors import PapergenError
+from papergen.files import disk_error, read_json, sync_folder
+from papergen.records import Result, Trial
+from papergen.runs import Run, Store
 
 LeftoverKind = Literal["running", "scratch", "failed", "damaged"]
 
@@ -36,6 +37,34 @@ def leftovers(store: Store, plan: Collection[Trial]) -> tuple[Leftover, ...]:
         for kind in get_args(LeftoverKind)
         for folder in _folders(store.root / f".{kind}", is_flat=kind == "damaged")
     )
+
+
+def recover(store: Store) -> list[Trial]:
+    """Publish what a killed run-exp had finished but not yet moved into place; put back what it had moved away.
+
+    Call it while the store is held, before anything runs. Returns the trials whose results are there again.
+    """
+    found: list[Trial] = []
+    root = store.root / ".running"
+    for folder in list(_folders(root, is_flat=False)):
+        run = Run(folder)
+        if not run.result_file.exists():
+            continue
+        try:
+            result = Result.from_json(read_json(run.result_file), store.shown(run.result_file))
+        except PapergenError:
+            continue
+        final = store.run(result.trial).folder
+        if final.exists():
+            continue
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(final)
+            sync_folder(final.parent)
+        except OSError as error:
+            raise disk_error(error, final) from error
+        found.append(result.trial)
+    return found
 
 
 def remove(leftover: Leftover) -> None:

@@ -15,10 +15,10 @@ PACKAGE = Path(papergen.__file__).parent
 
 ROOMS = [
     ["errors"],
-    ["files", "resources", "yaml_strict"],
+    ["files", "migrations", "resources", "yaml_strict"],
     ["records"],
     ["runs", "config", "code_digest"],
-    ["upkeep", "experiment"],
+    ["index", "upkeep", "experiment"],
     ["plan"],
     ["decoding", "training"],
     ["worker"],

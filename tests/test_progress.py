@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from test_plan import plan
+from test_plan import plan, provenance
 
 from papergen.progress import BarView, PlainView, shown_fields, view_for
-from papergen.records import Failure
+from papergen.records import Failure, Outcome, Result, Trial
+
+
+def result_of(trial: Trial) -> Result:
+    return Result(trial=trial, outcome=Outcome(metrics={"score": 2.0}), provenance=provenance(), artifacts={})
 
 
 class Terminal(io.StringIO):
@@ -27,7 +31,7 @@ def test_plain_lines_say_start_end_and_cause(project: Path) -> None:
     with view_for(2, stream=stream) as view:
         view.started(first)
         view.progress(first, {"done": 1, "total": 3, "fields": {"loss": 1.5}})  # too soon for another line
-        view.finished(first, 1.25, "score 2")
+        view.finished(first, 1.25, result_of(first), "score 2")
         view.started(second)
         view.failed(second, Failure(rank=1, cause="ValueError: no", log="results/x/rank1.log"))
     assert stream.getvalue().splitlines() == [
@@ -45,7 +49,7 @@ def test_bars_leave_a_line_per_trial_and_no_markup(project: Path) -> None:
         view.started(first)
         view.progress(first, {"done": 1, "total": 3, "fields": {"tokens_per_s": 51234.0}})
         view.note("a [bold] note")
-        view.finished(first, 2.0, "score [2]")
+        view.finished(first, 2.0, result_of(first), "score [2]")
     text = stream.getvalue()
     assert "first/small seed 0" in text
     assert "score [2]" in text

@@ -27,10 +27,29 @@ import click
 @click.option("--launcher", default="auto", show_default=True, metavar="NAME", help="local, spawn or torchrun")
 @click.option("--force", is_flag=True, help="Run finished trials again")
 @click.option("--jobs", type=click.IntRange(min=1), help="Trials at a time (default 1, so that timings are fair)")
-@click.option("--fail-fast", is_flag=True, help="Stop at the first failed trial instead of going on with the others")
+@click.option(
+    "--fail-fast/--keep-going",
+    default=False,
+    help="Start no more trials after a failed one, or (default) go on with those that do not need it",
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Try a trial again that was killed, hung or lost memory, network or machine",
+)
 @click.option(
     "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End a trial that takes longer"
 )
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GIB",
+    help="End a trial whose processes together hold more memory",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event to standard output")
 @click.option("--dry-run", is_flag=True, help="Print the plan and run nothing")
 def run_exp(
     names: tuple[str, ...],
@@ -42,7 +61,10 @@ def run_exp(
     force: bool,
     jobs: int | None,
     fail_fast: bool,
+    retries: int,
     time_limit: float | None,
+    memory_limit: float | None,
+    as_json: bool,
     dry_run: bool,
 ) -> int:
     """Run the project's experiments
@@ -53,6 +75,7 @@ def run_exp(
     papergen run-exp                              all that is not finished
     papergen run-exp decoding --only nucleus      one row of one experiment
     papergen run-exp -o training.max_steps=50     with a parameter changed
+    papergen run-exp --jobs 2 --retries 1         two trials at a time, each tried again once if its process dies
     papergen run-exp --dry-run                    what would be run
     """
     from papergen.commands.running import Request, run
@@ -68,7 +91,10 @@ def run_exp(
             force=force,
             jobs=jobs,
             fail_fast=fail_fast,
+            retries=retries,
             time_limit_s=time_limit,
+            memory_limit_gib=memory_limit,
+            as_json=as_json,
             dry_run=dry_run,
         )
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import sys
 from collections import Counter
@@ -14,10 +16,16 @@ from papergen.errors import PapergenError
 from papergen.launch.choose import choose_launcher
 from papergen.launch.detect import choose_device, num_cores
 from papergen.plan import Planned, with_upstream
-from papergen.progress import view_for
+from papergen.progress import JsonView, View, view_for
 from papergen.project import Project, open_project
 from papergen.records import Trial
 from papergen.runner import Machine, Summary, run_trials
+from papergen.runs import Store
+from papergen.upkeep import recover
+
+MAX_SHOWN = 5
+"""Failures told in full at the end."""
+MAX_SKIPPED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +41,17 @@ class Request:
     force: bool
     jobs: int | None
     fail_fast: bool
+    retries: int
     time_limit_s: float | None
+    memory_limit_gib: float | None
+    as_json: bool
     dry_run: bool
 
 
 def run(request: Request) -> int:
     """Carry out the request; the exit code is 1 when a trial failed, else 0."""
     project = open_project(overrides=request.overrides, seeds=_seeds(request.seeds))
+    _recover(project.store)
     states = {planned.trial.digest: planned for planned in project.states()}
     selected = project.select(request.names, request.only)
     forced = {trial.digest for trial in selected} if request.force else set()
@@ -47,16 +59,27 @@ def run(request: Request) -> int:
     to_run = [trial for trial in needed if trial.digest in forced or states[trial.digest].state != "finished"]
     device, reason = choose_device(request.device)
     if request.dry_run:
-        _print_plan(needed, states, to_run)
+        _print_plan(needed, states, to_run, as_json=request.as_json)
         return 0
     click.echo(f"device {device}: {reason}", err=True)
     cached = len(needed) - len(to_run)
     if not to_run:
         click.echo(f"Nothing to run: all {cached} trials are finished. (--force runs them again.)", err=True)
+        if request.as_json:
+            _tell_end(Summary(), cached)
         return 0
     click.echo(_announcement(to_run, states, cached), err=True)
     summary = _run(project, to_run, request, device)
-    return _conclude(project, summary, cached, is_changed=bool(request.overrides or request.seeds))
+    return _conclude(project, summary, cached, request)
+
+
+def _recover(store: Store) -> None:
+    """Take in what a killed run-exp had finished; not while another one is at work, which would do it itself."""
+    if not (store.root / ".running").is_dir():
+        return
+    with contextlib.suppress(PapergenError), store.held():
+        for trial in recover(store):
+            click.echo(f"{trial.label}: was finished when papergen was stopped; taken in", err=True)
 
 
 def _run(project: Project, to_run: Sequence[Trial], request: Request, device: str) -> Summary:
@@ -69,10 +92,13 @@ def _run(project: Project, to_run: Sequence[Trial], request: Request, device: st
         num_cores=max(1, cores // jobs),
         command=["papergen", *sys.argv[1:]],
         launcher_name=launcher_class.name,
+        retries=request.retries,
         time_limit_s=request.time_limit_s,
+        memory_limit_gib=request.memory_limit_gib,
         fail_fast=request.fail_fast,
     )
-    with project.store.held(), view_for(len(to_run)) as view, launcher_class(max_trials=jobs) as launcher:
+    view_of: View = JsonView(len(to_run), sys.stdout) if request.as_json else view_for(len(to_run))
+    with project.store.held(), view_of as view, launcher_class(max_trials=jobs) as launcher:
         return run_trials(
             project.store,
             to_run,
@@ -92,17 +118,32 @@ def _announcement(to_run: Sequence[Trial], states: dict[str, Planned], cached: i
     return f"{len(to_run)} trials to run ({parts}){skipped}"
 
 
-def _conclude(project: Project, summary: Summary, cached: int, *, is_changed: bool) -> int:
-    click.echo(f"{len(summary.finished)} trials finished, {len(summary.failed)} failed, {cached} were finished before")
-    click.echo(f"results: {project.store.root}")
-    for trial, failure in summary.failed:
+def _tell_end(summary: Summary, cached: int) -> None:
+    counts = {name: len(getattr(summary, name)) for name in ("finished", "failed", "skipped")}
+    click.echo(json.dumps({"event": "ended", **counts, "cached": cached}))
+
+
+def _conclude(project: Project, summary: Summary, cached: int, request: Request) -> int:
+    if request.as_json:
+        _tell_end(summary, cached)
+    else:
+        counts = f"{len(summary.finished)} trials finished, {len(summary.failed)} failed"
+        click.echo(f"{counts}, {cached} were finished before")
+        click.echo(f"results: {project.store.root}")
+    for trial, failure in summary.failed[:MAX_SHOWN]:
         click.echo(f"\nFAILED {trial.label}: {failure.cause}", err=True)
         click.echo("\n".join(_excerpt(failure.traceback)), err=True)
         if failure.log:
             click.echo(f"log: {failure.log}", err=True)
-    for trial, cause in summary.skipped:
+    if len(summary.failed) > MAX_SHOWN:
+        click.echo(
+            f"\n... and {len(summary.failed) - MAX_SHOWN} more failed: `papergen status --state failed`", err=True
+        )
+    for trial, cause in summary.skipped[:MAX_SKIPPED]:
         click.echo(f"skipped {trial.label}: {cause} failed", err=True)
-    if is_changed:
+    if len(summary.skipped) > MAX_SKIPPED:
+        click.echo(f"... and {len(summary.skipped) - MAX_SKIPPED} more were skipped", err=True)
+    if request.overrides or request.seeds:
         click.echo(
             "These results were made with -o or --seeds. The paper uses the values in experiments/*.yaml: "
             "write them there to have these results in it.",
@@ -120,8 +161,14 @@ def _excerpt(traceback: str) -> list[str]:
     return lines[-12:]
 
 
-def _print_plan(needed: Sequence[Trial], states: dict[str, Planned], to_run: Sequence[Trial]) -> None:
+def _print_plan(needed: Sequence[Trial], states: dict[str, Planned], to_run: Sequence[Trial], *, as_json: bool) -> None:
     wanted = {trial.digest for trial in to_run}
+    if as_json:
+        for trial in needed:
+            planned = states[trial.digest]
+            told = {"trial": trial.label, "digest": trial.digest, "state": planned.state, "reason": planned.reason}
+            click.echo(json.dumps({"event": "planned", **told, "is_run": trial.digest in wanted}, ensure_ascii=False))
+        return
     width = max((len(trial.label) for trial in needed), default=0)
     for trial in needed:
         planned = states[trial.digest]

@@ -6,12 +6,21 @@ import click
 
 
 @click.command("status")
+@click.argument("names", nargs=-1, metavar="[EXPERIMENT]...")
+@click.option(
+    "--state",
+    "wanted",
+    multiple=True,
+    type=click.Choice(["finished", "pending", "failed", "stale"]),
+    help="Show only trials in this state; repeatable",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trial")
-def status(as_json: bool) -> None:
+def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> None:
     """Show what is finished, failed or stale, and why
 
     \b
     papergen status
+    papergen status decoding --state stale --state failed
     papergen status --json
     """
     import json
@@ -19,9 +28,12 @@ def status(as_json: bool) -> None:
 
     from papergen.project import open_project
 
-    states = open_project().states()
+    project = open_project()
+    chosen = {trial.digest for trial in project.select(names, ())}
+    states = [item for item in project.states() if item.trial.digest in chosen]
+    shown = [item for item in states if not wanted or item.state in wanted]
     if as_json:
-        for item in states:
+        for item in shown:
             record = {
                 "trial": item.trial.label,
                 "digest": item.trial.digest,
@@ -30,8 +42,8 @@ def status(as_json: bool) -> None:
             }
             click.echo(json.dumps(record, ensure_ascii=False))
         return
-    width = max(len(item.trial.label) for item in states)
-    for item in states:
-        click.echo(f"{item.state:<9} {item.trial.label:<{width}}  {item.trial.digest[:12]}  {item.reason}".rstrip())
+    width = max((len(item.trial.label) for item in shown), default=0)
+    lines = [f"{item.state:<9} {item.trial.label:<{width}}  {item.trial.digest[:12]}  {item.reason}" for item in shown]
     counts = Counter(item.state for item in states)
-    click.echo(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
+    lines.append(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
+    click.echo("\n".join(line.rstrip() for line in lines))

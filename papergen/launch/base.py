@@ -44,6 +44,8 @@ class Job:
     device: str
     num_threads: int
     time_limit_s: float | None = None
+    memory_limit_gib: float | None = None
+    """Of resident memory, over all processes of the trial."""
     stall_s: float = STALL_S
     preload: Sequence[str] | None = None
     """Modules that a warm worker imports before it forks; None: by the libraries in the trial's digest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,35 @@ def vitals_of(group: int) -> Vitals:
                 if line.startswith(("rchar:", "wchar:")):
                     io_bytes += int(line.split()[1])
     return Vitals(cpu_s=cpu_ticks / TICKS_PER_S, io_bytes=io_bytes)
+
+
+def memory_of(roots: Collection[int]) -> int:
+    """Bytes of memory that these processes, their groups and all that they have started hold; shared pages count once.
+
+    What a forked rank shares with the warm worker is divided among those that share it (the kernel's Pss).
+    """
+    parents: dict[int, int] = {}
+    found: set[int] = set(roots)
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit() and (fields := _stat(int(name))) is not None:
+            parents[int(name)] = int(fields[1])
+            if int(fields[2]) in found:
+                found.add(int(name))
+    is_growing = True
+    while is_growing:
+        children = {pid for pid, parent in parents.items() if parent in found and pid not in found}
+        found |= children
+        is_growing = bool(children)
+    return sum(_memory(pid) for pid in found)
+
+
+def _memory(pid: int) -> int:
+    for name, label in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            for line in Path(f"/proc/{pid}/{name}").read_text().splitlines():
+                if line.startswith(label):
+                    return int(line.split()[1]) * 1024
+    return 0
 
 
 def _stat(pid: int) -> list[str] | None:

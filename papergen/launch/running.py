@@ -32,6 +32,8 @@ class Running:
     load_average: float
     num_starts: int = 1
     is_told_to_finish: bool = False
+    weigh_at: float = 0.0
+    """When its memory is looked at next."""
     end_at: float | None = None
     """When the ranks of a trial that must end are asked to."""
     kill_at: float | None = None

@@ -17,7 +17,7 @@ from papergen.launch.base import Ended, Event, Fitness, Job, Launcher, Limits
 from papergen.launch.detect import find_gpus
 from papergen.launch.hub import Hub, Line, Message
 from papergen.launch.ports import TAKEN, Ports
-from papergen.launch.processes import state_of, vitals_of
+from papergen.launch.processes import memory_of, state_of, vitals_of
 from papergen.launch.running import Running, failure_of, spec_of, utc
 from papergen.launch.slots import Slots
 from papergen.launch.watch import Fault, Watch
@@ -27,6 +27,8 @@ from papergen.worker.system import signal_group
 
 MAX_STARTS = 3
 """How often a trial is started when somebody else took its port."""
+WEIGH_S = 0.25
+"""Between two looks at the memory of a trial that has a limit."""
 STACKS_S = 0.3
 """For the ranks to write down where they hang, before they are ended."""
 
@@ -237,6 +239,7 @@ class Supervisor(Launcher):
         """Do what is due for one trial now."""
         now, watch = time.monotonic(), running.watch
         watch.inspect(now, state_of, vitals_of)
+        self._weigh(running, now)
         if watch.all_returned and not running.is_told_to_finish:
             running.is_told_to_finish = True
             for line in self._hub.of(running.spec.job):  # a host has no use for it
@@ -260,6 +263,16 @@ class Supervisor(Launcher):
         if (watch.all_exited and (watch.is_done or watch.verdict is not None)) or is_lost:
             self._conclude(running)
 
+    def _weigh(self, running: Running, now: float) -> None:
+        """End a trial that holds more memory than it may."""
+        limit, watch = running.job.memory_limit_gib, running.watch
+        if limit is None or now < running.weigh_at or watch.is_done or watch.faults or not watch.living:
+            return
+        running.weigh_at = now + WEIGH_S
+        used_gib = memory_of({state.pid for state in watch.living}) / 2**30
+        if used_gib > limit:
+            watch.fail(now, None, f"used {used_gib:.2f} GiB of memory, more than its memory limit of {limit:g} GiB")
+
     def _begin_end(self, running: Running, fault: Fault, now: float) -> None:
         running.end_at = now
         if fault.wants_stacks:
@@ -282,6 +295,8 @@ class Supervisor(Launcher):
             times += [fault.at + fault.settle_s for fault in watch.faults if running.end_at is None]
             if running.job.time_limit_s is not None and watch.started_at is not None and not watch.faults:
                 times.append(watch.started_at + running.job.time_limit_s)
+            if running.job.memory_limit_gib is not None and not watch.faults and not watch.is_done:
+                times.append(max(running.weigh_at, now))
         return min(times)
 
     def _conclude(self, running: Running) -> None:

@@ -16,7 +16,7 @@ from papergen.launch import detect
 from papergen.launch.base import Ended
 from papergen.launch.detect import choose_device, cpu_model, find_gpus, memory_gib, num_cores, torch_cuda
 from papergen.launch.ports import Ports
-from papergen.launch.provenance import _git_state, git_state, provenance_of
+from papergen.launch.provenance import GitState, _git_state, git_state, provenance_of
 from papergen.launch.slots import Slots
 
 TWO_GPUS = """#!/bin/sh
@@ -154,13 +154,15 @@ def test_results_do_not_make_a_repository_dirty(lab: Lab) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text("1")
     git("init", "--quiet")
-    assert git_state(lab.project) == ("", False), "no commit yet"
+    assert git_state(lab.project) == GitState(), "no commit yet"
     git("add", ".")
     git("commit", "--quiet", "-m", "x")
     commit = git("rev-parse", "HEAD")
     (lab.project / "results/a.json").write_text("2")
     _git_state.cache_clear()
-    assert git_state(lab.project) == (commit, False)
+    assert git_state(lab.project) == GitState(commit=commit)
     (lab.project / "paper.yaml").write_text("2")
     _git_state.cache_clear()
-    assert git_state(lab.project) == (commit, True)
+    state = git_state(lab.project)
+    assert (state.commit, state.is_dirty) == (commit, True)
+    assert b"\n+" in state.diff
