@@ -22,7 +22,7 @@ ROOMS = [
     ["plan"],
     ["decoding", "training"],
     ["worker"],
-    ["launch", "progress"],
+    ["launch", "progress", "scheduling"],
     ["runner"],
     ["report"],
     ["project"],
