@@ -27,6 +27,7 @@ ROOMS = {
     "launch": "launch/",
     "report": "report/",
     "latex": "latex/",
+    "sharing": "sharing/",
     "commands": "commands/",
 }
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "run-exp": "papergen.commands.run_exp:run_exp",
     "build-pdf": "papergen.commands.build_pdf:build_pdf",
     "status": "papergen.commands.status:status",
+    "export": "papergen.commands.export:export",
     "trace": "papergen.commands.trace:trace",
     "results": "papergen.commands.results:results",
 }

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from papergen.assembly import Generated, assemble, read_results
+from papergen.assembly import Assembly, Generated, assemble, read_results
 from papergen.latex.compile import Compiled, compile_tree, set_aside
-from papergen.latex.engine import find_engine, require_files
+from papergen.latex.engine import Toolchain, find_engine, require_files
 from papergen.latex.tree import TexError
-from papergen.latex.typesetting import typeset
+from papergen.latex.typesetting import Typeset, typeset
 from papergen.project import Project
 from papergen.report.rendering import render as draw
 
@@ -18,13 +18,36 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A paper put together, and what will typeset it."""
+
+    assembly: Assembly
+    setting: Typeset
+    engine: Toolchain
+
+
+@dataclass(frozen=True, kw_only=True)
 class Built:
     """A paper that was built."""
 
     compiled: Compiled
-    tree: Path
-    num_values: int
-    num_citations: int
+    assembly: Assembly
+    engine: Toolchain
+
+    @property
+    def tree(self) -> Path:
+        """The LaTeX tree, which compiles without papergen."""
+        return self.assembly.folder
+
+    @property
+    def num_values(self) -> int:
+        """How many results stand in the text."""
+        return len(self.assembly.values)
+
+    @property
+    def num_citations(self) -> int:
+        """How many works are cited."""
+        return len(self.assembly.cited)
 
 
 def build(project: Project, *, is_draft: bool = False, timeout_s: float = 120, progress: Progress) -> Built:
@@ -34,7 +57,8 @@ def build(project: Project, *, is_draft: bool = False, timeout_s: float = 120, p
     among them, MachineError (exit 3) when TeX is not there.
     """
     try:
-        return _build(project, is_draft, timeout_s, progress)
+        ready = prepared(project, is_draft=is_draft, progress=progress)
+        return publish(ready, output_of(project), timeout_s=timeout_s, progress=progress)
     except BaseException:
         set_aside(output_of(project))  # an old PDF must not be taken for this build's
         raise
@@ -45,7 +69,8 @@ def output_of(project: Project) -> Path:
     return project.root / "build" / f"{project.name}.pdf"
 
 
-def _build(project: Project, is_draft: bool, timeout_s: float, progress: Progress) -> Built:
+def prepared(project: Project, *, is_draft: bool = False, progress: Progress) -> Prepared:
+    """The paper with what the store has, and what will typeset it."""
     setting = typeset(project.paper, project.root)
     for note in setting.notes:
         progress(note)
@@ -53,20 +78,26 @@ def _build(project: Project, is_draft: bool, timeout_s: float, progress: Progres
         progress(f"{setting.engine}: {setting.reason}")
     engine = find_engine(setting.engine)
     paper = assemble(project, read_results(project), setting, engine, is_draft=is_draft)
+    return Prepared(assembly=paper, setting=setting, engine=engine)
+
+
+def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, progress: Progress) -> Built:
+    """Write the paper's tree into its folder and compile it to `output`; TexError when anything forbids a PDF."""
+    paper, project = ready.assembly, ready.assembly.project
     if paper.problems:
         raise TexError(paper.problems)
-    require_files(setting.needed, tree=paper.folder, why=f"the template {project.paper.template}")
+    require_files(ready.setting.needed, tree=paper.folder, why=f"the template {project.paper.template}")
     rendered = paper.sources.with_files(_drawn(project, paper.generated, progress)).write(paper.folder)
     compiled = compile_tree(
         paper.folder,
         rendered.main,
-        engine=engine,
-        output=output_of(project),
+        engine=ready.engine,
+        output=output,
         line_map=rendered.line_map,
         timeout_s=timeout_s,
         progress=progress,
     )
-    return Built(compiled=compiled, tree=paper.folder, num_values=len(paper.values), num_citations=len(paper.cited))
+    return Built(compiled=compiled, assembly=paper, engine=ready.engine)
 
 
 def _drawn(project: Project, generated: Generated, progress: Progress) -> dict[str, bytes]:

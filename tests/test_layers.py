@@ -30,6 +30,7 @@ ROOMS = [
     ["assembly"],
     ["paper"],
     ["tracing"],
+    ["sharing"],
     ["commands"],
     ["cli"],
     ["__main__"],

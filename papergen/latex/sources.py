@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,8 +52,8 @@ OPAQUE_ENVIRONMENTS = (
 
 _LEXER = re.compile(
     r"""(?P<comment>%[^\n]*)
-      | (?P<verb>\\(?:verb|lstinline)\*?(?:\[[^\]\n]*\])?(?P<quote>[^\sA-Za-z*{])[^\n]*?(?P=quote))
-      | (?P<url>\\(?:url|nolinkurl|path|href)\s*\{[^{}\n]*\})
+      | (?P<verb>\\(?:verb|lstinline|url|nolinkurl)\*?(?:\[[^\]\n]*\])?(?P<quote>[^\sA-Za-z*{}\\])[^\n]*?(?P=quote))
+      | (?P<url>\\(?:url|nolinkurl|path|href|lstinline|Verb)\s*\{[^{}\n]*\})
       | (?P<begin>\\begin\s*\{(?P<environment>[A-Za-z]+\*?)\})
       | (?P<false>\\iffalse(?![A-Za-z@]))
       | (?P<stop>\\end\s*\{document\})
@@ -97,33 +97,52 @@ def masked(text: str, *, comments_only: bool = False) -> str:
     """
     out: list[str] = []
     position = 0
-    while match := _LEXER.search(text, position):
-        start, end = match.span()
-        if match["url"]:
-            start, end = text.index("{", start) + 1, end - 1
-        elif match["begin"]:
-            if match["environment"] not in OPAQUE_ENVIRONMENTS:
-                out.append(text[position:end])
-                position = end
-                continue
-            options = group(text, end, "[]")
-            start = options[2] if options else end
-            stop = text.find(rf"\end{{{match['environment']}}}", start)
-            end = stop if stop >= 0 else len(text)
-        elif match["false"]:
-            end = _matching_fi(text, end)
-        elif match["stop"]:
-            start, end = end, len(text)
-        elif not (match["comment"] or match["verb"]):
-            out.append(text[position:end])
-            position = end
-            continue
-        hidden = text[start:end]
-        if not comments_only or match["comment"] or match["false"] or match["stop"]:
+    for span in spans(text):
+        hidden = text[span.start : span.end]
+        if not comments_only or span.kind in {"comment", "false", "after"}:
             hidden = re.sub(r"[^\n]", " ", hidden)
-        out += [text[position:start], hidden]
-        position = end
+        out += [text[position : span.start], hidden]
+        position = span.end
     return "".join([*out, text[position:]])
+
+
+@dataclass(frozen=True)
+class Span:
+    r"""A stretch of a source that TeX does not read as TeX.
+
+    A comment with its `%`; verbatim text in a line; the argument of `\url`; the body of a verbatim-like environment;
+    `\iffalse ... \fi`; what stands after `\end{document}`.
+    """
+
+    kind: Literal["comment", "verbatim", "address", "body", "false", "after"]
+    start: int
+    end: int
+    environment: str = ""
+
+
+def spans(text: str, opaque: Collection[str] = OPAQUE_ENVIRONMENTS) -> Iterator[Span]:
+    """Every such stretch, in order; `opaque` names the environments that TeX takes as they stand."""
+    position = 0
+    while match := _LEXER.search(text, position):
+        start, position = match.span()
+        if match["comment"]:
+            yield Span("comment", start, position)
+        elif match["verb"]:
+            yield Span("verbatim", start, position)
+        elif match["url"]:
+            yield Span("address", text.index("{", start) + 1, position - 1)
+        elif match["begin"] and match["environment"] in opaque:
+            options = group(text, position, "[]")
+            start = options[2] if options else position
+            stop = text.find(rf"\end{{{match['environment']}}}", start)
+            position = stop if stop >= 0 else len(text)
+            yield Span("body", start, position, match["environment"])
+        elif match["false"]:
+            position = _matching_fi(text, position)
+            yield Span("false", start, position)
+        elif match["stop"]:
+            yield Span("after", position, len(text))
+            return
 
 
 def _matching_fi(text: str, start: int) -> int:
