@@ -23,6 +23,7 @@ ROOMS = {
     "config": "config/",
     "decoding": "decoding/",
     "training": "training/",
+    "external": "external/",
     "worker": "worker/",
     "launch": "launch/",
     "report": "report/",

@@ -66,8 +66,7 @@ class Assembly:
 
 def read_results(project: Project) -> Results:
     """Everything the store has for the project's plan."""
-    metrics = {name: project.recipes[config.kind].metrics for name, config in project.configs.items()}
-    return Results.read(project.store, project.states(), metrics)
+    return Results.read(project.store, project.states(), project.metrics)
 
 
 def assemble(

@@ -7,6 +7,7 @@ so that planning and building a paper stay fast.
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from papergen.code_digest import Code, code_behind
 from papergen.errors import PapergenError, did_you_mean
 from papergen.files import digest_bytes
 from papergen.records import Trial
@@ -26,6 +28,10 @@ class Params(BaseModel):
     """Base of an experiment's typed parameters: frozen, no unknown names, no silent conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+WORDS_ONLY: dict[str, Any] = {"decides_numbers": False}
+"""`Field(json_schema_extra=WORDS_ONLY)`: the parameter only words what was run, so it is no part of the digest."""
 
 
 class From(Params):
@@ -111,10 +117,22 @@ class Recipe:
         assert isinstance(found, type)
         return found
 
+    def metrics(self, params: Mapping[str, Any]) -> tuple[Metric, ...]:
+        """What a trial with these recorded parameters reports: `metrics(params)` of the file, else its `METRICS`."""
+        if (found := self._optional("metrics", None)) is None:
+            return tuple(self.module.METRICS)
+        return tuple(found(self.params_of(params)))
+
     @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """What its trials report."""
-        return tuple(self.module.METRICS)
+    def preload(self) -> tuple[str, ...] | None:
+        """Modules that a warm worker imports before it forks; None: by the libraries that the code imports."""
+        found = self._optional("PRELOAD", None)
+        return None if found is None else tuple(found)
+
+    def params_of(self, data: Mapping[str, Any]) -> Params:
+        """The parameters of a trial as they are recorded, typed."""
+        # JSON mode: the strict models take a list for a tuple only when they read JSON.
+        return self.params.model_validate_json(json.dumps(dict(data)))
 
     def run(self, params: Params, context: Context) -> Mapping[str, float]:
         """Run one rank of one trial; rank 0 returns the metrics."""
@@ -134,13 +152,51 @@ class Recipe:
         found: Mapping[str, str] = self._optional("data", lambda *_: {})(params, project)
         return found
 
+    @property
+    def chooses_code(self) -> bool:
+        """Whether which code counts depends on the parameters: the file has a `code(params, project)`."""
+        return hasattr(self.module, "code")
+
+    def code(self, project: Path) -> Code:
+        """The code that its `run` reaches."""
+        return code_behind(self.path, project)
+
+    def code_of(self, params: Params, project: Path) -> Code:
+        """The code that decides the numbers of a trial with these parameters, where that `chooses_code`."""
+        found = self.module.code(params, project)
+        assert isinstance(found, Code), f"{self.path}: code() returns a papergen.code_digest.Code"
+        return found
+
     def parts(self) -> Callable[[Any], Any]:
         """The recipe's `report` function (results -> tables, figures, texts), or one that adds nothing."""
-        return self._optional("report", lambda _: None)
-
-    def _optional(self, name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-        found: Callable[..., Any] = getattr(self.module, name, otherwise)
+        found: Callable[[Any], Any] = self._optional("report", lambda _: None)
         return found
+
+    def _optional(self, name: str, otherwise: Any) -> Any:
+        return getattr(self.module, name, otherwise)
+
+
+def given(params: BaseModel) -> dict[str, Any]:
+    """Name -> value of every parameter, free-form ones included."""
+    return {name: getattr(params, name) for name in (*type(params).model_fields, *(params.model_extra or {}))}
+
+
+def decisive(params: Any, recorded: Any) -> Any:
+    """Of the recorded (JSON) form of `params` what may decide numbers: without the fields marked `WORDS_ONLY`."""
+    if isinstance(params, BaseModel):
+        kept = dict(recorded)
+        for name, info in type(params).model_fields.items():
+            extra, key = info.json_schema_extra, info.alias or name
+            if isinstance(extra, dict) and extra.get("decides_numbers") is False:
+                kept.pop(key, None)
+            elif key in kept:
+                kept[key] = decisive(getattr(params, name), kept[key])
+        return kept
+    if isinstance(params, Mapping):
+        return {key: decisive(params[key], value) for key, value in recorded.items()}
+    if isinstance(params, list | tuple):
+        return [decisive(item, value) for item, value in zip(params, recorded, strict=True)]
+    return recorded
 
 
 def load_recipes(project: Path | None) -> dict[str, Recipe]:

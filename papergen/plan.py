@@ -6,15 +6,17 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from papergen.code_digest import Code, code_behind
+from papergen.code_digest import Code
 from papergen.config import ExperimentConfig, checked
 from papergen.errors import PapergenError, did_you_mean, gathered
-from papergen.experiment import From, Params, Recipe, recipe_named
+from papergen.experiment import From, Params, Recipe, decisive, given, recipe_named
 from papergen.index import Index
 from papergen.records import State, Trial, digest_of
 from papergen.runs import Store
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,7 @@ class _Row:
     params: Params
     is_seeded: bool
     num_ranks: int
+    code: Code
     data: Mapping[str, str]
     froms: Mapping[str, From]
 
@@ -53,9 +56,8 @@ def plan_trials(
     trials: dict[str, list[Trial]] = {}
     for name in _in_order(configs, rows):
         config = configs[name]
-        code = code_behind(recipes[config.kind].path, project)
         upstream_of = functools.partial(_upstream, config=config, configs=configs, trials=trials)
-        trials[name] = [trial for row in rows[name] for trial in _trials(config, row, code, upstream_of)]
+        trials[name] = [trial for row in rows[name] for trial in _trials(config, row, upstream_of)]
     return tuple(trial for group in trials.values() for trial in group)
 
 
@@ -84,6 +86,7 @@ def with_upstream(selected: Sequence[Trial], trials: Sequence[Trial]) -> tuple[T
 
 def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]) -> list[_Row]:
     recipe = recipe_named(config.kind, recipes, config.document.where("kind"))
+    code = None if recipe.chooses_code else recipe.code(project)
     found: list[_Row] = []
     faults: dict[str, PapergenError] = {}
     for name, written in config.rows.items():
@@ -95,8 +98,9 @@ def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]
                     params=params,
                     is_seeded=recipe.is_seeded(params),
                     num_ranks=recipe.num_ranks(params),
-                    data=_data(project, config, recipe, name, params),
-                    froms={key: value for key, value in _fields(params) if isinstance(value, From)},
+                    code=code or _at_parameter(config, name, recipe.code_of, params, project),
+                    data=_at_parameter(config, name, recipe.data, params, project),
+                    froms={key: value for key, value in given(params).items() if isinstance(value, From)},
                 )
             )
         except PapergenError as error:
@@ -106,18 +110,18 @@ def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]
     return found
 
 
-def _data(project: Path, config: ExperimentConfig, recipe: Recipe, row: str, params: Params) -> Mapping[str, str]:
-    """What the trial reads; a fault is told at the line of the parameter that its message begins with."""
+def _at_parameter(
+    config: ExperimentConfig, row: str, asked: Callable[[Params, Path], T], params: Params, project: Path
+) -> T:
+    """What the recipe says of a row; a fault is told at the line of the parameter that its message begins with."""
     try:
-        return recipe.data(params, project)
+        return asked(params, project)
     except PapergenError as error:
-        where = config.where(row, (error.message.split(" ")[0].rstrip(":"),))
+        word = error.message.split(" ")[0].rstrip(":")
+        if word not in given(params):
+            raise
+        where = config.where(row, (word,))
         raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
-
-
-def _fields(params: Params) -> Iterator[tuple[str, Any]]:
-    for name in type(params).model_fields:
-        yield name, getattr(params, name)
 
 
 def _in_order(configs: Mapping[str, ExperimentConfig], rows: Mapping[str, list[_Row]]) -> list[str]:
@@ -168,22 +172,21 @@ def _upstream(
     raise PapergenError(f"{where}: {source.source}/{wanted_row} has no seed {source.seed}. It has {seeds}.")
 
 
-def _trials(
-    config: ExperimentConfig, row: _Row, code: Code, upstream_of: Callable[[_Row, str, From], Trial]
-) -> Iterator[Trial]:
+def _trials(config: ExperimentConfig, row: _Row, upstream_of: Callable[[_Row, str, From], Trial]) -> Iterator[Trial]:
     params = row.params.model_dump(mode="json", by_alias=True)
+    deciding = decisive(row.params, params)
     upstream: dict[str, str] = {}
     for parameter, source in row.froms.items():
         trial = upstream_of(row, parameter, source)
         upstream[parameter] = trial.digest
-        params[parameter] = {"from": trial.experiment, "row": trial.row, "seed": trial.seed}
+        params[parameter] = deciding[parameter] = {"from": trial.experiment, "row": trial.row, "seed": trial.seed}
     for seed in config.seeds if row.is_seeded else config.seeds[:1]:
         parts = {
             "kind": config.kind,
-            "params": params,
+            "params": deciding,
             "seed": seed if row.is_seeded else None,
-            "code": dict(code.files),
-            "libraries": dict(code.libraries),
+            "code": dict(row.code.files),
+            "libraries": dict(row.code.libraries),
             "data": dict(row.data),
             "upstream": upstream,
         }
@@ -230,19 +233,44 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What changed between the parts of two trials, in words: `num_beams 4 -> 5`, `code: decoding/beam.py changed`."""
     single = ("kind", "seed")
     found = [f"{part} {old.get(part)} -> {new.get(part)}" for part in single if old.get(part) != new.get(part)]
-    found += [f"{name} {before} -> {after}" for name, before, after in _changed(old, new, "params")]
-    found += [f"{name} {before} -> {after}" for name, before, after in _changed(old, new, "libraries")]
+    found += [f"{name} {_brief(before)} -> {_brief(after)}" for name, before, after in _changed(old, new, "params")]
+    found += [f"{name} {b or 'none'} -> {a or 'none'}" for name, b, a in _changed(old, new, "libraries")]
     found += [f"code: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "code")]
     found += [f"data: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "data")]
-    found += [f"upstream: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "upstream")]
+    found += [f"upstream: {_upstream_name(new, name)} {_verb(b, a)}" for name, b, a in _changed(old, new, "upstream")]
     return found
 
 
+def _upstream_name(parts: Mapping[str, Any], parameter: str) -> str:
+    """`model (training/ddp seed 0)`: the parameter and the trial that it is taken from."""
+    source = parts.get("params", {}).get(parameter)
+    if not isinstance(source, Mapping):
+        return parameter
+    return f"{parameter} ({source.get('from')}/{source.get('row')} seed {source.get('seed')})"
+
+
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any], part: str) -> Iterator[tuple[str, Any, Any]]:
-    before, after = old.get(part, {}), new.get(part, {})
+    before, after = _flat(old.get(part, {})), _flat(new.get(part, {}))
     for name in sorted({*before, *after}):
         if before.get(name) != after.get(name):
             yield name, before.get(name), after.get(name)
+
+
+def _flat(data: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping) and "from" not in value:
+            found |= _flat(value, f"{before}{name}.")
+        else:
+            found[f"{before}{name}"] = value
+    return found
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {item}" for name, item in value.items() if item is not None)
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _verb(before: Any, after: Any) -> str:

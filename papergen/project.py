@@ -8,7 +8,7 @@ from pathlib import Path
 
 from papergen.config import ExperimentConfig, Paper, find_project, read_experiments, read_paper
 from papergen.errors import PapergenError, did_you_mean
-from papergen.experiment import Recipe, load_recipes
+from papergen.experiment import Metric, Recipe, load_recipes
 from papergen.plan import Planned, assess, plan_trials
 from papergen.records import Trial
 from papergen.runs import Store
@@ -30,6 +30,18 @@ class Project:
     def name(self) -> str:
         """The folder's name, which the PDF bears too."""
         return self.root.name
+
+    @property
+    def metrics(self) -> dict[str, tuple[Metric, ...]]:
+        """Experiment -> what its trials report; what the first row says of a metric holds for all."""
+        found: dict[str, dict[str, Metric]] = {name: {} for name in self.configs}
+        seen: set[str] = set()
+        for trial in self.trials:
+            if trial.key not in seen:
+                seen.add(trial.key)
+                of_row = self.recipes[trial.kind].metrics(trial.params)
+                found[trial.experiment] = {metric.name: metric for metric in of_row} | found[trial.experiment]
+        return {name: tuple(metrics.values()) for name, metrics in found.items()}
 
     def states(self) -> tuple[Planned, ...]:
         """How things stand with every trial of the plan."""

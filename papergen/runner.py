@@ -101,7 +101,7 @@ def _job(
     upstream: dict[str, Path] = {}
     for parameter, digest in trial.upstream.items():
         source = by_digest[digest]
-        path = store.run(source).folder / parameter
+        path = store.run(source).artifact(parameter)
         if not path.exists():
             raise PapergenError(
                 f"{store.shown(path)}: the {parameter} of {source.label} is not here (git leaves out large files).",
@@ -120,6 +120,7 @@ def _job(
         num_threads=max(1, machine.num_cores // trial.num_ranks),
         time_limit_s=machine.time_limit_s,
         memory_limit_gib=machine.memory_limit_gib,
+        preload=recipe.preload,
     )
 
 
@@ -147,7 +148,7 @@ def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: M
 def _headline(result: Result, recipe: Recipe) -> str:
     """The first three declared metrics that the trial reported."""
     metrics = result.outcome.metrics
-    found = {metric.name: metrics.get(metric.name) for metric in recipe.metrics}
+    found = {metric.name: metrics.get(metric.name) for metric in recipe.metrics(result.trial.params)}
     numbers = [f"{name} {value:.4g}" for name, value in found.items() if value is not None]
     return "  ".join(numbers[:3])
 

@@ -58,6 +58,11 @@ class Run:
         """Standard output and error of one rank."""
         return self.folder / f"rank{rank}.log"
 
+    def artifact(self, name: str) -> Path:
+        """Where the artifact of that name lies: in the folder, or among what a command wrote to its `{out}`."""
+        inside = self.folder / "out" / name
+        return inside if inside.exists() and not (self.folder / name).exists() else self.folder / name
+
     @property
     def artifacts(self) -> Iterator[Path]:
         """The files that are neither records nor logs, in sorted order."""

@@ -20,7 +20,7 @@ ROOMS = [
     ["runs", "config", "code_digest"],
     ["index", "upkeep", "experiment"],
     ["plan"],
-    ["decoding", "training"],
+    ["decoding", "training", "external"],
     ["worker"],
     ["launch", "progress", "scheduling"],
     ["runner"],

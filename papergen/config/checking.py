@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
@@ -20,7 +21,17 @@ def checked(model: type[M], data: Mapping[str, Any], where: Any, *, heading: str
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        raise gathered([_fault(model, item, where) for item in error.errors()], heading) from error
+        faults = [text for item in error.errors() for text in _faults(model, item, where, data)]
+        raise gathered(faults, heading) from error
+
+
+def _faults(model: type[BaseModel], item: Any, where: Any, data: Mapping[str, Any]) -> list[str]:
+    """The fault in words; one of the whole model may be several lines that each begin with their parameter."""
+    if item["type"] != "value_error" or item["loc"]:
+        return [_fault(model, item, where)]
+    lines = str(item["msg"]).removeprefix("Value error, ").split("\n")
+    named = [(re.split(r"[ :=]", line, maxsplit=1)[0], line) for line in lines]
+    return [f"{where(word) if word in data else where()}: {line}" for word, line in named]
 
 
 def _fault(model: type[BaseModel], item: Any, where: Any) -> str:

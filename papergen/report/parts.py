@@ -62,7 +62,7 @@ class View:
 
     def params(self, row: str) -> Params:
         """The typed parameters of a row."""
-        return self.recipe.params.model_validate_json(json.dumps(dict(self.finished(row)[0].trial.params)))
+        return self.recipe.params_of(self.finished(row)[0].trial.params)
 
     def series(self, row: str, name: str) -> Band:
         """A logged series of a row over its seeds."""

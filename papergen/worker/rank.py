@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
-import json
 import os
 import signal
 import sys
@@ -78,8 +77,7 @@ def _run(spec: Spec, place: Place, channel: Channel) -> None:
     run = Run(Path(spec.folder))
     trial = Trial.from_json(read_json(run.trial_file), str(run.trial_file))
     recipe = load_recipe(Path(spec.recipe_path))
-    # JSON mode: the strict models take a list for a tuple only when they read JSON.
-    params = recipe.params.model_validate_json(json.dumps(trial.params))
+    params = recipe.params_of(trial.params)
     recorder = Recorder(run, is_main=place.rank == 0, tell=lambda kind, data: channel.tell(kind, **data))
     context = Context(
         trial=trial,
@@ -98,7 +96,7 @@ def _run(spec: Spec, place: Place, channel: Channel) -> None:
     outcome: Outcome | None = None
     if place.rank == 0:
         recorder.close()
-        outcome = recorder.outcome(metrics, [metric.name for metric in recipe.metrics], recipe.path.name)
+        outcome = recorder.outcome(metrics, [metric.name for metric in recipe.metrics(trial.params)], recipe.path.name)
     machine = machine_facts(spec, place)
     if not channel.wait_to_finish():
         _barrier()

@@ -1,0 +1,51 @@
+"""What an experiment gets for the paper without asking: a table of its metrics, its curves, its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from papergen.experiment import Params
+from papergen.report.appendix import hyperparameter_table
+from papergen.report.figures import Figure, Series
+from papergen.report.parts import Part, View
+from papergen.report.results import NotFinishedError, UnknownKeyError
+from papergen.report.tables import table_of
+from papergen.report.tex import Tex
+
+
+def plain_part(view: View, *, params: Mapping[str, Params] | None = None) -> Part:
+    """`results` (rows by metrics), one figure per series that every row has, and `hyperparameters`.
+
+    `params` are the parameters that the last table shows, those of the experiment when None.
+    """
+    names = [metric.name for metric in view.results.metrics.get(view.experiment, ())]
+    labels = {row: view.escape(row.replace("@", ", ").replace("_", " ")) for row in view.rows}
+    tables = [table_of(view.results, "results", view.experiment, names, labels=labels)]
+    shown = {row: view.params(row) for row in view.rows} if params is None else params
+    if any(type(item).model_fields or item.model_extra for item in shown.values()):
+        tables.append(hyperparameter_table(shown))
+    figures = [figure for name in _common_series(view) if (figure := _curves(view, name)) is not None]
+    return Part(tables=tuple(tables), figures=tuple(figures), texts={"rows": Tex(", ".join(map(str, labels.values())))})
+
+
+def _common_series(view: View) -> list[str]:
+    logged = [set(result.outcome.series) for row in view.rows for result in view.finished(row)]
+    return sorted(set.intersection(*logged)) if logged else []
+
+
+def _curves(view: View, name: str) -> Figure | None:
+    curves = []
+    for row in view.rows:
+        try:
+            band = view.series(row, name)
+        except NotFinishedError:
+            raise
+        except UnknownKeyError:
+            continue
+        if band.steps:
+            curves.append(Series(label=row, x=band.steps, y=band.mean, low=band.low, high=band.high))
+    if not curves:
+        return None
+    metric = view.results.metric(view.experiment, name)
+    label = f"{metric.label} ({metric.unit})" if metric.unit else metric.label
+    return Figure(name=name.replace("/", "-"), kind="band", series=tuple(curves), x_label="Step", y_label=label)
