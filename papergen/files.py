@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 import unicodedata
 from collections.abc import Iterator
@@ -78,6 +79,23 @@ def write_json(path: Path, value: Any) -> None:
 def write_compressed(path: Path, content: bytes) -> None:
     """Write `content` by gzip, atomically; the same content gives the same bytes."""
     write_atomic(path, gzip.compress(content, mtime=0))
+
+
+def compress(path: Path) -> Path:
+    """Replace a file, which may be large, by its gzip beside it (`NAME.gz`): that one is whole before the other goes."""
+    packed = path.with_name(f"{path.name}.gz")
+    temporary = path.with_name(f".{path.name}.gz.tmp")
+    try:
+        with path.open("rb") as source, temporary.open("wb") as target:
+            with gzip.GzipFile(filename="", mode="wb", fileobj=target, mtime=0) as stream:
+                shutil.copyfileobj(source, stream)
+            target.flush()
+            os.fsync(target.fileno())
+        temporary.replace(packed)
+        path.unlink()
+    except OSError as error:
+        raise disk_error(error, packed) from error
+    return packed
 
 
 def read_json(path: Path) -> Any:

@@ -1,7 +1,7 @@
 """The run store: one folder per trial under results/, published by one rename, never half there.
 
 results/
-  decoding/nucleus-seed1-1f3a9c0b7d22/   trial.json  result.json  log.txt  samples.jsonl  + artifacts (model/)
+  decoding/nucleus-seed1-1f3a9c0b7d22/   trial.json  result.json  log.txt  samples.jsonl[.gz]  + artifacts (model/)
   .running/<same name>/                  an attempt under way, or what a killed one left
   .scratch/<same name>/                  what attempts at a trial leave for the next one; gone when it is published
   .failed/<same name>/                   the last failed attempt: trial.json  failure.json  log.txt  rank*.log
@@ -11,16 +11,22 @@ results/
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from papergen.errors import PapergenError
-from papergen.files import digest_file, disk_error, locked, read_json, slug, sync_folder, write_json
+from papergen.files import compress, digest_file, disk_error, locked, read_json, slug, sync_folder, write_json
 from papergen.records import Failure, Outcome, Provenance, Result, Trial
+
+LARGE_SAMPLES = 2**18
+"""Bytes of samples.jsonl from which on it is compressed when the trial is published."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,27 @@ class Run:
 
     @property
     def samples_file(self) -> Path:
-        """One JSON record per generated sample."""
+        """One JSON record per generated sample, as it is written while the trial runs."""
         return self.folder / "samples.jsonl"
+
+    @property
+    def stored_samples(self) -> Path | None:
+        """The samples of a finished trial, compressed when they are large; None when it made none."""
+        packed = self.folder / f"{self.samples_file.name}.gz"
+        return packed if packed.exists() else self.samples_file if self.samples_file.exists() else None
+
+    def samples(self) -> Iterator[dict[str, Any]]:
+        """The records of the samples, one after the other; PapergenError at the line of a damaged one."""
+        path = self.stored_samples
+        if path is None:
+            return
+        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+        with opened as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise PapergenError(f"{path}:{number}: not a line of JSON ({error}).") from error
 
     def rank_log(self, rank: int) -> Path:
         """Standard output and error of one rank."""
@@ -161,6 +186,8 @@ class Store:
         """Turn a successful attempt into the trial's result: result.json last, then one rename of the whole folder."""
         attempt = self.attempt(trial)
         outcome = Outcome(**read_json(attempt.outcome_file))
+        if attempt.samples_file.exists() and attempt.samples_file.stat().st_size > LARGE_SAMPLES:
+            compress(attempt.samples_file)
         artifacts = {path.relative_to(attempt.folder).as_posix(): digest_file(path) for path in attempt.artifacts}
         before = self.failure(trial)
         if before is not None:

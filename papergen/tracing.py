@@ -37,7 +37,7 @@ def _run(project: Project, results: Results, digest: str, metric: str) -> dict[s
         "digest": digest,
         "value": result.outcome.metrics.get(metric),
         "folder": project.store.shown(run.folder),
-        "samples": project.store.shown(run.samples_file) if run.samples_file.exists() else None,
+        "samples": None if run.stored_samples is None else project.store.shown(run.stored_samples),
         "params": dict(trial.params),
         "upstream": {
             name: results.results[other].trial.label

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from papergen.errors import PapergenError
+from papergen.errors import PapergenError, did_you_mean
 from papergen.files import disk_error, read_json, sync_folder
+from papergen.index import Entry
 from papergen.records import Result, Trial
 from papergen.runs import Run, Store
 
 LeftoverKind = Literal["running", "scratch", "failed", "damaged"]
+
+MIN_DIGEST = 6
+"""Digits of a digest that name a result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,37 @@ def remove(leftover: Leftover) -> None:
             parent.rmdir()
     except OSError as error:
         raise disk_error(error, leftover.folder) from error
+
+
+def named(entries: Sequence[Entry], keys: Sequence[str], current: Collection[str]) -> list[Entry]:
+    """The results that the keys name: a digest's beginning, experiment, experiment/row, or "old" (not in `current`)."""
+    found: dict[str, Entry] = {}
+    for key in keys:
+        if key == "old":
+            hits = [entry for entry in entries if entry.digest and entry.digest not in current]
+        else:
+            hits = [item for item in entries if key in {item.experiment, f"{item.experiment}/{item.row}", item.label}]
+            if not hits and len(key) >= MIN_DIGEST:
+                hits = [entry for entry in entries if entry.digest.startswith(key)]
+            if not hits:
+                known = {f"{entry.experiment}/{entry.row}" for entry in entries if entry.digest}
+                raise PapergenError(f"{key}: there is no result of this name. {did_you_mean(key, known)}")
+        found |= {entry.path: entry for entry in hits}
+    return list(found.values())
+
+
+def delete_results(store: Store, entries: Sequence[Entry]) -> None:
+    """Delete them: moved aside first, so that a folder is never half a result."""
+    for entry in entries:
+        target = store.root / ".running" / f"replaced-{time.time_ns():x}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (store.root / entry.path).rename(target)
+            # Without its record it is no result that a killed run-exp left, to be taken in again.
+            Run(target).result_file.unlink()
+            shutil.rmtree(target)
+        except OSError as error:
+            raise disk_error(error, store.root / entry.path) from error
 
 
 def _folders(root: Path, *, is_flat: bool) -> Iterator[Path]:

@@ -70,10 +70,7 @@ class View:
 
     def samples(self, row: str) -> list[dict[str, Any]]:
         """The samples that the row's first seed stored."""
-        path = self.store.run(self.finished(row)[0].trial).samples_file
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return list(self.store.run(self.finished(row)[0].trial).samples())
 
 
 def file_names(experiment: str) -> tuple[str, str, str]:
