@@ -82,7 +82,7 @@ def write_compressed(path: Path, content: bytes) -> None:
 
 
 def compress(path: Path) -> Path:
-    """Replace a file, which may be large, by its gzip beside it (`NAME.gz`): that one is whole before the other goes."""
+    """Replace a large file by its gzip beside it (`NAME.gz`), which is whole before the other goes."""
     packed = path.with_name(f"{path.name}.gz")
     temporary = path.with_name(f".{path.name}.gz.tmp")
     try:

@@ -71,8 +71,8 @@ def results(
 def rm(keys: tuple[str, ...], yes: bool) -> None:
     """Delete results
 
-    NAME is a digest (its first 6 or more digits), experiment/row, experiment, or `old`: every result that the plan has no
-    more.
+    NAME is a digest (its first 6 or more digits), experiment/row, experiment, or `old`: every result that the plan has
+    no more.
 
     \b
     papergen results rm old
