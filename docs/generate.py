@@ -29,6 +29,7 @@ ROOMS = {
     "report": "report/",
     "latex": "latex/",
     "sharing": "sharing/",
+    "check": "check/",
     "commands": "commands/",
 }
 

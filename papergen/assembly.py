@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from papergen.errors import PapergenError
 from papergen.files import slug
 from papergen.latex import escape as escaping
-from papergen.latex.bibliography import merge
-from papergen.latex.engine import Toolchain
+from papergen.latex.bibliography import merge, read_bib
+from papergen.latex.bibtex import Fault
 from papergen.latex.lint import lint_tree
 from papergen.latex.macros import RESULTS_FILE, results_tex
 from papergen.latex.render import Sources, render_sources
 from papergen.latex.sources import Use
-from papergen.latex.templates import Template
 from papergen.latex.tree import Place, Problem, SourceTree
 from papergen.latex.typesetting import Typeset
 from papergen.project import Project
@@ -69,16 +68,14 @@ def read_results(project: Project) -> Results:
     return Results.read(project.store, project.states(), project.metrics)
 
 
-def assemble(
-    project: Project, results: Results, setting: Typeset, engine: Toolchain, *, is_draft: bool = False
-) -> Assembly:
+def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: bool = False) -> Assembly:
     """The paper with what the store has; with `is_draft`, what is missing is marked instead of being a problem.
 
-    Raises PapergenError with the faults of the Jinja templates and of the bibliography, which hide all others.
+    Raises PapergenError with the faults of the Jinja templates, which hide all others.
     """
     folder = project.root / "build" / (slug(project.name) or "paper")
-    generated = generate(project, results, setting.template, engine)
-    sources = render_sources(project.root, setting.context, engine=engine.engine)
+    generated = generate(project, results, setting)
+    sources = render_sources(project.root, setting.context, engine=setting.engine)
     files = {**generated.files, **dict.fromkeys(generated.figures, b"")}
     drafted = sources.with_files({**files, RESULTS_FILE: results_tex({}).encode(), "references.bib": b""})
     tree = drafted.tree(folder)
@@ -91,12 +88,14 @@ def assemble(
         problems = []
     cited = frozenset(use.argument for use in tree.uses("cite"))
     built_in = {key: citations.entry(key) for key in citations.known()}
-    bibliography = merge(project.root / "references.bib", built_in, cited)
+    content, own = read_bib(project.root / "references.bib")
+    problems += [_in_bib(project.root, fault) for fault in own.faults]
+    bibliography = merge(content, own, built_in, cited)
     macros = results_tex(values, draft=is_draft).encode()
     sources = drafted.with_files({RESULTS_FILE: macros, "references.bib": bibliography})
     tree = sources.tree(folder)
     explained = _missing_files(tree, generated)
-    lint = lint_tree(tree, sources.main, engine=engine.engine)
+    lint = lint_tree(tree, sources.main, engine=setting.engine)
     problems += [*explained, *(problem for problem in lint if problem.place not in {item.place for item in explained})]
     return Assembly(
         project=project,
@@ -110,12 +109,13 @@ def assemble(
     )
 
 
-def generate(project: Project, results: Results, template: Template, engine: Toolchain) -> Generated:
+def generate(project: Project, results: Results, setting: Typeset) -> Generated:
     """The tables, figures and texts that the experiments bring."""
 
     def escape(text: str) -> Tex:
-        return escaping.escape(text, engine.engine)
+        return escaping.escape(text, setting.engine)
 
+    template = setting.template
     generated = Generated()
     for name, config in project.configs.items():
         view = View(
@@ -159,7 +159,7 @@ def _values(tree: SourceTree, results: Results) -> tuple[dict[str, dict[str, str
             values.setdefault(use.argument, {})[use.option] = str(formats.tex(found, use.option))
         except PapergenError as error:
             message = error.message.removeprefix(f"{use.argument}: ")
-            problems.append(_at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or ""))
+            problems.append(_at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or "", "result"))
     return values, problems
 
 
@@ -172,18 +172,24 @@ def _claims(tree: SourceTree, results: Results) -> list[Problem]:
         try:
             verdict = claims.check(results, use.option)
         except PapergenError as error:
-            problems.append(_at(tree, use, f"\\claim[{use.option}]: {error.message}", error.hint or ""))
+            problems.append(_at(tree, use, f"\\claim[{use.option}]: {error.message}", error.hint or "", "claim"))
             continue
         if not verdict.holds:
             message = f"the results do not support this claim: {use.option}"
-            problems.append(_at(tree, use, message, "; ".join(verdict.evidence)))
+            problems.append(_at(tree, use, message, "; ".join(verdict.evidence), "claim"))
     return problems
+
+
+def _in_bib(root: Path, fault: Fault) -> Problem:
+    lines = (root / fault.file).read_bytes().split(b"\n")
+    excerpt = lines[fault.line - 1].decode("utf-8", errors="replace").strip() if fault.line <= len(lines) else ""
+    return Problem("error", fault.message, Place(fault.file, fault.line), excerpt, kind="bibliography")
 
 
 def _missing_files(tree: SourceTree, generated: Generated) -> list[Problem]:
     """Why a table, figure or text that the paper takes in could not be made, at every place that takes it in."""
     return [
-        _at(tree, use, f"{use.argument} cannot be made: {error.message}", error.hint or "")
+        _at(tree, use, f"{use.argument} cannot be made: {error.message}", error.hint or "", "result")
         for use in tree.uses("input", "figure")
         for start, error in generated.missing.items()
         if use.argument.startswith(start) and _file_of(use) not in tree
@@ -218,5 +224,6 @@ def _blank_pdf() -> bytes:
     return stream.getvalue()
 
 
-def _at(tree: SourceTree, use: Use, message: str, remedy: str) -> Problem:
-    return tree.problem("error", message, Place(use.file, use.line, use.column), remedy=remedy)
+def _at(tree: SourceTree, use: Use, message: str, remedy: str, kind: str) -> Problem:
+    problem = tree.problem("error", message, Place(use.file, use.line, use.column), remedy=remedy)
+    return replace(problem, kind=kind)

@@ -20,6 +20,7 @@ COMMANDS = {
     "new": "papergen.commands.new:new",
     "run-exp": "papergen.commands.run_exp:run_exp",
     "build-pdf": "papergen.commands.build_pdf:build_pdf",
+    "check": "papergen.commands.check:check",
     "status": "papergen.commands.status:status",
     "export": "papergen.commands.export:export",
     "trace": "papergen.commands.trace:trace",

@@ -58,15 +58,10 @@ def build(project: Project, *, is_draft: bool = False, timeout_s: float = 120, p
     """
     try:
         ready = prepared(project, is_draft=is_draft, progress=progress)
-        return publish(ready, output_of(project), timeout_s=timeout_s, progress=progress)
+        return publish(ready, project.pdf, timeout_s=timeout_s, progress=progress)
     except BaseException:
-        set_aside(output_of(project))  # an old PDF must not be taken for this build's
+        set_aside(project.pdf)  # an old PDF must not be taken for this build's
         raise
-
-
-def output_of(project: Project) -> Path:
-    """Where the PDF is published."""
-    return project.root / "build" / f"{project.name}.pdf"
 
 
 def prepared(project: Project, *, is_draft: bool = False, progress: Progress) -> Prepared:
@@ -77,7 +72,7 @@ def prepared(project: Project, *, is_draft: bool = False, progress: Progress) ->
     if setting.reason:
         progress(f"{setting.engine}: {setting.reason}")
     engine = find_engine(setting.engine)
-    paper = assemble(project, read_results(project), setting, engine, is_draft=is_draft)
+    paper = assemble(project, read_results(project), setting, is_draft=is_draft)
     return Prepared(assembly=paper, setting=setting, engine=engine)
 
 

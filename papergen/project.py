@@ -43,6 +43,11 @@ class Project:
                 found[trial.experiment] = {metric.name: metric for metric in of_row} | found[trial.experiment]
         return {name: tuple(metrics.values()) for name, metrics in found.items()}
 
+    @property
+    def pdf(self) -> Path:
+        """Where the PDF is published."""
+        return self.root / "build" / f"{self.name}.pdf"
+
     def states(self) -> tuple[Planned, ...]:
         """How things stand with every trial of the plan."""
         return assess(self.store, self.trials)

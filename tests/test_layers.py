@@ -29,7 +29,7 @@ ROOMS = [
     ["project"],
     ["latex"],
     ["assembly"],
-    ["paper"],
+    ["paper", "check"],
     ["tracing"],
     ["sharing"],
     ["commands"],

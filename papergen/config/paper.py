@@ -43,6 +43,10 @@ class Paper(BaseModel):
     bibliography: Literal["bibtex", "biber"] = Field(default="bibtex", description="Program for the bibliography.")
     page_limit: int | None = Field(default=None, ge=1, description="Most pages, in place of the venue's own limit.")
     date: str = Field(default="", description="Date printed under the authors; none when empty.")
+    allow: dict[str, str] = Field(
+        default_factory=dict,
+        description="Checks of `papergen check` whose findings stand as they are -> the reason.",
+    )
     main: str = Field(default="main.tex", description="Root file of the paper (main.tex or main.tex.j2 must exist).")
 
 

@@ -89,6 +89,18 @@ def compile_tree(
         raise
 
 
+def last_build(tree: Path, main: str, *, engine: Toolchain, output: Path) -> Compiled | None:
+    """What the last build of `tree` gave, when nothing that it read has changed and its PDF is in place; else None.
+
+    Nothing is run and nothing is written.
+    """
+    if not (tree / main).is_file() or not output.is_file():
+        return None
+    build = _Build(tree, main, engine, output, LineMap(), None)
+    done = build.unchanged(publishes=False)
+    return done if done is not None and digest_file(output) == build.state["pdf"] else None
+
+
 class _Build:
     """One compilation. `work` holds what TeX sees (`tex`), those of the last good build (`settled`) and the state."""
 
@@ -125,14 +137,15 @@ class _Build:
             return {}
         return state if isinstance(state, dict) and state.get("setting") == self.setting else {}
 
-    def unchanged(self) -> Compiled | None:
+    def unchanged(self, *, publishes: bool = True) -> Compiled | None:
         """The earlier result when no input changed; its PDF is put back in place if somebody removed or changed it."""
         good = self.settled / f"{self.job}.pdf"
         if not self.state or not good.is_file() or not self._same_inputs():
             return None
         if digest_file(good) != self.state["pdf"]:
             return None
-        self._publish(good.read_bytes())
+        if publishes:
+            self._publish(good.read_bytes())
         raw = self.state["warnings"]
         assert isinstance(raw, list), "the state's warnings are a list"
         warnings = tuple(Problem(**{**item, "place": Place(**item["place"])}) for item in raw)
@@ -349,4 +362,4 @@ def _unsettled(problem: Problem) -> bool:
     return problem.message.startswith(("undefined citation", "undefined reference"))
 
 
-__all__ = ["Compiled", "Progress", "TimeLimitError", "compile_tree", "set_aside"]
+__all__ = ["Compiled", "Progress", "TimeLimitError", "compile_tree", "last_build", "set_aside"]

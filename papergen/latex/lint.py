@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from papergen.errors import did_you_mean
 from papergen.latex.balance import unbalanced
-from papergen.latex.bibliography import parse, undefined_citations
+from papergen.latex.bibliography import undefined_citations
+from papergen.latex.bibtex import parse
 from papergen.latex.characters import T1, code_name, is_hidden
 from papergen.latex.engine import locate
 from papergen.latex.escape import Engine
@@ -38,16 +40,16 @@ def lint_tree(
 
     `result_keys` are the keys that `\result` may name; None leaves that check to TeX.
     """
-    names, problems = _reachable(tree, main)
+    names, missing = reachable(tree, main)
     uses = [use for name in names for use in tree.uses_of(name)]
-    for name in names:
-        problems += unbalanced(tree, name)
-        problems += _unprintable(tree, name, engine)
-    problems += _figures(tree, uses)
-    problems += _references(tree, uses, names)
-    problems += _citations(tree, uses)
+    found = [("file", missing)]
+    found += [("balance", unbalanced(tree, name)) for name in names]
+    found += [("character", list(_unprintable(tree, name, engine))) for name in names]
+    found += [("file", list(_figures(tree, uses)))]
+    found += [("reference", list(_references(tree, uses, names))), ("citation", list(_citations(tree, uses)))]
     if result_keys is not None:
-        problems += _results(tree, uses, result_keys)
+        found += [("result", list(_results(tree, uses, result_keys)))]
+    problems = [replace(problem, kind=kind) for kind, some in found for problem in some]
     order = {name: index for index, name in enumerate(names)}
     shown = {tree.line_map.origin(Place(name, 1)).file: index for name, index in order.items()}
     return sorted(problems, key=lambda problem: (shown.get(problem.place.file, len(shown)), problem.place.line))
@@ -57,7 +59,7 @@ def _place(use: Use) -> Place:
     return Place(use.file, use.line, use.column)
 
 
-def _reachable(tree: SourceTree, main: str) -> tuple[list[str], list[Problem]]:
+def reachable(tree: SourceTree, main: str) -> tuple[list[str], list[Problem]]:
     """The files that `main` inputs, in reading order, and the inputs that do not exist."""
     names, missing = [], []
     waiting = [main]

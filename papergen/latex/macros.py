@@ -29,6 +29,7 @@ HEAD = r"""% Written by papergen build-pdf from the results: edits here are lost
 UNKNOWN = {False: r"\PapergenUnknownResult{\detokenize{#2}}", True: r"\papergenmissing{#2}"}
 
 TAIL = r"""\NewDocumentCommand{\claim}{O{}+m}{#2}
+\providecommand{\typed}[1]{#1}
 \DeclareRobustCommand{\papergenmissing}[1]{\begingroup\fboxsep=1pt
   \ifdefined\fcolorbox\fcolorbox{red}{white}{\textcolor{red}{\ttfamily\detokenize{#1}}}%
   \else\fbox{\ttfamily\detokenize{#1}}\fi\endgroup}

@@ -54,6 +54,83 @@ def inspect_pdf(pdf: Path) -> PdfFacts:
         raise PapergenError(f"{pdf}: not a whole PDF ({error}).") from error
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A bitmap as it is printed."""
+
+    page: int
+    width_px: int
+    height_px: int
+    width_in: float
+    height_in: float
+
+    @property
+    def dpi(self) -> float:
+        """Dots per inch, the lower of the two directions."""
+        return min(self.width_px / self.width_in, self.height_px / self.height_in)
+
+
+def pictures(pdf: Path) -> list[Picture]:
+    """Every bitmap of a PDF at its printed size, those inside embedded figures included; masks are left out."""
+    from pypdf import PdfReader
+
+    return [
+        picture
+        for number, page in enumerate(PdfReader(pdf).pages, 1)
+        for picture in _drawn(page, page.get("/Resources"), page.get_contents(), _IDENTITY, number, 0)
+    ]
+
+
+Matrix = tuple[float, float, float, float, float, float]
+_IDENTITY: Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+
+
+def _times(a: Matrix, b: Matrix) -> Matrix:
+    """First `a`, then `b`."""
+    return (
+        a[0] * b[0] + a[1] * b[2],
+        a[0] * b[1] + a[1] * b[3],
+        a[2] * b[0] + a[3] * b[2],
+        a[2] * b[1] + a[3] * b[3],
+        a[4] * b[0] + a[5] * b[2] + b[4],
+        a[4] * b[1] + a[5] * b[3] + b[5],
+    )
+
+
+def _drawn(page: Any, resources: Any, contents: Any, start: Matrix, number: int, depth: int) -> Iterator[Picture]:
+    """The bitmaps that one content stream draws, under the transformation `start`."""
+    from pypdf.generic import ContentStream
+
+    if contents is None or resources is None or depth > 10:
+        return
+    objects = resources.get_object().get("/XObject")
+    if objects is None:
+        return
+    stream = contents if isinstance(contents, ContentStream) else ContentStream(contents, page.pdf)
+    matrix, stack = start, []
+    for operands, operator in stream.operations:
+        if operator == b"q":
+            stack.append(matrix)
+        elif operator == b"Q" and stack:
+            matrix = stack.pop()
+        elif operator == b"cm":
+            a, b, c, d, e, f = (float(operand) for operand in operands)
+            matrix = _times((a, b, c, d, e, f), matrix)
+        elif operator == b"Do" and operands[0] in objects.get_object():
+            drawn = objects.get_object()[operands[0]].get_object()
+            if drawn.get("/Subtype") == "/Form":
+                a, b, c, d, e, f = (float(item) for item in drawn.get("/Matrix", _IDENTITY))
+                inner = _times((a, b, c, d, e, f), matrix)
+                yield from _drawn(page, drawn.get("/Resources", resources), drawn, inner, number, depth + 1)
+            elif drawn.get("/Subtype") == "/Image" and not drawn.get("/ImageMask", False):
+                width, height = (
+                    (matrix[0] ** 2 + matrix[1] ** 2) ** 0.5 / 72,
+                    (matrix[2] ** 2 + matrix[3] ** 2) ** 0.5 / 72,
+                )
+                if width and height:
+                    yield Picture(number, int(drawn["/Width"]), int(drawn["/Height"]), width, height)
+
+
 def page_texts(pdf: Path) -> list[str]:
     """The text of each page, in reading order as far as the PDF tells it."""
     from pypdf import PdfReader

@@ -59,6 +59,8 @@ class Problem:
     remedy: str = ""
     size_pt: float = 0.0
     """Of an overfull box: by how much."""
+    kind: str = ""
+    """The family of checks that found it: "reference", "citation", "character"; empty for what only TeX says."""
 
     def __str__(self) -> str:
         """`file:line: message`, then the line with a mark under the column, the cause and the remedy."""

@@ -17,16 +17,25 @@ def render(figure: Figure, width_in: float, cache: Path) -> bytes:
 
     `cache` is a folder that may be deleted at any time. PapergenError when a character has no glyph.
     """
-    path = cache / f"{figure.name}-{cache_key(figure, width_in)[:24]}.pdf"
-    if path.is_file():
-        return path.read_bytes()
+    if (kept := cached(figure, width_in, cache)) is not None:
+        return kept
     from papergen.report.draw import draw
 
     data = draw(figure, width_in)
     for old in cache.glob(f"{figure.name}-{'[0-9a-f]' * 24}.pdf"):
         old.unlink(missing_ok=True)
-    write_atomic(path, data)
+    write_atomic(_kept_at(figure, width_in, cache), data)
     return data
+
+
+def cached(figure: Figure, width_in: float, cache: Path) -> bytes | None:
+    """The figure when it has been drawn already and nothing that decides it has changed."""
+    path = _kept_at(figure, width_in, cache)
+    return path.read_bytes() if path.is_file() else None
+
+
+def _kept_at(figure: Figure, width_in: float, cache: Path) -> Path:
+    return cache / f"{figure.name}-{cache_key(figure, width_in)[:24]}.pdf"
 
 
 def cache_key(figure: Figure, width_in: float) -> str:

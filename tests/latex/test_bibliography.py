@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from texlab import make_tree
 
-from papergen.errors import PapergenError
-from papergen.latex.bibliography import bare_specials, entry_place, merge, parse, undefined_citations
+from papergen.latex.bibliography import bare_specials, entry_place, merge, read_bib, undefined_citations
+from papergen.latex.bibtex import parse
 from papergen.latex.sources import scan
 from papergen.latex.tree import Place, SourceTree
 
@@ -94,7 +94,7 @@ def test_the_authors_bytes_stay_and_cited_entries_follow(ending: str, tmp_path: 
     author = tmp_path / "references.bib"
     own = BIB.rstrip("\n").replace("\n", "\r\n").encode() + ending.encode()
     author.write_bytes(own)
-    merged = merge(author, BUILT_IN, {"zhang2021", "vaswani2017", "fan2018hierarchical", "nobody"})
+    merged = merge(*read_bib(author), BUILT_IN, {"zhang2021", "vaswani2017", "fan2018hierarchical", "nobody"})
     assert merged.startswith(own)
     keys = parse(merged.decode(), "r.bib").keys
     assert keys == [
@@ -104,24 +104,24 @@ def test_the_authors_bytes_stay_and_cited_entries_follow(ending: str, tmp_path: 
         "fan2018hierarchical",
         "zhang2021",
     ]
-    assert merge(author, BUILT_IN, set()) == own
+    assert merge(*read_bib(author), BUILT_IN, set()) == own
 
 
 def test_without_an_authors_file_only_the_cited_are_there(tmp_path: Path) -> None:
-    merged = merge(tmp_path / "none.bib", BUILT_IN, {"zhang2021"})
+    merged = merge(*read_bib(tmp_path / "none.bib"), BUILT_IN, {"zhang2021"})
     assert parse(merged.decode(), "r").keys == ["zhang2021"]
 
 
 def test_all_faults_of_the_authors_file_at_once(tmp_path: Path) -> None:
     author = tmp_path / "references.bib"
     author.write_text("@misc{a, title={T} x=1}\n@misc{b, title={5% x}}\n")
-    with pytest.raises(PapergenError) as caught:
-        merge(author, {}, set())
-    assert "references.bib:1: a comma is missing" in str(caught.value)
-    assert "references.bib:2: a bare %" in str(caught.value)
+    said = [str(fault) for fault in read_bib(author)[1].faults]
+    assert said[0].startswith("references.bib:1: a comma is missing")
+    assert said[1].startswith("references.bib:2: a bare %")
     author.write_bytes(b"@misc{a,\n title={\xe9}}")
-    with pytest.raises(PapergenError, match=r"references\.bib:2: not UTF-8"):
-        merge(author, {}, set())
+    assert [str(fault) for fault in read_bib(author)[1].faults] == [
+        "references.bib:2: not UTF-8 text: save the file as UTF-8"
+    ]
 
 
 def test_undefined_citations_name_the_nearest() -> None:

@@ -1,0 +1,93 @@
+"""All checks, run over one paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from papergen.assembly import Assembly, assemble, read_results
+from papergen.check import anonymity, floats, pages, references, sources, typed
+from papergen.check.base import Check, Finding, Subject
+from papergen.check.fix import can_fix
+from papergen.check.marks import heed, read_marks
+from papergen.errors import MachineError
+from papergen.latex.bibliography import read_bib
+from papergen.latex.compile import Compiled, last_build
+from papergen.latex.engine import find_engine
+from papergen.latex.escape import Engine
+from papergen.latex.typesetting import typeset
+from papergen.project import Project
+from papergen.report.rendering import cached
+
+FAMILIES = (sources, typed, references, floats, pages, anonymity)
+CHECKS: Mapping[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What came out."""
+
+    subject: Subject
+    findings: tuple[Finding, ...]
+    """Those that stand and those that the author allows."""
+    not_run: tuple[str, ...]
+    """Names of the checks that need a PDF, when there is none."""
+    why_not: str = ""
+
+    @property
+    def standing(self) -> tuple[Finding, ...]:
+        """The findings that nobody allowed."""
+        return tuple(finding for finding in self.findings if not finding.allowed)
+
+
+def examine(project: Project, *, is_anonymous: bool = False) -> Examined:
+    """Run every check. Nothing is written, and TeX is not run: what needs a PDF looks at the last build."""
+    setting = typeset(project.paper, project.root)
+    assembly = assemble(project, read_results(project), setting)
+    compiled, why_not = _last_build(assembly, setting.engine)
+    subject = Subject(
+        assembly=assembly,
+        template=setting.template,
+        bibliography=read_bib(project.root / "references.bib")[1],
+        compiled=compiled,
+        is_anonymous=is_anonymous or setting.rules.is_anonymous,
+        page_limit=project.paper.page_limit or setting.rules.page_limit,
+        counts_text_only=setting.rules.counts == "text",
+    )
+    run = [check for check in CHECKS.values() if compiled is not None or not check.needs_pdf]
+    not_run = tuple(name for name, check in CHECKS.items() if check not in run)
+    found = {
+        (check.name, str(problem)): Finding(check.name, problem, can_fix=can_fix(check.name, problem))
+        for check in run
+        for problem in check.find(subject)
+    }
+    files = [*assembly.sources.own.values(), "references.bib"]
+    marks = [mark for mark in read_marks(project.root, files) if mark.check not in not_run]
+    heeded = heed(list(found.values()), marks, project.paper.allow, CHECKS)
+    order = {name: index for index, name in enumerate(dict.fromkeys(finding.problem.place.file for finding in heeded))}
+    heeded.sort(key=lambda finding: (order[finding.problem.place.file], finding.problem.place.line))
+    return Examined(subject, tuple(heeded), not_run, why_not)
+
+
+def _last_build(assembly: Assembly, engine: Engine) -> tuple[Compiled | None, str]:
+    """The last build when it is of this very paper, else why not."""
+    project = assembly.project
+    if not project.pdf.is_file():
+        return None, "the paper has not been built"
+    stale = f"{project.pdf.name} is older than the paper"
+    if assembly.problems:
+        return None, stale
+    for name, content in assembly.sources.contents.items():
+        wanted = content
+        if name in assembly.generated.figures:
+            figure, width_in = assembly.generated.figures[name]
+            wanted = cached(figure, width_in, project.root / "build" / ".figures") or b""
+        path = assembly.folder / name
+        if not path.is_file() or path.read_bytes() != wanted:
+            return None, stale
+    try:
+        toolchain = find_engine(engine)
+    except MachineError:
+        return None, "there is no TeX on this machine"
+    compiled = last_build(assembly.folder, assembly.sources.main, engine=toolchain, output=project.pdf)
+    return compiled, "" if compiled is not None else stale
