@@ -143,6 +143,10 @@ class Recipe:
         """Whether the seed changes the numbers; a row that ignores it is run once, and not counted as many."""
         return bool(self._optional("is_seeded", lambda _: True)(params))
 
+    def reads_name(self, params: Params) -> bool:
+        """Whether the row's name decides the numbers; two rows of equal parameters are one trial where it does not."""
+        return bool(self._optional("reads_name", lambda _: False)(params))
+
     def num_ranks(self, params: Params) -> int:
         """How many processes the trial needs."""
         return int(self._optional("num_ranks", lambda _: 1)(params))

@@ -34,6 +34,7 @@ class _Row:
     name: str
     params: Params
     is_seeded: bool
+    reads_name: bool
     num_ranks: int
     code: Code
     data: Mapping[str, str]
@@ -97,6 +98,7 @@ def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]
                     name=name,
                     params=params,
                     is_seeded=recipe.is_seeded(params),
+                    reads_name=recipe.reads_name(params),
                     num_ranks=recipe.num_ranks(params),
                     code=code or _at_parameter(config, name, recipe.code_of, params, project),
                     data=_at_parameter(config, name, recipe.data, params, project),
@@ -189,6 +191,7 @@ def _trials(config: ExperimentConfig, row: _Row, upstream_of: Callable[[_Row, st
             "libraries": dict(row.code.libraries),
             "data": dict(row.data),
             "upstream": upstream,
+            **({"row": row.name} if row.reads_name else {}),
         }
         yield Trial(
             experiment=config.name,

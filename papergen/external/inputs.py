@@ -29,7 +29,13 @@ def input_files(patterns: Sequence[str], project: Path, *, parameter: str) -> di
             beside = f" Beside it: {', '.join(sorted(near)[:8])}." if near else ""
             raise PapergenError(f"{parameter}: {pattern}: {what} (looked in {place.parent}).{beside}")
         found |= {os.path.relpath(path, project): path for path in sorted(paths)}
-    return found
+    return _each_once(found)
+
+
+def _each_once(files: Mapping[str, Path]) -> dict[str, Path]:
+    """Without files that are there a second time by a link (`wandb/latest-run`)."""
+    real = {path.resolve(): name for name, path in sorted(files.items(), key=lambda item: item[1] == item[1].resolve())}
+    return {name: path for name, path in files.items() if real[path.resolve()] == name}
 
 
 def input_digests(patterns: Sequence[str], project: Path, *, parameter: str = "inputs") -> Mapping[str, str]:

@@ -103,10 +103,7 @@ class Reading:
 def read(measure: Measure, name: str, lines: Sequence[Line], *, step: str, where: str) -> Reading:
     """The metric `name` from the lines of a file; PapergenError names what is missing or no number."""
     key = measure.key or name
-    found = [(index, line) for index, line in enumerate(lines) if line.get(key) is not None]
-    if not found:
-        columns = {column for line in lines for column in line}
-        raise PapergenError(f"{where}: has no {key!r} for the metric {name!r}. {did_you_mean(key, columns)}".rstrip())
+    found = require(measure, name, lines, where)
     raw = [line[key] for _, line in found]
     is_list = len(raw) == 1 and isinstance(raw[0], list)
     values = [measure.scale * number(item, f"{where}: {key}") for item in (raw[0] if is_list else raw)]
@@ -118,6 +115,16 @@ def read(measure: Measure, name: str, lines: Sequence[Line], *, step: str, where
         return Reading(value=values[0])
     steps = range(len(values)) if is_list else [step_of(line, index, step, where) for index, line in found]
     return Reading(value=_taken(measure, values), series=list(zip(map(float, steps), values, strict=True)))
+
+
+def require(measure: Measure, name: str, lines: Sequence[Line], where: str) -> list[tuple[int, Line]]:
+    """The lines, with their numbers, that have a value for the metric; an error when there is none."""
+    key = measure.key or name
+    found = [(index, line) for index, line in enumerate(lines) if line.get(key) is not None]
+    if not found:
+        columns = {column for line in lines for column in line}
+        raise PapergenError(f"{where}: has no {key!r} for the metric {name!r}. {did_you_mean(key, columns)}".rstrip())
+    return found
 
 
 def step_of(line: Line, index: int, step: str, where: str) -> float:
