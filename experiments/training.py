@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from papergen.experiment import Context, Metric
+from papergen.training.available import unavailable as unavailable
 from papergen.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         device=ctx.device,
         folder=ctx.folder,
         project=ctx.project,
+        checkpoints=ctx.scratch / "checkpoints",
+        resume=True,
         log=lambda step, values: ctx.log(step, **values),
         progress=lambda done, total, values: ctx.progress(done, total, **values),
     )

@@ -151,6 +151,11 @@ class Recipe:
         """How many processes the trial needs."""
         return int(self._optional("num_ranks", lambda _: 1)(params))
 
+    def unavailable(self, params: Params, device: str, num_gpus: int) -> str | None:
+        """Why a row cannot run on such a machine, as a sentence for the paper's table; None when it can."""
+        found: str | None = self._optional("unavailable", lambda *_: None)(params, device, num_gpus)
+        return found
+
     def data(self, params: Params, project: Path) -> Mapping[str, str]:
         """Name -> digest of every data set and model file the trial reads."""
         found: Mapping[str, str] = self._optional("data", lambda *_: {})(params, project)

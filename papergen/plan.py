@@ -26,7 +26,7 @@ class Planned:
     trial: Trial
     state: State
     reason: str = ""
-    """Why it is stale ("num_beams 4 -> 5"), or why it failed."""
+    """Why it is stale ("num_beams 4 -> 5"), why it failed, or why it cannot run on the device that was tried."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +58,14 @@ def plan_trials(
     for name in _in_order(configs, rows):
         config = configs[name]
         upstream_of = functools.partial(_upstream, config=config, configs=configs, trials=trials)
-        trials[name] = [trial for row in rows[name] for trial in _trials(config, row, upstream_of)]
+        of_rows = (trial for row in rows[name] for trial in _trials(config, row, upstream_of))
+        # Round by round, all rows under one seed: what disturbs the machine for a while falls on all rows alike.
+        trials[name] = sorted(of_rows, key=lambda trial: config.seeds.index(trial.seed))
     return tuple(trial for group in trials.values() for trial in group)
 
 
 def assess(store: Store, trials: Sequence[Trial]) -> tuple[Planned, ...]:
-    """How things stand with each trial: finished, failed, stale (and why) or pending."""
+    """How things stand with each trial: finished, failed, unavailable, stale (and why) or pending."""
     index = Index(store)
     try:
         look = _Look(index, index.finished, index.faults, store.failures(), index.newest())
@@ -226,6 +228,9 @@ def _assess(store: Store, look: _Look, trial: Trial) -> Planned:
     if path in look.faults or failure is not None:
         reason = look.faults.get(path) or (failure.cause if failure is not None else "")
         return Planned(trial=trial, state="failed", reason=reason)
+    unavailable = store.unavailable(trial)
+    if unavailable is not None:
+        return Planned(trial=trial, state="unavailable", reason=unavailable)
     old = look.newest.get((trial.experiment, trial.row, trial.seed))
     if old is None:
         return Planned(trial=trial, state="pending")

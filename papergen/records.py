@@ -176,7 +176,8 @@ class Failure:
     """Causes of the attempts that failed before, oldest first."""
 
 
-State = Literal["finished", "pending", "failed", "stale"]
+State = Literal["finished", "pending", "failed", "stale", "unavailable"]
+"""How things stand with a trial; unavailable: it cannot run on the device where it was tried, and why is recorded."""
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ results/
   .running/<same name>/                  an attempt under way, or what a killed one left
   .scratch/<same name>/                  what attempts at a trial leave for the next one; gone when it is published
   .failed/<same name>/                   the last failed attempt: trial.json  failure.json  log.txt  rank*.log
+  .unavailable/<same name>/              trial.json  unavailable.json: why it cannot run on the device that was tried
   .damaged/<name>/                       folders whose result.json no longer matches its hash
 """
 
@@ -23,7 +24,7 @@ from typing import Any
 
 from papergen.errors import PapergenError
 from papergen.files import compress, digest_file, disk_error, locked, read_json, slug, sync_folder, write_json
-from papergen.records import Failure, Outcome, Provenance, Result, Trial
+from papergen.records import SCHEMA, Failure, Outcome, Provenance, Result, Trial
 
 LARGE_SAMPLES = 2**18
 """Bytes of samples.jsonl from which on it is compressed when the trial is published."""
@@ -54,6 +55,11 @@ class Run:
     def failure_file(self) -> Path:
         """Why the attempt failed."""
         return self.folder / "failure.json"
+
+    @property
+    def unavailable_file(self) -> Path:
+        """Why the trial cannot run on the device where it was tried, in the place of a result."""
+        return self.folder / "unavailable.json"
 
     @property
     def samples_file(self) -> Path:
@@ -138,6 +144,22 @@ class Store:
         path = self.failed(trial).failure_file
         return Failure(**read_json(path)) if path.exists() else None
 
+    def unavailable(self, trial: Trial) -> str | None:
+        """Why the trial cannot run on the device where it was last tried; None when nothing of the kind is known."""
+        path = self._unavailable(trial).unavailable_file
+        return str(read_json(path)["reason"]) if path.exists() else None
+
+    def set_unavailable(self, trial: Trial, reason: str, *, device: str, hostname: str) -> None:
+        """Record that the trial cannot run on that device; a result of it, made elsewhere later, takes the place."""
+        run = self._unavailable(trial)
+        write_json(run.trial_file, trial.to_json())
+        record = {"schema": SCHEMA, "reason": reason, "device": device, "hostname": hostname}
+        write_json(run.unavailable_file, record)
+        shutil.rmtree(self.failed(trial).folder, ignore_errors=True)
+
+    def _unavailable(self, trial: Trial) -> Run:
+        return Run(self.root / ".unavailable" / slug(trial.experiment) / trial.folder_name)
+
     def load(self, trial: Trial) -> Result | None:
         """The trial's result; None when there is none. A damaged folder is set aside, and an error names it."""
         run = self.run(trial)
@@ -210,6 +232,7 @@ class Store:
         except OSError as error:
             raise disk_error(error, final.folder) from error
         shutil.rmtree(self.scratch(trial), ignore_errors=True)
+        shutil.rmtree(self._unavailable(trial).folder, ignore_errors=True)
         # The failures of earlier versions of this row and seed are mended too.
         for failure in self.failed(trial).folder.parent.glob(f"{slug(trial.row)}-seed{trial.seed}-*"):
             shutil.rmtree(failure, ignore_errors=True)

@@ -35,6 +35,9 @@ def run(params, ctx):
     ctx.sample(text="a sample")
     return {"score": float(helper(params, ctx.trial.seed)), "loss": 1.5 + ctx.trial.seed}
 
+def unavailable(params, device, num_gpus):
+    return "Only GPUs do that." if params.rate == 7.5 and device == "cpu" else None
+
 def report(view):
     return None
 '''

@@ -23,7 +23,7 @@ ROOMS = [
     ["plan"],
     ["decoding", "training", "external"],
     ["worker"],
-    ["launch", "progress", "scheduling"],
+    ["launch", "progress", "scheduling", "availability"],
     ["runner"],
     ["report"],
     ["project"],

@@ -51,13 +51,13 @@ def finish(store: Store, trial: Trial, score: float = 1.0) -> None:
     store.publish(trial, provenance())
 
 
-def test_every_row_and_seed_is_a_trial_and_unseeded_rows_only_one(project: Path) -> None:
+def test_every_row_and_seed_is_a_trial_in_rounds_of_one_seed_and_unseeded_rows_only_one(project: Path) -> None:
     assert [(trial.key, trial.seed) for trial in plan(project)] == [
         ("first/small", 0),
-        ("first/small", 1),
         ("first/large", 0),
-        ("first/large", 1),
         ("first/fixed", 0),
+        ("first/small", 1),
+        ("first/large", 1),
     ]
 
 
@@ -162,7 +162,7 @@ def test_upstream_changes_pass_down_and_order_follows_need(project: Path) -> Non
     last = trials[-1]
     assert last.experiment == "a_second"
     assert last.params["model"] == {"from": "first", "row": "large", "seed": 0}
-    assert last.upstream == {"model": trials[2].digest}
+    assert last.upstream == {"model": trials[1].digest}
     assert [t.label for t in with_upstream([last], trials)] == ["first/large seed 0", "a_second/main seed 0"]
     assert plan(project, overrides=["first.rows.large.size=6"])[-1].digest != last.digest
     assert plan(project, overrides=["first.rows.small.size=6"])[-1].digest == last.digest

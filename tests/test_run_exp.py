@@ -74,7 +74,7 @@ def test_a_failed_trial_is_kept_apart_and_the_others_go_on(project: Path) -> Non
     logs = list((project / "results" / ".failed").rglob("rank0.log"))
     assert len(logs) == 2
     status = papergen("status", cwd=project)
-    assert "failed    first/large seed 0" in status.stdout
+    assert "failed      first/large seed 0" in status.stdout
     (project / "experiments" / "fake.py").write_text(FAKE_KIND)
     mended = papergen("run-exp", cwd=project)
     assert mended.returncode == 0, mended.stderr
@@ -95,6 +95,23 @@ def test_a_trial_whose_upstream_failed_is_skipped_by_name(project: Path) -> None
     assert "skipped second/main seed 0: first/small seed 0 failed" in done.stderr
 
 
+def test_a_row_that_cannot_run_here_is_recorded_and_not_failed(project: Path) -> None:
+    (project / "experiments" / "first.yaml").write_text("kind: fake\nrows:\n  plain: {}\n  gpu: {rate: 7.5}\n")
+    (project / "experiments" / "second.yaml").write_text("kind: taker\nmodel: {from: first, row: gpu}\n")
+    (project / "experiments" / "taker.py").write_text(
+        FAKE_KIND.replace("    size: int", "    model: From\n    size: int").replace("Metric,", "From, Metric,")
+    )
+    assert "n/a   first/gpu seed 0" in papergen("run-exp", "--dry-run", "--device", "cpu", cwd=project).stdout
+    done = papergen("run-exp", "--device", "cpu", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "1 trials finished, 0 failed" in done.stdout
+    assert "n/a     first/gpu seed 0: Only GPUs do that." in done.stderr
+    assert "skipped second/main seed 0: first/gpu seed 0 cannot run here" in done.stderr
+    assert "unavailable first/gpu seed 0" in papergen("status", cwd=project).stdout
+    again = papergen("run-exp", "--device", "cpu", cwd=project)
+    assert "Nothing to run" in again.stderr
+
+
 def test_two_at_once_are_refused(project: Path) -> None:
     slow = FAKE_KIND.replace("def run(params, ctx):", "import time\ndef run(params, ctx):\n    time.sleep(30)")
     (project / "experiments" / "fake.py").write_text(slow)
@@ -112,15 +129,16 @@ def test_two_at_once_are_refused(project: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
 def test_a_stopped_run_keeps_what_was_finished_and_leaves_no_process(project: Path, number: int, code: int) -> None:
     slow = FAKE_KIND.replace(
-        "def run(params, ctx):", "import time\ndef run(params, ctx):\n    if params.size == 5: time.sleep(60)"
+        "def run(params, ctx):",
+        "import time\ndef run(params, ctx):\n    if params.size == 5 and ctx.trial.seed: time.sleep(60)",
     )
     (project / "experiments" / "fake.py").write_text(slow)
     process = start(project, PAPERGEN_TEST_MARK=str(project))
-    wait_for(lambda: len(results(project)) == 2 and any((project / "results" / ".running").rglob("large*/trial.json")))
+    wait_for(lambda: len(results(project)) == 4 and any((project / "results" / ".running").rglob("large*/trial.json")))
     process.send_signal(number)
     assert process.wait(timeout=10) == code
     wait_for(lambda: not marked(str(project)), limit_s=5)
-    assert len(results(project)) == 2
+    assert len(results(project)) == 4
     (project / "experiments" / "first.yaml").write_text("kind: fake\nseeds: [0, 1]\nrate: 1e-3\nrows:\n  small: {}\n")
     done = papergen("run-exp", cwd=project)
     assert "Nothing to run: all 2 trials are finished" in done.stderr

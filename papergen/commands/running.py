@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
 import re
 import sys
 from collections import Counter
@@ -12,9 +13,10 @@ from dataclasses import dataclass
 
 import click
 
+from papergen.availability import Divided, divided
 from papergen.errors import PapergenError
 from papergen.launch.choose import choose_launcher
-from papergen.launch.detect import choose_device, num_cores
+from papergen.launch.detect import choose_device, find_gpus, num_cores
 from papergen.plan import Planned, with_upstream
 from papergen.progress import JsonView, View, view_for
 from papergen.project import Project, open_project
@@ -58,12 +60,17 @@ def run(request: Request) -> int:
     needed = with_upstream(selected, project.trials)
     to_run = [trial for trial in needed if trial.digest in forced or states[trial.digest].state != "finished"]
     device, reason = choose_device(request.device)
+    cached = len(needed) - len(to_run)
+    here = divided(to_run, project.recipes, device=device, num_gpus=len(find_gpus()) if device == "cuda" else 0)
+    to_run = list(here.runnable)
     if request.dry_run:
-        _print_plan(needed, states, to_run, as_json=request.as_json)
+        why = {trial.digest: reason for trial, reason in here.unavailable}
+        _print_plan(needed, states, to_run, why, as_json=request.as_json)
         return 0
     click.echo(f"device {device}: {reason}", err=True)
-    cached = len(needed) - len(to_run)
+    _record_unavailable(project, here, device)
     if not to_run:
+        click.echo(f"{len(here.unavailable)} trials cannot run here.", err=True) if here.unavailable else None
         click.echo(f"Nothing to run: all {cached} trials are finished. (--force runs them again.)", err=True)
         if request.as_json:
             _tell_end(Summary(), cached)
@@ -110,9 +117,25 @@ def _run(project: Project, to_run: Sequence[Trial], request: Request, device: st
         )
 
 
+def _record_unavailable(project: Project, here: Divided, device: str) -> None:
+    """Say and store which trials cannot run on this device, so that the paper prints n/a and the reason."""
+    for trial, reason in here.unavailable:
+        click.echo(f"n/a     {trial.label}: {reason}", err=True)
+        with project.store.held():
+            project.store.set_unavailable(trial, reason, device=device, hostname=platform.node())
+    for trial, needed in here.orphaned:
+        click.echo(f"skipped {trial.label}: {needed.label} cannot run here", err=True)
+
+
 def _announcement(to_run: Sequence[Trial], states: dict[str, Planned], cached: int) -> str:
     counts = Counter[str](states[trial.digest].state for trial in to_run)
-    words = {"pending": "new", "stale": "stale", "failed": "failed before", "finished": "again (--force)"}
+    words = {
+        "pending": "new",
+        "stale": "stale",
+        "failed": "failed before",
+        "unavailable": "n/a elsewhere",
+        "finished": "again (--force)",
+    }
     parts = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
     skipped = f"; {cached} finished already" if cached else ""
     return f"{len(to_run)} trials to run ({parts}){skipped}"
@@ -161,7 +184,14 @@ def _excerpt(traceback: str) -> list[str]:
     return lines[-12:]
 
 
-def _print_plan(needed: Sequence[Trial], states: dict[str, Planned], to_run: Sequence[Trial], *, as_json: bool) -> None:
+def _print_plan(
+    needed: Sequence[Trial],
+    states: dict[str, Planned],
+    to_run: Sequence[Trial],
+    unavailable: dict[str, str],
+    *,
+    as_json: bool,
+) -> None:
     wanted = {trial.digest for trial in to_run}
     if as_json:
         for trial in needed:
@@ -172,8 +202,9 @@ def _print_plan(needed: Sequence[Trial], states: dict[str, Planned], to_run: Seq
     width = max((len(trial.label) for trial in needed), default=0)
     for trial in needed:
         planned = states[trial.digest]
-        verb = "run " if trial.digest in wanted else "skip"
-        reason = f" ({planned.reason})" if planned.reason else ""
+        verb = "run " if trial.digest in wanted else "n/a " if trial.digest in unavailable else "skip"
+        why = unavailable.get(trial.digest, planned.reason)
+        reason = f" ({why})" if why else ""
         ranks = f"{trial.num_ranks} rank{'s' if trial.num_ranks > 1 else ''}"
         click.echo(f"{verb}  {trial.label:<{width}}  {trial.digest[:12]}  {ranks}  {planned.state}{reason}")
     click.echo(f"{len(to_run)} of {len(needed)} trials would be run.")

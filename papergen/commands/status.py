@@ -11,7 +11,7 @@ import click
     "--state",
     "wanted",
     multiple=True,
-    type=click.Choice(["finished", "pending", "failed", "stale"]),
+    type=click.Choice(["finished", "pending", "failed", "stale", "unavailable"]),
     help="Show only trials in this state; repeatable",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trial")
@@ -43,7 +43,7 @@ def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> No
             click.echo(json.dumps(record, ensure_ascii=False))
         return
     width = max((len(item.trial.label) for item in shown), default=0)
-    lines = [f"{item.state:<9} {item.trial.label:<{width}}  {item.trial.digest[:12]}  {item.reason}" for item in shown]
+    lines = [f"{item.state:<11} {item.trial.label:<{width}}  {item.trial.digest[:12]}  {item.reason}" for item in shown]
     counts = Counter(item.state for item in states)
     lines.append(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
     click.echo("\n".join(line.rstrip() for line in lines))

@@ -41,8 +41,13 @@ class View:
 
     @property
     def rows(self) -> list[str]:
-        """Names of the rows, in the order of the file."""
-        return self.results.rows(self.experiment)
+        """Names of the rows, in the order of the file; without those that cannot run on the device that was tried."""
+        return [row for row in self.results.rows(self.experiment) if row not in self.unavailable]
+
+    @property
+    def unavailable(self) -> Mapping[str, str]:
+        """Row -> why it cannot run on that device. A table that shows it prints n/a, and the reason below."""
+        return self.results.unavailable(self.experiment)
 
     def key(self, row: str, metric: str) -> str:
         """The result key of a row's metric."""

@@ -30,6 +30,18 @@ class NotApplicableError(UnknownKeyError):
     """The row is finished and has no such metric, which another row of the experiment may have."""
 
 
+class UnavailableError(NotApplicableError):
+    """The row cannot run on the device where it was tried; `reason` says why, in a sentence fit for the paper."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(
+            key,
+            f"{key}: this row cannot run on the device where it was tried: {reason}",
+            hint="Run it on a machine that can, or leave the row out.",
+        )
+        self.reason = reason
+
+
 class NotFinishedError(ResultKeyError, ResultError):
     """A trial behind the key is pending, failed or stale; `state` is the worst of them."""
 
@@ -87,6 +99,14 @@ class Results:
         self._known_experiment(experiment, experiment)
         return list(dict.fromkeys(trial.row for trial in self.trials if trial.experiment == experiment))
 
+    def unavailable(self, experiment: str) -> dict[str, str]:
+        """Row -> why it cannot run on the device where it was tried."""
+        return {
+            trial.row: self.reasons.get(trial.digest, "")
+            for trial in self.trials
+            if trial.experiment == experiment and self._state(trial) == "unavailable"
+        }
+
     def metric(self, experiment: str, name: str) -> Metric:
         """How the metric is read; one that the experiment did not declare is a bare number."""
         for metric in self.metrics.get(experiment, ()):
@@ -140,6 +160,9 @@ class Results:
             )
 
     def _all_finished(self, key: str, trials: Sequence[Trial]) -> None:
+        for trial in trials:
+            if self._state(trial) == "unavailable":
+                raise UnavailableError(key, self.reasons.get(trial.digest, ""))
         for state in ("failed", "stale", "pending"):
             missing = [trial for trial in trials if self._state(trial) == state]
             if not missing:

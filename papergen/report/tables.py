@@ -1,7 +1,8 @@
 r"""Tables as plain data, printed as a booktabs `tabular` without a float: caption and label are the author's.
 
 Numbers of a column share their decimals and stand under each other (padded with phantoms, so that booktabs is all they
-need); the best mean is bold, the second underlined. "---" stands only where a metric does not exist for a row.
+need); the best mean is bold, the second underlined. "---" stands only where a metric does not exist for a row, "n/a"
+where the row cannot run on the device that was tried; the reason stands below the table.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from papergen.errors import PapergenError, did_you_mean
+from papergen.report.cells import Cell, NotAvailable, ems, footnoted, number_in_tex, padding, text_of
 from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare
-from papergen.report.formats import MAX_DECIMALS, MINUS, decimals_of, grouped, number_tex, plain, rounded
-from papergen.report.results import NotApplicableError, Results
+from papergen.report.formats import MAX_DECIMALS, MINUS, decimals_of, grouped, plain, rounded
+from papergen.report.results import NotApplicableError, Results, UnavailableError
 from papergen.report.statistics import holm
 from papergen.report.tex import Escape, Tex, as_tex, escape_ascii
 from papergen.report.values import Text, Value, value_of
-
-Cell = Value | Text | str | Tex | None
-"""A number, a text, or None where the metric does not exist for the row."""
 
 Index = int | slice | str | Sequence[int | str]
 
@@ -99,6 +98,12 @@ class Table:
         """The trials behind it."""
         return tuple(dict.fromkeys(digest for value in self.values for digest in value.digests))
 
+    @property
+    def footnotes(self) -> list[str]:
+        """Why cells print n/a, each reason once, in reading order."""
+        cells = (cell for row in self.rows for cell in row.cells)
+        return list(dict.fromkeys(cell.reason for cell in cells if isinstance(cell, NotAvailable)))
+
     def to_tex(self, escape: Escape = escape_ascii, *, width_in: float | None = None) -> Tex:
         """The tabular; with `width_in`, in the largest of the usual sizes in which it fits that width."""
         body = "\n".join(
@@ -112,6 +117,7 @@ class Table:
                 r"\end{tabular}",
             ]
         )
+        body = footnoted(body, [as_tex(reason, escape) for reason in self.footnotes])
         if width_in is None:
             return Tex(body + "\n")
         size, separation = self.fitting(width_in) or (SIZES[-1], 2.0)
@@ -184,18 +190,17 @@ class Table:
         out: list[str] = []
         for at, cell in enumerate(cells):
             if at not in means:
-                text = "---" if cell is None else as_tex(cell.text if isinstance(cell, Text) else str(cell), escape)
-                out.append(str(cell) if isinstance(cell, Tex) else text)
+                out.append(text_of(cell, escape, self.footnotes))
                 continue
-            mean = _tex(means[at])
+            mean = number_in_tex(means[at])
             mean = rf"\textbf{{{mean}}}" if at in bold else rf"\underline{{{mean}}}" if at in underlined else mean
             note = notes[at] or (rf"\phantom{{{widest_note}}}" if widest_note else "")
             spread = ""
             if widest_half and at in halves:
-                spread = rf"\,{{\scriptsize$\pm$\,{_padding(widest_half, halves[at])}{_tex(halves[at])}}}"
+                spread = rf"\,{{\scriptsize$\pm$\,{padding(widest_half, halves[at])}{number_in_tex(halves[at])}}}"
             elif widest_half:
-                spread = rf"\phantom{{\,{{\scriptsize$\pm$\,{_tex(widest_half)}}}}}"
-            out.append(f"{_padding(widest_mean, means[at])}{mean}{spread}{note}")
+                spread = rf"\phantom{{\,{{\scriptsize$\pm$\,{number_in_tex(widest_half)}}}}}"
+            out.append(f"{padding(widest_mean, means[at])}{mean}{spread}{note}")
         return out
 
     def _marked(self, index: int, means: Mapping[int, str]) -> tuple[set[int], set[int]]:
@@ -220,18 +225,17 @@ class Table:
 
     def _width_em(self) -> float:
         """Natural width without column separation, in em, estimated from average widths of letters in Times."""
-        labels = [_ems(str(self.corner)), *(_ems(str(row.label)) + bool(row.group) for row in self.rows)]
+        labels = [ems(str(self.corner)), *(ems(str(row.label)) + bool(row.group) for row in self.rows)]
         total = max(labels)
         for index, column in enumerate(self.columns):
             numbers = {at: cell for at, row in enumerate(self.rows) if isinstance(cell := row.cells[index], Value)}
             means, halves = _digits(column, numbers)
             cells = max((0.5 * len(text) for text in means.values()), default=0.0)
             cells += max((0.36 * len(text) + 1.0 for text in halves.values()), default=0.0)
-            texts = [
-                _ems(plain(c) if isinstance(c, Text) else str(c)) for r in self.rows if _is_text(c := r.cells[index])
-            ]
+            others = [cell for row in self.rows if not isinstance(cell := row.cells[index], Value | None)]
+            texts = [ems(plain(cell) if isinstance(cell, Text) else str(cell)) for cell in others]
             unit = "%" if column.percent else column.unit
-            heading = _ems(str(column.heading)) + (_ems(f" ({unit})") if unit and column.show != "n" else 0)
+            heading = ems(str(column.heading)) + (ems(f" ({unit})") if unit and column.show != "n" else 0)
             heading += 0.75 if column.direction != "none" and not column.target and column.show != "n" else 0
             total += max([cells, heading, *texts])
         return total
@@ -331,6 +335,8 @@ def marked_against(table: Table, baseline: str, *, level: float = 0.05, mark: st
 def _cell(results: Results, key: str) -> Cell:
     try:
         return value_of(results, key)
+    except UnavailableError as error:
+        return NotAvailable(error.reason)
     except NotApplicableError:
         return None
 
@@ -368,25 +374,6 @@ def _column_decimals(values: Sequence[Value], scale: float) -> int:
     halves = [value.half_width * scale for value in values if value.half_width]
     prints_zero = any(not float(rounded(half, usual)) for half in halves)
     return min(MAX_DECIMALS, usual + prints_zero)
-
-
-def _padding(widest: str, text: str) -> str:
-    """An invisible copy of the characters that `widest` has in front of where `text` begins."""
-    missing = widest[: len(widest) - len(text)]
-    return rf"\phantom{{{_tex(missing)}}}" if missing else ""
-
-
-def _tex(written: str) -> str:
-    return number_tex(written, minus="$-$", plus_minus=r"$\pm$")
-
-
-def _is_text(cell: Cell) -> bool:
-    return cell is not None and not isinstance(cell, Value)
-
-
-def _ems(text: str) -> float:
-    wide = sum(0.95 if ord(char) > 0x2E80 else 0.68 if char.isupper() or char in "mw%" else 0.44 for char in text)
-    return wide if not text.startswith("\\") else 0.6 * wide
 
 
 def _select(names: Sequence[str], index: Index, what: str) -> list[int]:

@@ -52,6 +52,8 @@ class Ranks:
         data = b"" if text is None else text.encode()
         size = torch.tensor([len(data)], dtype=torch.int64, device=self.device)
         dist.broadcast(size, src=0)
+        if not size.item():
+            return ""
         held = torch.zeros(int(size.item()), dtype=torch.uint8, device=self.device)
         if self.is_main:
             held.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))

@@ -29,6 +29,9 @@ from papergen.training.settings import NUM_TRAIN_EPOCHS, TrainingSettings, descr
 from papergen.training.stepping import Stepper
 from papergen.training.timing import NUM_WARMUP_STEPS, StepClock, peak_memory_mib, percentile
 
+SAVE_AFTER_S = 60.0
+"""Seconds between two checkpoints where `save_every` is absent."""
+
 Progress = Callable[[int, int, dict[str, float]], None]
 
 
@@ -62,8 +65,8 @@ def train(
 
     Rank 0 writes `folder`/model. On every rank `log(step, metrics)` gets the curves and `progress(done, total, fields)`
     each step. A relative corpus or model path is relative to `project`. Raises ResultError when the loss diverges.
-    With `save_every` set, checkpoints stand in `checkpoints` until the run is complete; with `resume` it continues from
-    the newest of them, bitwise as if it had never stopped, its curves logged again from the start.
+    Checkpoints stand in `checkpoints` until the run is complete; with `resume` it continues from the newest of them,
+    bitwise as if it had never stopped, its curves logged again from the start.
     The caller sets threads beforehand and ends the process by `distributed.leave` and `distributed.exit_now`.
     """
     assert world_size == settings.world_size, "the launcher must start as many ranks as the settings say"
@@ -108,8 +111,9 @@ def train(
         stepper.scaler.load_state_dict(shared["scaler"])
         before_s = own["wall_time_s"]
         curve.replay(own["curve"])
-    elif settings.save_every:
+    else:
         store.remove()
+    saved_at = time.perf_counter()
     for step in range(first_step, num_steps):
         is_traced = tracer.begins(step)
         clock.start()
@@ -127,7 +131,8 @@ def train(
             evaluation = _validate(material, unwrapped(model), settings, ranks)
             curve.log(done, {"validation_loss": evaluation.loss, "perplexity": evaluation.perplexity})
             fields["validation_loss"] = evaluation.loss
-        if settings.save_every and done % settings.save_every == 0 and done < num_steps:
+        if done < num_steps and _is_save_due(settings, ranks, done, saved_at):
+            saved_at = time.perf_counter()
             wall_time_s = before_s + time.perf_counter() - began
             store.save(
                 done,
@@ -145,14 +150,13 @@ def train(
     if ranks.is_main:
         _save(material, weights, folder / "model")
     ranks.barrier()
-    if settings.save_every:
-        store.remove()
+    store.remove()
     breakdown = tracer.breakdown()
     return Trained(
         metrics=_metrics(settings, material, ranks, curve, clock, evaluation, num_steps)
         | (breakdown.metrics() if breakdown else {})
         | {"wall_time_s": before_s + time.perf_counter() - began},
-        facts=_facts(material, ranks),
+        facts=_facts(material, ranks) | ({"resumed_from_step": first_step} if first_step else {}),
         model=folder / "model",
     )
 
@@ -163,6 +167,13 @@ def _num_targets(batches: list[Batch], settings: TrainingSettings, ranks: Ranks)
         return settings.batch_size * settings.block_size
     count = torch.tensor([sum(batch.num_targets for batch in batches)], device=ranks.device)
     return int(ranks.sum(count).item())
+
+
+def _is_save_due(settings: TrainingSettings, ranks: Ranks, done: int, saved_at: float) -> bool:
+    """Whether all ranks write a checkpoint now: they must agree, so where the clock decides it is asked together."""
+    if settings.save_every is not None:
+        return settings.save_every > 0 and done % settings.save_every == 0
+    return done % settings.log_every == 0 and ranks.maximum(time.perf_counter() - saved_at) >= SAVE_AFTER_S
 
 
 def _owner(settings: TrainingSettings, material: Material, seed: int) -> str:

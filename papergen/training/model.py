@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from papergen.errors import MachineError, PapergenError
+from papergen.training.available import unavailable
 from papergen.training.distributed import Ranks
 from papergen.training.settings import TrainingSettings
 
@@ -85,19 +86,6 @@ def parallel(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.M
     )
     _compress(wrapped, settings)
     return wrapped
-
-
-def unavailable(settings: TrainingSettings, device: str, num_gpus: int) -> str | None:
-    """Why a table must print n/a for these settings on such a machine; None when they can run."""
-    if settings.strategy == "dp" and (device != "cuda" or num_gpus < 2):
-        # Without GPUs DataParallel calls the module directly: a "DP" row would be a second name for one process.
-        seen = num_gpus if device == "cuda" else 0
-        return f"strategy = dp splits a batch over GPUs, and this run sees {seen} of them. Use strategy: ddp."
-    if settings.comm_hook == "bf16" and settings.world_size > 1 and device != "cuda":
-        return "comm_hook = bf16 needs NCCL, and so GPUs: torch refuses it on gloo. Use comm_hook: fp16 on CPU."
-    if settings.torch_compile and device != "cuda":
-        return "torch_compile is for GPUs. Leave it out on CPU."
-    return None
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

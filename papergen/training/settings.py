@@ -99,7 +99,11 @@ class TrainingSettings(Params):
 
     log_every: int = Field(default=10, ge=1, description="Steps between two points of the training-loss curve.")
     eval_every: int = Field(default=100, ge=0, description="Steps between two validations; 0: only at the end.")
-    save_every: int = Field(default=0, ge=0, description="Steps between two checkpoints to resume from; 0: none.")
+    save_every: int | None = Field(
+        default=None,
+        ge=0,
+        description="Steps between two checkpoints to resume from; 0: none; about once a minute when absent.",
+    )
     profile_steps: int = Field(
         default=0, ge=0, description="Steps traced by the profiler for the share of communication; they are not timed."
     )

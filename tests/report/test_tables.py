@@ -14,7 +14,7 @@ from papergen.report.results import NotFinishedError, Results
 from papergen.report.statistics import holm
 from papergen.report.tables import Column, Row, Table, marked_against, table_of
 from papergen.report.tex import Tex
-from papergen.report.values import Value, summary
+from papergen.report.values import Value, summary, value_of
 
 
 def simple(means: dict[str, float], **column: object) -> Table:
@@ -173,9 +173,11 @@ def test_significant_differences_from_a_baseline_are_marked(results: Results) ->
 def test_the_tabular_compiles_in_a_two_column_article(results: Results, tmp_path: Path) -> None:
     decoding = table_of(results, "t", "decoding", ["rep_4", "coherence", "zipf"], with_n=True).to_tex(width_in=3.3)
     speed = table_of(results, "t", "speed", ["tokens_per_s", "latency_s"], corner="Ranks").to_tex(width_in=3.3)
+    noted = table_of(unavailable_results(), "t", "speed", ["tokens_per_s", "latency_s"]).to_tex(width_in=3.3)
     (tmp_path / "main.tex").write_text(
         "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\\usepackage{mathptmx,booktabs}\\begin{document}"
-        f"\\begin{{table}}\\centering {decoding}\\caption{{x}}\\end{{table}}\n{speed}\\end{{document}}"
+        f"\\begin{{table}}\\centering {decoding}\\caption{{x}}\\end{{table}}\n{speed}\n\n\\mbox{{{noted}}}"
+        "\\end{document}"
     )
     ran = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "main"], cwd=tmp_path, capture_output=True, check=False
@@ -183,3 +185,30 @@ def test_the_tabular_compiles_in_a_two_column_article(results: Results, tmp_path
     log = (tmp_path / "main.log").read_text(errors="replace")
     assert ran.returncode == 0, log[-2000:]
     assert "Overfull" not in log
+
+
+def unavailable_results() -> Results:
+    """The experiment `speed` with two rows that could not run on the device, for one reason."""
+    found = speed_results()
+    absent = [make_trial("speed", row, seed) for row in ("dp", "dp-4") for seed in range(2)]
+    whole = make_results(found)
+    return replace(
+        whole,
+        trials=[*whole.trials, *absent],
+        states={**whole.states, **{trial.digest: "unavailable" for trial in absent}},
+        reasons={trial.digest: "DataParallel needs GPUs; 100 % of them." for trial in absent},
+    )
+
+
+def test_a_row_that_cannot_run_prints_na_and_the_reason_once_below() -> None:
+    table = table_of(unavailable_results(), "t", "speed", ["tokens_per_s", "latency_s"])
+    tex = table.to_tex()
+    assert tex.count(r"dp & n/a\textsuperscript{a} & n/a\textsuperscript{a} \\") == 1
+    assert tex.count(r"\textsuperscript{a}\,DataParallel needs GPUs; 100 \% of them.") == 1
+    assert table.values, "the other rows are as they were"
+    with pytest.raises(PapergenError, match="cannot run on the device where it was tried: DataParallel needs GPUs"):
+        value_of(unavailable_results(), "speed/dp/tokens_per_s")
+
+
+def test_a_table_without_such_rows_has_no_note() -> None:
+    assert "parbox" not in table_of(make_results(speed_results()), "t", "speed", ["tokens_per_s"]).to_tex()

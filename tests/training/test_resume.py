@@ -37,8 +37,8 @@ def test_a_killed_run_resumes_bitwise(text_project: Path, tmp_path: Path, overri
 
 
 def test_nothing_to_resume_from_is_a_run_from_the_start(text_project: Path, tmp_path: Path) -> None:
-    fresh = ranks.start(ranks.train_rank, 1, text_project, tmp_path / "fresh", {})[0]
-    resumed = ranks.start(ranks.train_rank, 1, text_project, tmp_path / "resumed", {}, True)[0]
+    fresh = ranks.start(ranks.train_rank, 2, text_project, tmp_path / "fresh", {})[0]
+    resumed = ranks.start(ranks.train_rank, 2, text_project, tmp_path / "resumed", {}, True)[0]
     assert losses(fresh) == losses(resumed)
 
 

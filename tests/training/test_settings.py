@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from papergen.training.model import unavailable
+from papergen.training.available import unavailable
 from papergen.training.settings import TrainingSettings, local_model
 
 
@@ -64,9 +64,9 @@ def test_every_field_is_described_in_one_sentence() -> None:
 @pytest.mark.parametrize(
     ("parameters", "reason"),
     [
-        ({"strategy": "dp", "world_size": 1}, "sees 0 of them"),
+        ({"strategy": "dp", "world_size": 1}, "two or more GPUs"),
         ({"comm_hook": "bf16"}, "needs NCCL"),
-        ({"torch_compile": True}, "for GPUs"),
+        ({"torch_compile": True}, "on GPUs only"),
     ],
 )
 def test_what_a_cpu_cannot_do_has_a_reason(parameters: dict[str, Any], reason: str) -> None:
