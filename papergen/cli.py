@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "papergen.commands.check:check",
     "status": "papergen.commands.status:status",
     "export": "papergen.commands.export:export",
+    "diff": "papergen.commands.diff:diff",
     "trace": "papergen.commands.trace:trace",
     "results": "papergen.commands.results:results",
 }

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from papergen import snapshots
 from papergen.assembly import Assembly, Generated, assemble, read_results
 from papergen.latex.compile import Compiled, compile_tree, set_aside
 from papergen.latex.engine import Toolchain, find_engine, require_files
+from papergen.latex.macros import RESULTS_FILE
 from papergen.latex.tree import TexError
 from papergen.latex.typesetting import Typeset, typeset
 from papergen.project import Project
@@ -33,6 +35,8 @@ class Built:
     compiled: Compiled
     assembly: Assembly
     engine: Toolchain
+    digest: str
+    """Of everything behind the PDF; stands in its metadata."""
 
     @property
     def tree(self) -> Path:
@@ -58,7 +62,7 @@ def build(project: Project, *, is_draft: bool = False, timeout_s: float = 120, p
     """
     try:
         ready = prepared(project, is_draft=is_draft, progress=progress)
-        return publish(ready, project.pdf, timeout_s=timeout_s, progress=progress)
+        return publish(ready, project.pdf, timeout_s=timeout_s, keep=not is_draft, progress=progress)
     except BaseException:
         set_aside(project.pdf)  # an old PDF must not be taken for this build's
         raise
@@ -76,13 +80,19 @@ def prepared(project: Project, *, is_draft: bool = False, progress: Progress) ->
     return Prepared(assembly=paper, setting=setting, engine=engine)
 
 
-def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, progress: Progress) -> Built:
-    """Write the paper's tree into its folder and compile it to `output`; TexError when anything forbids a PDF."""
+def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, keep: bool = False, progress: Progress) -> Built:
+    """Write the paper's tree into its folder and compile it to `output`; TexError when anything forbids a PDF.
+
+    With `keep`, what the paper says is kept beside it as a snapshot.
+    """
     paper, project = ready.assembly, ready.assembly.project
     if paper.problems:
         raise TexError(paper.problems)
     require_files(ready.setting.needed, tree=paper.folder, why=f"the template {project.paper.template}")
-    rendered = paper.sources.with_files(_drawn(project, paper.generated, progress)).write(paper.folder)
+    drawn = drawn_figures(project, paper.generated, progress)
+    digest = snapshots.paper_digest(paper, drawn)
+    marked = snapshots.results_with_digest(paper.sources.contents[RESULTS_FILE], digest)
+    rendered = paper.sources.with_files({**drawn, RESULTS_FILE: marked}).write(paper.folder)
     compiled = compile_tree(
         paper.folder,
         rendered.main,
@@ -92,10 +102,12 @@ def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, progress: 
         timeout_s=timeout_s,
         progress=progress,
     )
-    return Built(compiled=compiled, assembly=paper, engine=ready.engine)
+    if keep and not (snapshots.folder_of(project.root) / digest[:16]).is_dir():
+        snapshots.keep(project.root, snapshots.take(paper, digest), paper.folder)
+    return Built(compiled=compiled, assembly=paper, engine=ready.engine, digest=digest)
 
 
-def _drawn(project: Project, generated: Generated, progress: Progress) -> dict[str, bytes]:
+def drawn_figures(project: Project, generated: Generated, progress: Progress) -> dict[str, bytes]:
     """The figures as PDF files, from the cache where nothing changed."""
     cache = project.root / "build" / ".figures"
     files: dict[str, bytes] = {}

@@ -29,6 +29,7 @@ ROOMS = [
     ["project"],
     ["latex"],
     ["assembly"],
+    ["snapshots"],
     ["paper", "check"],
     ["tracing"],
     ["sharing"],

@@ -5,7 +5,6 @@ The folders and the names of the files stay, so that nothing of TeX's file handl
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from papergen.latex.tree import SourceTree, TexError
 from papergen.paper import Built, Progress
 from papergen.sharing.pages import page_differences
 from papergen.sharing.plain import (
+    OUR_INPUT,
     opaque_environments,
     redefines_percent,
     standing_macros,
@@ -28,7 +28,6 @@ from papergen.sharing.plain import (
     without_comments,
 )
 
-_OUR_INPUT = re.compile(r"\\input\s*\{papergen-results(?:\.tex)?\}")
 PDF_OUTPUT = "\\pdfoutput=1\n"
 """Tells arXiv to run pdfLaTeX; it looks for it in the first lines."""
 
@@ -93,7 +92,7 @@ def _plain(files: Mapping[str, bytes], built: Built) -> tuple[dict[str, bytes], 
     main = built.assembly.sources.main
     if not uses_our_macros([*plain.values(), *styles]):
         macros = standing_macros("".join(plain.values()), texts.get(RESULTS_FILE, ""))
-        plain[main] = _OUR_INPUT.sub(lambda _: macros.rstrip("\n"), plain[main], count=1)
+        plain[main] = OUR_INPUT.sub(lambda _: macros.rstrip("\n"), plain[main], count=1)
     if built.engine.engine == "pdflatex":
         plain[main] = PDF_OUTPUT + plain[main]
     return {**files, **{name: text.encode() for name, text in plain.items()}}, notes

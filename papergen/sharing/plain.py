@@ -16,6 +16,7 @@ from papergen.report.formats import TEX_MACROS
 Values = Mapping[str, Mapping[str, str]]
 r"""Key -> format -> TeX, of every `\result`."""
 
+OUR_INPUT = re.compile(r"\\input\s*\{papergen-results(?:\.tex)?\}")
 _OURS = re.compile(r"\\(result|claim)(?![A-Za-z@])")
 _DEFINED = re.compile(r"\\(?:[A-Za-z]*command\*?|def|let|[A-Za-z]*DocumentCommand)\s*\{?\s*$")
 _NEW_VERBATIM = re.compile(

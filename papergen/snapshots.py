@@ -1,0 +1,284 @@
+"""What a paper said when it was built: its numbers, claims, tables and sources, kept beside the PDF by their digest.
+
+The digest covers everything behind the PDF (every file of its tree and every trial of its plan) and stands in the
+PDF's metadata, so that a PDF can be asked later which numbers it holds and what they came from.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from papergen.assembly import Assembly
+from papergen.errors import PapergenError
+from papergen.files import digest_bytes, digest_json, write_json
+from papergen.latex.macros import RESULTS_FILE
+from papergen.latex.sources import Use, masked
+from papergen.latex.tree import Place, SourceTree
+from papergen.report import claims, formats
+from papergen.report.values import Value
+
+SCHEMA = 1
+MAX_KEPT = 20
+"""Snapshots that a project keeps; the oldest go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One key of the paper: what it was, and what stood on the page."""
+
+    key: str
+    mean: float | None
+    """None for a text, such as the name of the best row."""
+    low: float | None
+    high: float | None
+    n: int
+    printed: Mapping[str, str]
+    """Format -> characters on the page."""
+    tex: Mapping[str, str]
+    """Format -> TeX."""
+    digests: tuple[str, ...]
+    """The trials behind it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mention:
+    r"""A place where a number or a claim stands: the author's, and the one in the tree that TeX read."""
+
+    key: str
+    option: str
+    file: str
+    line: int
+    tree_file: str
+    tree_line: int
+    sentence: str
+    """TeX source of the sentence around it, on one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimSeen:
+    """A claim and what the results said about it; `holds` is None when they could not tell."""
+
+    claim: str
+    sentence: str
+    file: str
+    line: int
+    holds: bool | None
+    evidence: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A version of a paper."""
+
+    digest: str
+    numbers: Mapping[str, Number]
+    mentions: tuple[Mention, ...]
+    claims: tuple[ClaimSeen, ...]
+    trials: Mapping[str, Mapping[str, Any]]
+    """Digest -> `experiment`, `row`, `seed`, `label`, `parts` of every finished trial of the plan."""
+    tables: Mapping[str, str]
+    figures: Mapping[str, str]
+    """File name -> digest of its data."""
+    main: str = "main.tex"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        known = {
+            **data,
+            "numbers": {
+                key: Number(**{**number, "digests": tuple(number["digests"])})
+                for key, number in data["numbers"].items()
+            },
+            "mentions": tuple(Mention(**mention) for mention in data["mentions"]),
+            "claims": tuple(ClaimSeen(**{**seen, "evidence": tuple(seen["evidence"])}) for seen in data["claims"]),
+        }
+        known.pop("schema")
+        return cls(**known)
+
+
+def paper_digest(assembly: Assembly, files: Mapping[str, bytes]) -> str:
+    """SHA-256 over every file of the tree (`files` are the drawn figures) and every finished trial of the plan."""
+    contents = {**assembly.sources.contents, **files}
+    return digest_json(
+        {
+            "files": {name: digest_bytes(content) for name, content in contents.items()},
+            "trials": sorted(assembly.results.results),
+        }
+    )
+
+
+def take(assembly: Assembly, digest: str) -> Snapshot:
+    """The snapshot of an assembled paper. Keys without a number are left out."""
+    tree = assembly.tree
+    mentions = tuple(_mention(tree, use) for use in tree.uses("result"))
+    return Snapshot(
+        digest=digest,
+        numbers=_numbers(assembly, mentions),
+        mentions=mentions,
+        claims=tuple(_claims(assembly, tree)),
+        trials={
+            digest: {
+                "experiment": result.trial.experiment,
+                "row": result.trial.row,
+                "seed": result.trial.seed,
+                "label": result.trial.label,
+                "parts": dict(result.trial.parts),
+            }
+            for digest, result in assembly.results.results.items()
+        },
+        tables={
+            name: content.decode("utf-8")
+            for name, content in assembly.generated.files.items()
+            if name.startswith("tables/")
+        },
+        figures={name: figure.digest for name, (figure, _) in assembly.generated.figures.items()},
+        main=assembly.sources.main,
+    )
+
+
+def _numbers(assembly: Assembly, mentions: tuple[Mention, ...]) -> dict[str, Number]:
+    wanted: dict[str, dict[str, None]] = {}
+    for mention in mentions:
+        wanted.setdefault(mention.key, {})[mention.option] = None
+    found: dict[str, Number] = {}
+    for key, options in wanted.items():
+        try:
+            value = claims.evaluate(assembly.results, key)
+            printed = {option: formats.plain(value, option) for option in options}
+            tex = {option: str(formats.tex(value, option)) for option in options}
+        except PapergenError:
+            continue
+        found[key] = Number(
+            key=key,
+            mean=value.mean if isinstance(value, Value) else None,
+            low=value.low if isinstance(value, Value) else None,
+            high=value.high if isinstance(value, Value) else None,
+            n=value.n if isinstance(value, Value) else 1,
+            printed=printed,
+            tex=tex,
+            digests=value.digests,
+        )
+    return found
+
+
+def _claims(assembly: Assembly, tree: SourceTree) -> Iterator[ClaimSeen]:
+    for use in tree.uses("claim"):
+        if not use.option:
+            continue
+        holds: bool | None
+        try:
+            verdict = claims.check(assembly.results, use.option)
+            holds, evidence = verdict.holds, verdict.evidence
+        except PapergenError as error:
+            holds, evidence = None, (error.message,)
+        origin = tree.line_map.origin(Place(use.file, use.line, use.column))
+        yield ClaimSeen(
+            claim=re.sub(r"\s+", " ", use.option),
+            sentence=re.sub(r"\s+", " ", use.argument),
+            file=origin.file,
+            line=origin.line,
+            holds=holds,
+            evidence=evidence,
+        )
+
+
+def _mention(tree: SourceTree, use: Use) -> Mention:
+    origin = tree.line_map.origin(Place(use.file, use.line, use.column))
+    text = tree.text(use.file)
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    return Mention(
+        key=use.argument,
+        option=use.option,
+        file=origin.file,
+        line=origin.line,
+        tree_file=use.file,
+        tree_line=use.line,
+        sentence=sentence_at(text, starts[use.line - 1] + use.column - 1),
+    )
+
+
+_BREAK = re.compile(
+    r"\n[ \t]*\n|(?<!al)(?<!e\.g)(?<!i\.e)(?<!cf)(?<!vs)(?<!Fig)(?<!Eq)(?<!Sec)(?<!Tab)[.!?][\"')}]*\s+(?=[A-Z\\$(`])"
+    r"|[。！？]"
+    r"|\\(?:item|(?:sub)*section|paragraph|caption|title|begin|end)\b\*?(?:\{[a-z*]+\}(?=\s))?"
+)
+
+
+def sentence_at(text: str, offset: int) -> str:
+    """The sentence of a TeX source that holds the character at `offset`, on one line, comments left out."""
+    plain = masked(text, comments_only=True)
+    start, end = 0, len(plain)
+    for match in _BREAK.finditer(plain):
+        if match.end() <= offset:
+            start = match.end()
+        elif match.start() >= offset:
+            end = match.start() + len(match[0].rstrip()) if match[0][0] in ".!?。！？" else match.start()
+            break
+    return re.sub(r"\s+", " ", plain[start:end]).strip()
+
+
+# -- kept beside the PDF -----------------------------------------------------------------------------------------------
+
+
+def folder_of(project: Path) -> Path:
+    """Where a project keeps its snapshots."""
+    return project / "build" / ".snapshots"
+
+
+def keep(project: Path, snapshot: Snapshot, tree: Path) -> Path:
+    """Keep a snapshot with a copy of its tree, whole or not at all; the oldest go when there are too many."""
+    target = folder_of(project) / snapshot.digest[:16]
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
+    try:
+        shutil.copytree(tree, staging / "tree")
+        write_json(staging / "snapshot.json", snapshot.to_json())
+        staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    for old in kept(project)[MAX_KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def kept(project: Path) -> list[Path]:
+    """The folders of all snapshots, newest first."""
+    folder = folder_of(project)
+    found = [path for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
+    return sorted(found, key=lambda path: -path.stat().st_mtime_ns)
+
+
+def read(folder: Path) -> Snapshot:
+    """The snapshot in a folder that `keep` made."""
+    try:
+        data = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            raise PapergenError(f"{folder}: a snapshot of another version of papergen.", hint="Build the paper again.")
+        return Snapshot.from_json(data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PapergenError(f"{folder}: this snapshot is damaged ({error}).", hint="Remove that folder.") from error
+
+
+def results_with_digest(content: bytes, digest: str) -> bytes:
+    r"""`papergen-results.tex` with the lines that write the digest into the PDF's metadata."""
+    lines = (
+        f"\\ifdefined\\pdfinfo\\pdfinfo{{/PapergenDigest ({digest})}}\\else\\ifdefined\\AddToHook\n"
+        f"  \\AddToHook{{shipout/firstpage}}{{\\special{{pdf:docinfo <</PapergenDigest ({digest})>>}}}}\\fi\\fi\n"
+    )
+    head, end, tail = content.decode("utf-8").rpartition("\\endinput")
+    assert end, f"{RESULTS_FILE} ends with \\endinput"
+    return f"{head}{lines}{end}{tail}".encode()
