@@ -25,6 +25,8 @@ COMMANDS = {
     "export": "papergen.commands.export:export",
     "diff": "papergen.commands.diff:diff",
     "trace": "papergen.commands.trace:trace",
+    "compare": "papergen.commands.compare:compare",
+    "rerun": "papergen.commands.rerun:rerun",
     "results": "papergen.commands.results:results",
 }
 """Command -> where its function lies, in the order in which a paper comes about."""

@@ -53,10 +53,12 @@ def run_trials(
     launcher: Launcher,
     machine: Machine,
     view: View,
+    upstream: Store | None = None,
 ) -> Summary:
     """Run `to_run` (in plan order, upstream first) and publish what finishes.
 
-    One trial runs at a time unless the launcher has slots for more; a trial whose upstream failed is skipped by name.
+    What trials take from others lies in the store `upstream` when it is not the same. One trial runs at a time unless
+    the launcher has slots for more; a trial whose upstream failed is skipped by name.
     """
     by_digest = {trial.digest: trial for trial in all_trials}
     queue = TrialQueue(list({trial.digest: trial for trial in to_run}.values()))
@@ -67,7 +69,7 @@ def run_trials(
         while (trial := queue.take(launcher.has_room)) is not None:
             num_running += 1
             num_tries[trial.digest] += 1
-            launcher.submit(_job(store, trial, by_digest, recipes[trial.kind], machine))
+            launcher.submit(_job(store, upstream or store, trial, by_digest, recipes[trial.kind], machine))
             view.started(trial)
         for item in launcher.wait(timeout_s=None) if num_running else ():
             trial = item.job.trial
@@ -93,6 +95,7 @@ def run_trials(
 
 def _job(
     store: Store,
+    sources: Store,
     trial: Trial,
     by_digest: Mapping[str, Trial],
     recipe: Recipe,
@@ -101,7 +104,7 @@ def _job(
     upstream: dict[str, Path] = {}
     for parameter, digest in trial.upstream.items():
         source = by_digest[digest]
-        path = store.run(source).artifact(parameter)
+        path = sources.run(source).artifact(parameter)
         if not path.exists():
             raise PapergenError(
                 f"{store.shown(path)}: the {parameter} of {source.label} is not here (git leaves out large files).",

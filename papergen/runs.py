@@ -104,11 +104,11 @@ class Run:
 
 
 class Store:
-    """The results of one paper project."""
+    """The results of one paper project, in its results/ or in another folder `root`."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, root: Path | None = None) -> None:
         self.project = project
-        self.root = project / "results"
+        self.root = root or project / "results"
 
     def run(self, trial: Trial) -> Run:
         """Where the finished trial lies or will lie."""

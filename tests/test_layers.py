@@ -33,6 +33,7 @@ ROOMS = [
     ["paper", "check"],
     ["tracing"],
     ["sharing"],
+    ["rerunning"],
     ["commands"],
     ["cli"],
     ["__main__"],

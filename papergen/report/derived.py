@@ -17,7 +17,7 @@ from papergen.report.results import NotApplicableError, Results
 from papergen.report.student import t_quantile
 from papergen.report.values import Text, Value, summary, value_of
 
-TESTS = ("t", "wilcoxon", "permutation")
+TESTS = ("t", "wilcoxon", "permutation", "mcnemar")
 
 
 def paired(a: Value, b: Value) -> tuple[tuple[int, ...], list[float], list[float]] | None:
@@ -99,6 +99,11 @@ def compare(a: Value, b: Value, test: str = "t") -> statistics.Test:
             raise PapergenError(f"{a.key} and {b.key} are not paired: the test {test} needs pairs.")
         return statistics.welch_t(a.samples, b.samples)
     _, xs, ys = pairs
+    if test == "mcnemar":
+        outcomes = sorted({*xs, *ys})
+        if len(outcomes) > 2:
+            raise PapergenError(f"{a.key} and {b.key} are no yes/no outcomes: McNemar's test is for those.")
+        return statistics.mcnemar([x == outcomes[-1] for x in xs], [y == outcomes[-1] for y in ys])
     tests = {"t": statistics.paired_t, "wilcoxon": statistics.wilcoxon, "permutation": statistics.permutation}
     return tests[test](xs, ys)
 

@@ -1,0 +1,52 @@
+"""`papergen rerun`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("rerun")
+@click.argument("key")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=1e-5,
+    show_default=True,
+    help="Largest relative difference that still counts as the same",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trial")
+def rerun(key: str, tolerance: float, device: str, as_json: bool) -> int:
+    """Run finished trials again and say whether the same comes out
+
+    KEY is experiment/row (all its seeds), experiment/row/metric, or the beginning of a digest. The results stay as they
+    are. Times and memory are shown but not compared. Exit code 1 when something differs.
+
+    \b
+    papergen rerun decoding/nucleus
+    """
+    import json
+    import sys
+
+    from papergen.launch.choose import choose_launcher
+    from papergen.launch.detect import choose_device, num_cores
+    from papergen.progress import view_for
+    from papergen.project import open_project
+    from papergen.rerunning import describe, trials_named
+    from papergen.rerunning import rerun as run_again
+    from papergen.runner import Machine
+
+    project = open_project()
+    trials = trials_named(project, project.states(), key)
+    launcher_class, _ = choose_launcher("auto")
+    machine = Machine(
+        device=choose_device(device)[0],
+        num_cores=num_cores(),
+        command=["papergen", *sys.argv[1:]],
+        launcher_name=launcher_class.name,
+    )
+    with project.store.held(), view_for(len(trials)) as view, launcher_class(max_trials=1) as launcher:
+        found = run_again(project, trials, launcher, machine, view, tolerance=tolerance)
+    for item in found:
+        click.echo(json.dumps(item.to_json(), ensure_ascii=False) if as_json else describe(item, tolerance))
+    return 1 if any(item.verdict == "different" for item in found) else 0
