@@ -21,7 +21,7 @@ ROOMS = [
     ["index", "experiment"],
     ["archive", "listing", "upkeep"],
     ["plan"],
-    ["decoding", "training", "external"],
+    ["decoding", "training", "ops", "external"],
     ["worker"],
     ["launch", "progress", "scheduling", "availability"],
     ["runner"],
@@ -43,7 +43,7 @@ ROOMS = [
 STOREY = {room: storey for storey, rooms in enumerate(ROOMS) for room in rooms}
 
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
-HEAVY_ROOMS = {"decoding", "training", "worker"}
+HEAVY_ROOMS = {"decoding", "training", "ops", "worker"}
 
 
 def room_of(path: Path) -> str:
@@ -105,10 +105,13 @@ def test_planning_imports_no_torch() -> None:
     assert not modules_after(code) & {"torch", "transformers", "matplotlib", "scipy"}
 
 
-LIGHT = ["papergen.paper", "papergen.runner", "papergen.decoding.settings", "papergen.training.settings"]
-
-
-LIGHT = ["papergen.paper", "papergen.runner", "papergen.decoding.settings", "papergen.training.settings"]
+LIGHT = [
+    "papergen.paper",
+    "papergen.runner",
+    "papergen.decoding.settings",
+    "papergen.training.settings",
+    "papergen.ops.catalogue",
+]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -63,7 +63,9 @@ def _draw_kind(figure: Figure, axes: Axes) -> None:
         looks = iter(range(len(figure.series)))
         for order, series in enumerate(figure.series):
             look = _look(series, 0 if series.is_reference else next(looks))
-            if figure.kind == "scatter":
+            if figure.kind == "scatter" and series.is_curve:
+                _curve(axes, series, look)
+            elif figure.kind == "scatter":
                 _cloud(axes, series, look, order)
             else:
                 _line(figure, axes, series, look, order)
@@ -89,6 +91,11 @@ def _line(figure: Figure, axes: Axes, series: Series, look: dict[str, Any], orde
     axes.plot(x, series.y, label=label, **drawn)
     if series.low is not None and series.high is not None:
         axes.fill_between(x, series.low, series.high, color=look["color"], alpha=0.18, linewidth=0, zorder=2)
+
+
+def _curve(axes: Axes, series: Series, look: dict[str, Any]) -> None:
+    x: Any = series.x
+    axes.plot(x, series.y, label=series.label or None, color=style.GREY, linestyle=look["linestyle"], zorder=2)
 
 
 def _cloud(axes: Axes, series: Series, look: dict[str, Any], order: int) -> None:

@@ -31,6 +31,8 @@ class Series:
     """A direct label for every point of a scatter plot; it replaces the legend."""
     is_reference: bool = False
     """A yardstick: drawn in grey and dashed."""
+    is_curve: bool = False
+    """Among the points of a scatter plot: a line through its points, without marks (the ceilings of a roofline)."""
     digests: Sequence[str] = ()
     """The trials behind it."""
 
