@@ -103,9 +103,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         if rounds is not None:
             ctx.units(name, rounds)
             metrics[name] = sum(rounds) / len(rounds)
-    for name, number in dataclasses.asdict(accuracy).items():
-        if number is not None:
-            metrics[name] = number
+    metrics |= {name: number for name, number in dataclasses.asdict(accuracy).items() if number is not None}
     num_flops, num_moved = operation.num_flops(params.size), operation.num_moved(params.size)
     num_bytes = num_moved * {"float64": 8, "float32": 4}.get(params.dtype, 2)
     if num_flops:
@@ -172,12 +170,14 @@ def operations(view: View, rows: Mapping[str, Params]) -> Table:
         show="mean",
         marks_best=False,
     )
-    copies = Column(name="copies", heading="Result")
-    return dataclasses.replace(
-        table,
-        columns=(copies, *(dataclasses.replace(column, direction="none") for column in table.columns)),
-        rows=tuple(_with_memory(view, row, FAMILIES[OPERATIONS[rows[row.name].op].family]) for row in table.rows),
-    )
+    columns = [dataclasses.replace(column, direction="none") for column in table.columns]
+    columns.insert(0, Column(name="copies", heading="Result"))
+    lines = [_with_memory(view, row, FAMILIES[OPERATIONS[rows[row.name].op].family]) for row in table.rows]
+    ceiling = _ceiling_row(rows)
+    if ceiling is not None:
+        columns.append(Column(name="share", heading="Of ceiling", unit="%", show="mean"))
+        lines = [dataclasses.replace(row, cells=(*row.cells, _share(view, row.name, ceiling))) for row in lines]
+    return dataclasses.replace(table, columns=tuple(columns), rows=tuple(lines))
 
 
 def dtypes(view: View, rows: Mapping[str, Params]) -> tuple[Table, ...]:
@@ -233,7 +233,7 @@ def roofline(view: View, rows: Mapping[str, Params]) -> tuple[Figure, ...]:
     """Every float32 operation with arithmetic under the measured ceilings; nothing without a row of ceilings."""
     from papergen.report.figures import Figure, Series
 
-    ceiling = next((row for row, params in rows.items() if params.op == CEILINGS and params.dtype == "float32"), None)
+    ceiling = _ceiling_row(rows)
     size = _largest(rows)
     at_size = [row for row, params in rows.items() if _is_plain(params) and params.size == size]
     points = {row: _intensity(view, row) for row in at_size if "gflops" in view.finished(row)[0].outcome.metrics}
@@ -345,6 +345,25 @@ def _largest(rows: Mapping[str, Params]) -> int:
 
 def _intensity(view: View, row: str) -> float:
     return float(view.finished(row)[0].outcome.facts["flops_per_byte"])
+
+
+def _ceiling_row(rows: Mapping[str, Params]) -> str | None:
+    """The row that measured the ceilings for float32."""
+    return next((row for row, params in rows.items() if params.op == CEILINGS and params.dtype == "float32"), None)
+
+
+def _share(view: View, row: str, ceiling: str) -> Value | None:
+    """Per cent of what the roofline grants an operation of its arithmetic intensity; of the bandwidth without any."""
+    metrics = view.finished(row)[0].outcome.metrics
+    bandwidth = view.value(ceiling, "peak_gbytes_per_s").mean
+    if "gflops" in metrics:
+        granted = min(view.value(ceiling, "peak_gflops").mean, bandwidth * _intensity(view, row))
+        return dataclasses.replace(view.value(row, "gflops").scaled(100 / granted), key=f"{row}/share", unit="%")
+    if "gbytes_per_s" in metrics:
+        return dataclasses.replace(
+            view.value(row, "gbytes_per_s").scaled(100 / bandwidth), key=f"{row}/share", unit="%"
+        )
+    return None
 
 
 def _with_memory(view: View, row: Row, group: str) -> Row:

@@ -53,6 +53,17 @@ def test_what_yaml_may_not_do(text: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_a_row_keeps_the_value_that_it_sets_itself_from_the_grid(project: Path) -> None:
+    path = project / "experiments" / "fake.yaml"
+    path.write_text("kind: fake\nrows: {a: {size: 2}, b: {}}\ngrid: {size: [1, 3], rate: [0.1]}\n")
+    rows = read_experiments(project)["fake"].rows
+    assert {row: params["size"] for row, params in rows.items()} == {
+        "a@rate-0.1": 2,
+        "b@size-1@rate-0.1": 1,
+        "b@size-3@rate-0.1": 3,
+    }
+
+
 def test_rows_grid_seeds_and_overrides(project: Path) -> None:
     path = project / "experiments" / "first.yaml"
     path.write_text("kind: fake\nseeds: [3]\nrate: 0.1\nrows: {a: {size: 2}, b: {}}\ngrid: {rate: [1e-3, 0.2]}\n")

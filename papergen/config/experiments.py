@@ -109,7 +109,8 @@ def _experiment(name: str, document: Document) -> ExperimentConfig:
     expanded = {
         f"{row}{suffix}": {**shared, **(own or {}), **point}
         for row, own in rows.items()
-        for suffix, point in _points(grid)
+        # A row that sets a parameter of the grid itself keeps its value: the grid multiplies over the others.
+        for suffix, point in _points({key: values for key, values in grid.items() if key not in (own or {})})
     }
     return ExperimentConfig(
         name=name,

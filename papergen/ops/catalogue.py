@@ -239,7 +239,7 @@ def _exact(
     torch: str,
     numpy: str,
     *,
-    shapes: Callable[[int], tuple[Shape, ...]] = _square(1),
+    shapes: Callable[[int], tuple[Shape, ...]] = lambda n: ((n, n),),
     moved: Callable[[int], float] = lambda n: 0.0,
     takes_dtype: bool = True,
     accuracy: Accuracy = "exact",

@@ -52,9 +52,7 @@ def measure_ceilings(
         for num_bytes, rate in rates.items():
             rates[num_bytes] = max(rate, _copy_rate(num_bytes, device, num_threads))
         progress(index + 2, total)
-    return Ceilings(
-        gflops=gflops, gbytes_per_s=rates[COPY_MIB * 2**20], cached_gbytes_per_s=rates[CACHED_KIB * 2**10]
-    )
+    return Ceilings(gflops=gflops, gbytes_per_s=rates[COPY_MIB * 2**20], cached_gbytes_per_s=rates[CACHED_KIB * 2**10])
 
 
 def _products(kind: torch.dtype, device: str, num_threads: int) -> Iterator[tuple[Timer, float]]:

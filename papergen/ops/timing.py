@@ -63,7 +63,7 @@ def compiled(operation: Operation, bound: Bound) -> Callable[[], Any]:
     """The torch expression under torch.compile, compiled already. MachineError where there is no compiler for it."""
     names = [name for name in bound.torch_names if isinstance(bound.torch_names[name], torch.Tensor)]
     scope = {name: value for name, value in bound.torch_names.items() if name not in names}
-    function = torch.compile(eval(f"lambda {', '.join(names)}: {operation.torch}", scope))
+    function: Callable[..., Any] = torch.compile(eval(f"lambda {', '.join(names)}: {operation.torch}", scope))
     operands = [bound.torch_names[name] for name in names]
     try:
         function(*operands)

@@ -121,6 +121,19 @@ def rounded(number: float, decimals: int) -> str:
     return text.removeprefix("-") if not text.strip("-0.") else text
 
 
+def scientific(number: float) -> str:
+    """`number` with two significant digits and a power of ten; zero as 0."""
+    if not number:
+        return "0"
+    digits, _, power = f"{Decimal(repr(float(number))):.1e}".partition("e")
+    return f"{grouped(digits)}{TIMES}10^{grouped(str(int(power)))}"
+
+
+def number_of(written: str) -> float:
+    """The number that this module wrote: rounded as it is printed."""
+    return float(written.replace(f"{TIMES}10^", "e").replace(MINUS, "-").replace(THIN, ""))
+
+
 def grouped(digits: str) -> str:
     """Digits with a true minus sign, and thin spaces between thousands from five digits on."""
     sign, digits = (MINUS, digits[1:]) if digits.startswith("-") else ("", digits)

@@ -15,7 +15,7 @@ from papergen.errors import PapergenError, did_you_mean
 from papergen.report.cells import Cell, NotAvailable, ems, footnoted, number_in_tex, padding, text_of
 from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare
-from papergen.report.formats import MAX_DECIMALS, MINUS, decimals_of, grouped, plain, rounded
+from papergen.report.formats import MAX_DECIMALS, decimals_of, grouped, number_of, plain, rounded, scientific
 from papergen.report.results import NotApplicableError, Results, UnavailableError
 from papergen.report.statistics import holm
 from papergen.report.tex import Escape, Tex, as_tex, escape_ascii
@@ -210,7 +210,7 @@ class Table:
         if not self.marks_best or column.show == "n" or (column.direction == "none" and not isinstance(aim, Value)):
             return set(), set()
         rows = [at for at in means if not self.rows[at].is_reference and self.rows[at].name != column.target]
-        number = {at: float(means[at].replace(MINUS, "-").replace("\N{THIN SPACE}", "")) for at in rows}
+        number = {at: number_of(means[at]) for at in rows}
         if isinstance(aim, Value):
             target = aim.mean * (100 if column.percent else 1)
             loss = {at: round(abs(number[at] - target), 9) for at in rows}
@@ -359,6 +359,9 @@ def _digits(column: Column, numbers: Mapping[int, Value]) -> tuple[dict[int, str
         for at, value in numbers.items()
         if column.show == "pm" and value.half_width is not None
     }
+    if not halves and column.decimals is None and any(v.mean and not number_of(means[at]) for at, v in numbers.items()):
+        # One number of decimals cannot serve 3 and 2e-7: a number that is not zero must not print as zero.
+        means = {at: scientific(value.mean * scale) for at, value in numbers.items()}
     return means, halves
 
 
