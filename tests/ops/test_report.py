@@ -79,7 +79,7 @@ def view(tmp_path: Path) -> View:
             trials=trials,
             results=results,
             states=dict.fromkeys(results, "finished"),
-            metrics={"ops": RECIPE.metrics},
+            metrics={"ops": RECIPE.module.METRICS},
         ),
         store=Store(tmp_path),
         recipe=RECIPE,
