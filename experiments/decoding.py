@@ -104,6 +104,14 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
     return found
 
 
+def models(params: Params, upstream: Mapping[str, Path], project: Path) -> list[tuple[str, str]]:
+    """What a warm worker may load once for all rows."""
+    places = [str(upstream.get("model") or local(params.model, project))]
+    if params.scorer is not None:
+        places.append(local(params.scorer, project))
+    return [(place, params.dtype) for place in places]
+
+
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Continue the prompts, store the samples, and measure them."""
     import dataclasses

@@ -129,6 +129,14 @@ class Recipe:
         found = self._optional("PRELOAD", None)
         return None if found is None else tuple(found)
 
+    def models(
+        self, params: Mapping[str, Any], upstream: Mapping[str, Path], project: Path
+    ) -> tuple[tuple[str, str], ...]:
+        """The models (path or Hub id, dtype) that `papergen.decoding.models.load_model` will be asked for."""
+        if (found := self._optional("models", None)) is None:
+            return ()
+        return tuple((str(path), str(dtype)) for path, dtype in found(self.params_of(params), upstream, project))
+
     def params_of(self, data: Mapping[str, Any]) -> Params:
         """The parameters of a trial as they are recorded, typed."""
         # JSON mode: the strict models take a list for a tuple only when they read JSON.

@@ -123,6 +123,7 @@ def _job(
         num_threads=max(1, machine.num_cores // trial.num_ranks),
         time_limit_s=machine.time_limit_s,
         memory_limit_gib=machine.memory_limit_gib,
+        models=recipe.models(trial.params, upstream, store.project),
         preload=recipe.preload,
     )
 

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging
 
+from papergen.decoding.resident import take
 from papergen.errors import MachineError, PapergenError
 
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
@@ -28,6 +29,8 @@ def load_model(path_or_id: str | Path, *, dtype: Dtype = "float32", device: str 
     PapergenError when there is no such model, it has no safetensors, it wants remote code, or a tensor is missing or of
     another shape than the config says. MachineError when the Hub is needed and cannot be reached.
     """
+    if device == "cpu" and (inherited := take(path_or_id, dtype)) is not None:
+        return inherited
     where = _found(path_or_id)
     config = _asked(path_or_id, lambda: AutoConfig.from_pretrained(where.source, **where.options))
     family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM

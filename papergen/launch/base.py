@@ -47,6 +47,8 @@ class Job:
     memory_limit_gib: float | None = None
     """Of resident memory, over all processes of the trial."""
     stall_s: float = STALL_S
+    models: Sequence[tuple[str, str]] = ()
+    """Models (path or Hub id, dtype) that the trial loads, for a warm worker to hold in memory."""
     preload: Sequence[str] | None = None
     """Modules that a warm worker imports before it forks; None: by the libraries in the trial's digest."""
 

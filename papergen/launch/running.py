@@ -68,6 +68,7 @@ def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, port: int) -
         device=job.device,
         num_threads=job.num_threads,
         address=address,
+        models=[list(model) for model in job.models] if job.device == "cpu" else [],
         environment={
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -29,6 +29,8 @@ class Spec:
     num_threads: int
     address: str = ""
     """Path of the launcher's Unix socket; "" when nobody listens (a rank started by hand)."""
+    models: Sequence[Sequence[str]] = field(default_factory=list)
+    """Models (path or Hub id, dtype) that a warm worker holds in memory for trials like this one."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables set in every rank before anything is imported."""
 

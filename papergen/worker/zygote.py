@@ -74,7 +74,9 @@ class Zygote:
         for line in lines:
             request = json.loads(line)
             preload(request["preload"])
-            self._start(Spec.from_json(request["start"]), request["world_size"])
+            spec = Spec.from_json(request["start"])
+            hold_models(spec)
+            self._start(spec, request["world_size"])
         return bool(data)
 
     def _start(self, spec: Spec, world_size: int) -> None:
@@ -139,6 +141,18 @@ def preload(names: Sequence[str]) -> None:
     if missing:
         gc.collect()
         gc.freeze()  # the collector of a child need not touch, and so copy, what was here before the fork
+
+
+def hold_models(spec: Spec) -> None:
+    """Have the trial's models in memory; what goes wrong is left to the rank, which shows why."""
+    if not spec.models and "papergen.decoding.resident" not in sys.modules:
+        return
+    try:
+        from papergen.decoding import resident
+
+        resident.hold([(path, dtype) for path, dtype in spec.models])
+    except Exception:  # noqa: BLE001
+        traceback.print_exc()
 
 
 def main() -> NoReturn:
