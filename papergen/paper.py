@@ -103,7 +103,7 @@ def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, keep: bool
         progress=progress,
     )
     if keep and not (snapshots.folder_of(project.root) / digest[:16]).is_dir():
-        snapshots.keep(project.root, snapshots.take(paper, digest), paper.folder)
+        snapshots.keep(project.root, snapshots.take(paper, digest, ready.engine.engine), paper.folder)
     return Built(compiled=compiled, assembly=paper, engine=ready.engine, digest=digest)
 
 

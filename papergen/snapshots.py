@@ -86,7 +86,8 @@ class Snapshot:
     tables: Mapping[str, str]
     figures: Mapping[str, str]
     """File name -> digest of its data."""
-    main: str = "main.tex"
+    main: str
+    engine: str
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -119,7 +120,7 @@ def paper_digest(assembly: Assembly, files: Mapping[str, bytes]) -> str:
     )
 
 
-def take(assembly: Assembly, digest: str) -> Snapshot:
+def take(assembly: Assembly, digest: str, engine: str) -> Snapshot:
     """The snapshot of an assembled paper. Keys without a number are left out."""
     tree = assembly.tree
     mentions = tuple(_mention(tree, use) for use in tree.uses("result"))
@@ -145,6 +146,7 @@ def take(assembly: Assembly, digest: str) -> Snapshot:
         },
         figures={name: figure.digest for name, (figure, _) in assembly.generated.figures.items()},
         main=assembly.sources.main,
+        engine=engine,
     )
 
 

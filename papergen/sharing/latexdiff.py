@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import tempfile
@@ -52,7 +51,7 @@ def difference_pdf(old: Version, new: Version, output: Path, *, timeout_s: float
             tree = folder / f"tree{number}"
             _fill(tree, marked, old, new)
             try:
-                engine = find_engine(_engine(new))
+                engine = find_engine(new.snapshot.engine)
                 return compile_tree(tree, "main.tex", engine=engine, output=output, timeout_s=timeout_s).pdf
             except TexError as error:
                 faults.append(error)
@@ -70,11 +69,6 @@ def flat(version: Version) -> str:
     texts = {name: without_comments(with_numbers(tree.text(name), values)) for name in names}
     whole = one_file(texts, version.snapshot.main)
     return OUR_INPUT.sub(lambda _: standing_macros(r"\papergenpm", "").rstrip("\n"), whole, count=1)
-
-
-def _engine(version: Version) -> str:
-    main = SourceTree(version.tree).text(version.snapshot.main)
-    return "xelatex" if re.search(r"\\documentclass[^\n]*\{ctex|fontspec|xeCJK", main) else "pdflatex"
 
 
 def _fill(tree: Path, marked: str, old: Version, new: Version) -> None:

@@ -17,7 +17,7 @@ Values = Mapping[str, Mapping[str, str]]
 r"""Key -> format -> TeX, of every `\result`."""
 
 OUR_INPUT = re.compile(r"\\input\s*\{papergen-results(?:\.tex)?\}")
-_OURS = re.compile(r"\\(result|claim)(?![A-Za-z@])")
+_OURS = re.compile(r"\\(result|claim|typed)(?![A-Za-z@])")
 _DEFINED = re.compile(r"\\(?:[A-Za-z]*command\*?|def|let|[A-Za-z]*DocumentCommand)\s*\{?\s*$")
 _NEW_VERBATIM = re.compile(
     r"\\(?:lstnewenvironment|DefineVerbatimEnvironment|newtcblisting|NewTCBListing|DeclareTCBListing|newverbatim)"
@@ -33,6 +33,8 @@ _INPUT = re.compile(r"\\(input|include|subfile)(?![A-Za-z@])\s*(?:\{([^{}]+)\}|(
 def with_numbers(text: str, values: Values) -> str:
     r"""The source with each `\result{key}` replaced by what it prints, and each `\claim[...]{text}` by its text.
 
+    `\typed{5}`, the mark of a number that is typed on purpose, becomes the number.
+
     A key that a macro makes (`\result{#1}`) stays.
     """
     plain = masked(text)
@@ -45,7 +47,7 @@ def with_numbers(text: str, values: Values) -> str:
         if argument is None:
             continue
         inner, start, end = argument
-        if match[1] == "claim":
+        if match[1] != "result":
             space = _space(plain, match.start(), inner)
             edits += [(match.start(), start, space), (end - 1, end, "")]
             continue
@@ -64,7 +66,7 @@ def _space(text: str, position: int, new: str) -> str:
 
 
 def uses_our_macros(texts: Collection[str]) -> bool:
-    r"""Whether a `\result` or a `\claim` is left in these sources."""
+    r"""Whether a `\result`, `\claim` or `\typed` is left in these sources."""
     return any(_OURS.search(masked(text)) for text in texts)
 
 

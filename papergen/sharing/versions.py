@@ -111,7 +111,9 @@ def _assembled(root: Path, name: str, scratch: Path) -> Version:
     digest = snapshots.paper_digest(paper, drawn)
     tree = scratch / f"tree-{digest[:16]}"
     replace(paper, folder=tree).sources.with_files(drawn).write(tree)
-    return Version(name=name, snapshot=snapshots.take(paper, digest), tree=tree, problems=paper.problems)
+    return Version(
+        name=name, snapshot=snapshots.take(paper, digest, setting.engine), tree=tree, problems=paper.problems
+    )
 
 
 def _results(project: Project) -> Results:

@@ -16,7 +16,9 @@ MAIN = r"""% A comment of the author: reviewer 2 is wrong.
 \documentclass{article}
 \usepackage[T1]{fontenc}
 \usepackage{mathptmx}
+\renewcommand{\ttdefault}{txtt}
 \usepackage{graphicx}
+\usepackage{booktabs}
 \usepackage[colorlinks]{hyperref}
 \input{papergen-results}
 \title{\VAR{paper.title} with \result{first/large/score}}

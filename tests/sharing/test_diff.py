@@ -68,7 +68,7 @@ def test_a_parameter(paper: Path) -> None:
         "diff(first/large/score, first/small/score)": ("config: size 5 -> 6",),
     }
     assert [(sentence.file, sentence.line) for sentence in report.sentences] == [
-        ("main.tex.j2", 8),
+        ("main.tex.j2", 10),
         ("sections/body.tex", 3),
         ("sections/body.tex", 4),
     ]
