@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from papergen import claimed
 from papergen.errors import PapergenError
 from papergen.files import slug
 from papergen.latex import escape as escaping
@@ -54,6 +55,7 @@ class Assembly:
     values: Mapping[str, Mapping[str, str]]
     r"""Key -> format -> TeX of every `\result`."""
     cited: frozenset[str]
+    claims: tuple[claimed.Stated, ...]
     problems: tuple[Problem, ...]
     """What forbids a PDF, at the author's places."""
 
@@ -82,16 +84,19 @@ def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: 
     if is_draft:
         drafted = drafted.with_files(_placeholders(tree, generated))
         tree = drafted.tree(folder)
-    values, problems = _values(tree, results)
-    problems += _claims(tree, results)
+    values, problems = _values(tree, results, claimed.claimed_uses(project))
+    stated = claimed.stated_claims(project, tree, results)
+    problems += [claim.problem for claim in stated if not claim.holds]
+    problems += claimed.text_problems(project, tree)
     if is_draft:
         problems = []
-    cited = frozenset(use.argument for use in tree.uses("cite"))
+    in_claims = [use for use in claimed.claimed_uses(project) if use.kind == "cite"]
+    cited = frozenset(use.argument for use in [*tree.uses("cite"), *in_claims])
     built_in = {key: citations.entry(key) for key in citations.known()}
     content, own = read_bib(project.root / "references.bib")
     problems += [_in_bib(project.root, fault) for fault in own.faults]
     bibliography = merge(content, own, built_in, cited)
-    macros = results_tex(values, draft=is_draft).encode()
+    macros = results_tex({**values, **claimed.claimed_texts(project)}, draft=is_draft).encode()
     sources = drafted.with_files({RESULTS_FILE: macros, "references.bib": bibliography})
     tree = sources.tree(folder)
     explained = _missing_files(tree, generated)
@@ -105,6 +110,7 @@ def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: 
         generated=generated,
         values=values,
         cited=cited,
+        claims=tuple(stated),
         problems=tuple({str(problem): problem for problem in problems}.values()),
     )
 
@@ -149,11 +155,13 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
     return generated
 
 
-def _values(tree: SourceTree, results: Results) -> tuple[dict[str, dict[str, str]], list[Problem]]:
-    r"""Key -> format -> TeX for every `\result` of the tree, and a problem for each that has no number to print."""
+def _values(
+    tree: SourceTree, results: Results, others: Iterable[Use]
+) -> tuple[dict[str, dict[str, str]], list[Problem]]:
+    r"""Key -> format -> TeX for every `\result` of the tree and of `others`, and a problem for each that has none."""
     values: dict[str, dict[str, str]] = {}
     problems: list[Problem] = []
-    for use in tree.uses("result"):
+    for use in [*tree.uses("result"), *(use for use in others if use.kind == "result")]:
         try:
             found = claims.evaluate(results, use.argument)
             values.setdefault(use.argument, {})[use.option] = str(formats.tex(found, use.option))
@@ -161,23 +169,6 @@ def _values(tree: SourceTree, results: Results) -> tuple[dict[str, dict[str, str
             message = error.message.removeprefix(f"{use.argument}: ")
             problems.append(_at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or "", "result"))
     return values, problems
-
-
-def _claims(tree: SourceTree, results: Results) -> list[Problem]:
-    r"""A problem for every `\claim[assertion]{sentence}` whose assertion the results do not support."""
-    problems: list[Problem] = []
-    for use in tree.uses("claim"):
-        if not use.option:
-            continue
-        try:
-            verdict = claims.check(results, use.option)
-        except PapergenError as error:
-            problems.append(_at(tree, use, f"\\claim[{use.option}]: {error.message}", error.hint or "", "claim"))
-            continue
-        if not verdict.holds:
-            message = f"the results do not support this claim: {use.option}"
-            problems.append(_at(tree, use, message, "; ".join(verdict.evidence), "claim"))
-    return problems
 
 
 def _in_bib(root: Path, fault: Fault) -> Problem:

@@ -28,6 +28,7 @@ ROOMS = [
     ["report"],
     ["project"],
     ["latex"],
+    ["claimed"],
     ["assembly"],
     ["snapshots"],
     ["paper", "check"],

@@ -6,13 +6,16 @@ from typing import Any
 
 from papergen.check.base import Finding
 from papergen.check.run import Examined
+from papergen.claimed import Stated
+from papergen.latex.tree import Place
 
 
 def in_words(examined: Examined) -> str:
     """Every finding at its file and line, then the claims with their evidence, then the count."""
     parts = [str(finding) for finding in examined.standing]
+    parts += [_claim(claim) for claim in examined.subject.assembly.claims]
     parts += [
-        f"{_where(finding)}: allowed [{finding.check}]: {finding.allowed}"
+        f"{_where(finding.problem.place)}: allowed [{finding.check}]: {finding.allowed}"
         for finding in examined.findings
         if finding.allowed
     ]
@@ -29,6 +32,7 @@ def as_record(examined: Examined) -> dict[str, Any]:
     return {
         "ok": not examined.standing,
         "findings": [_finding(finding) for finding in examined.findings],
+        "claims": [_claim_record(claim) for claim in examined.subject.assembly.claims],
         "not_examined": {"checks": list(examined.not_run), "why": examined.why_not},
     }
 
@@ -48,6 +52,33 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _where(finding: Finding) -> str:
-    place = finding.problem.place
+def _claim(claim: Stated) -> str:
+    """One claim, whether it holds, and the evidence."""
+    verdict = claim.verdict
+    word = "undecided" if verdict is None else "holds" if verdict.holds else "FAILS"
+    name = f"{claim.name}: " if claim.name else ""
+    lines = [f"{_where(claim.place)}: claim {word}: {name}{claim.assertion or claim.words}"]
+    if verdict is not None:
+        lines += [f"    {line}" for line in (*verdict.evidence, *verdict.warnings)]
+        lines += [f"    from {', '.join(digest[:12] for digest in verdict.digests)}"] if verdict.digests else []
+    return "\n".join(lines)
+
+
+def _claim_record(claim: Stated) -> dict[str, Any]:
+    verdict = claim.verdict
+    return {
+        "name": claim.name or None,
+        "file": claim.place.file,
+        "line": claim.place.line,
+        "words": claim.words,
+        "assertion": claim.assertion,
+        "holds": None if verdict is None else verdict.holds,
+        "evidence": [] if verdict is None else list(verdict.evidence),
+        "warnings": [] if verdict is None else list(verdict.warnings),
+        "digests": [] if verdict is None else list(verdict.digests),
+        "problem": "" if claim.holds else claim.problem.message,
+    }
+
+
+def _where(place: Place) -> str:
     return f"{place.file}:{place.line}" if place.line else place.file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from papergen.config.checking import checked
 from papergen.errors import PapergenError
@@ -21,6 +21,21 @@ class Author(BaseModel):
     affiliation: str = Field(default="", description="Institution.")
     email: str = Field(default="", description="E-mail address.")
     country: str = Field(default="", description="Country, which acmart asks for.")
+
+
+class Claim(BaseModel):
+    """An assertion over the results, and the words for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    assertion: str = Field(alias="assert", description="What must hold, in the language of claims.")
+    text: str = Field(default="", description=r"LaTeX that \claimed{NAME} prints.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: object) -> object:
+        """A claim without words may be written as its assertion alone."""
+        return {"assert": data} if isinstance(data, str) else data
 
 
 class Paper(BaseModel):
@@ -43,6 +58,7 @@ class Paper(BaseModel):
     bibliography: Literal["bibtex", "biber"] = Field(default="bibtex", description="Program for the bibliography.")
     page_limit: int | None = Field(default=None, ge=1, description="Most pages, in place of the venue's own limit.")
     date: str = Field(default="", description="Date printed under the authors; none when empty.")
+    claims: dict[str, Claim] = Field(default={}, description="Name -> what the results must support.")
     allow: dict[str, str] = Field(
         default_factory=dict,
         description="Checks of `papergen check` whose findings stand as they are -> the reason.",

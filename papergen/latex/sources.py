@@ -13,11 +13,26 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["result", "claim", "cite", "ref", "label", "input", "figure", "bibliography", "package", "class"]
+Kind = Literal[
+    "result",
+    "claim",
+    "says",
+    "claimed",
+    "cite",
+    "ref",
+    "label",
+    "input",
+    "figure",
+    "bibliography",
+    "package",
+    "class",
+]
 
 COMMANDS: dict[str, Kind] = {
     "result": "result",
     "claim": "claim",
+    "says": "says",
+    "claimed": "claimed",
     "label": "label",
     "input": "input",
     "include": "input",
@@ -199,7 +214,7 @@ def scan(text: str, file: str) -> Iterator[Use]:
             continue
         argument, start, _ = found
         for name, offset in _names(argument, start, listed=kind in LISTED):
-            if kind == "claim" or not re.search("#" if kind == "result" else r"[#\\]", name):
+            if kind in {"claim", "says"} or not re.search("#" if kind == "result" else r"[#\\]", name):
                 line, column = lines.at(offset)
                 yield Use(kind, match[1], name, option.strip(), file, line, column)
 

@@ -54,6 +54,8 @@ FUNCTIONS = {
     "about": "about(a, b, within=5%): whether a is that near to b",
     "outperforms": "outperforms(a, [b, c], at_least=2, level=0.05): better in the metric's direction; significantly "
     "(with Holm's correction) when a level is given; with on=[metrics], a and b are experiment/row",
+    "wins": "wins(a, [b, c]): in how many of these comparisons a is better, with the options of outperforms",
+    "gain": "gain(a, b): how many times better a is than b, in the direction of the metric",
 }
 
 
@@ -76,7 +78,7 @@ def check(results: Results, claim: str) -> Verdict:
     if not isinstance(found, bool):
         raise fault(claim, 1, f"a claim is true or false, and this is {_shown(found)}. Compare it with something.")
     digests = tuple(dict.fromkeys(digest for value in reader.met.values() for digest in value.digests))
-    values = [f"{key} = {_shown(value)}" for key, value in reader.met.items()]
+    values = [f"{key} = {_shown(value)}{_count(value)}" for key, value in reader.met.items()]
     return Verdict(claim, found, (*values, *reader.notes), tuple(dict.fromkeys(reader.warnings)), digests)
 
 
@@ -240,6 +242,12 @@ class _Reader:
     def _about(self, a: Found, b: Found, within: Found = 0.05) -> Found:
         return abs(_beside(a, b) - _beside(b, a)) <= _number(within) * abs(_beside(b, a))
 
+    def _gain(self, a: Found, b: Found) -> Found:
+        mine, theirs = _value(a), _value(b)
+        if "none" in {mine.direction, theirs.direction}:
+            raise PapergenError(f"{mine.key}: neither higher nor lower is better, so there is no gain.")
+        return derived.ratio(*((mine, theirs) if mine.direction == "higher" else (theirs, mine)))
+
     def _outperforms(
         self,
         a: Found,
@@ -249,6 +257,28 @@ class _Reader:
         on: Found | None = None,
         test: Found | None = None,
     ) -> Found:
+        wins, how = self._won(a, others, level, on, test)
+        needed = len(wins) if at_least is None else int(_number(at_least))
+        self.notes.append(f"better in {sum(wins)} of {len(wins)} comparisons{how} (needed: {needed})")
+        return sum(wins) >= needed
+
+    def _wins(
+        self,
+        a: Found,
+        others: Found,
+        level: Found | None = None,
+        on: Found | None = None,
+        test: Found | None = None,
+    ) -> Found:
+        wins, how = self._won(a, others, level, on, test)
+        self.notes.append(f"better in {sum(wins)} of {len(wins)} comparisons{how}")
+        digests = tuple(dict.fromkeys(digest for value in self.met.values() for digest in value.digests))
+        return Value(key=self.text, mean=sum(wins), n=len(wins), over="comparisons", digests=digests)
+
+    def _won(
+        self, a: Found, others: Found, level: Found | None, on: Found | None, test: Found | None
+    ) -> tuple[list[bool], str]:
+        """Which comparisons `a` wins, and by what rule in words."""
         rivals = _list(others)
         if on is None:
             pairs = [(_value(a), _value(rival)) for rival in rivals]
@@ -260,13 +290,11 @@ class _Reader:
                 for metric in metrics
             ]
         wins = [derived.is_better(mine, theirs) for mine, theirs in pairs]
-        if level is not None:
-            adjusted = statistics.holm([self._test(mine, theirs, test).p for mine, theirs in pairs])
-            wins = [win and p < _number(level) for win, p in zip(wins, adjusted, strict=True)]
-        needed = len(pairs) if at_least is None else int(_number(at_least))
-        how = "" if level is None else f" at level {_number(level):g} with Holm's correction"
-        self.notes.append(f"better in {sum(wins)} of {len(pairs)} comparisons{how} (needed: {needed})")
-        return sum(wins) >= needed
+        if level is None:
+            return wins, ""
+        adjusted = statistics.holm([self._test(mine, theirs, test).p for mine, theirs in pairs])
+        wins = [win and p < _number(level) for win, p in zip(wins, adjusted, strict=True)]
+        return wins, f" at level {_number(level):g} with Holm's correction"
 
     def _test(self, a: Value, b: Value, test: Found | None) -> statistics.Test:
         name = "t" if test is None else _word(test)
@@ -350,6 +378,10 @@ def _flat(items: Sequence[Found]) -> list[Found]:
     if not flat:
         raise PapergenError("expected at least one number.")
     return flat
+
+
+def _count(value: Value | Text) -> str:
+    return f", n = {value.n} {value.over}" if isinstance(value, Value) and value.low is not None else ""
 
 
 def _shown(found: Found) -> str:

@@ -37,10 +37,13 @@ FORMATS = {
     "percent": "in per cent, with the sign",
     "unit": "with its unit",
     "sign": "with its sign, + too",
+    "word": "a whole number up to twelve as a word",
+    "times": "a factor in words: twice, three times, 1.8 times",
+    "of": "how many of how many: 3 of 4",
 }
 """Words of a format; one of them, a number of decimals 0 to 9, or several with commas: `percent,1`, `pm,unit`."""
 
-STYLES = ("pm", "ci", "sd", "n", "seeds", "raw")
+STYLES = ("pm", "ci", "sd", "n", "seeds", "raw", "word", "times", "of")
 """At most one of these; the other words say how its numbers look."""
 
 MAX_DECIMALS = 6
@@ -145,6 +148,8 @@ def grouped(digits: str) -> str:
 
 def _written(value: Value, spec: Spec) -> tuple[str, str]:
     """The number and what follows it (unit or per cent sign), in Unicode."""
+    if spec.style in {"word", "times", "of"}:
+        return _in_words(value, spec), ""
     if spec.percent and value.unit not in {"", "%"}:
         raise PapergenError(f"{value.key}: counts in {value.unit}; it cannot be written in per cent.")
     if spec.style in {"n", "seeds"}:
@@ -170,6 +175,30 @@ def _written(value: Value, spec: Spec) -> tuple[str, str]:
     mean = _one(value.mean * scale, decimals, spec, is_free=False)
     both = f"{mean} {PLUS_MINUS} {grouped(rounded(value.half_width * scale, decimals))}"
     return (f"({both})" if unit else both), unit
+
+
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def _in_words(value: Value, spec: Spec) -> str:
+    """A count or a factor as prose says it."""
+    number = value.mean
+    is_small = float(number).is_integer() and 0 <= number < len(WORDS)
+    if spec.style == "of":
+        if value.over != "comparisons":
+            raise PapergenError(f"{value.key}: is no count of comparisons.", hint="Use it with wins(a, [b, c]).")
+        return f"{number:g} of {value.n}"
+    if spec.style == "word":
+        if not is_small:
+            raise PapergenError(f"{value.key}: {number:g} is no whole number from zero to twelve.")
+        return WORDS[int(number)]
+    decimals = spec.decimals if spec.decimals is not None else min(1, decimals_of(value))
+    shown = float(rounded(number, decimals))
+    if shown in {1.0, 2.0}:
+        return {1.0: "once", 2.0: "twice"}[shown]
+    if shown.is_integer() and 0 <= shown < len(WORDS):
+        return f"{WORDS[int(shown)]} times"
+    return f"{grouped(rounded(number, decimals))} times"
 
 
 def _one(number: float, decimals: int, spec: Spec, *, is_free: bool) -> str:

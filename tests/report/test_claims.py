@@ -1,5 +1,7 @@
 """A claim holds or does not, with the numbers that decide it; whatever is wrong in it is shown at its column."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from made import make_result, make_results, make_trial
@@ -71,7 +73,7 @@ def test_the_evidence_names_the_values_the_test_and_its_weakness(results: Result
     verdict = check(results, "significant(decoding/greedy/rep_4, decoding/nucleus/rep_4)")
     a, b = (number(results, f"decoding/{row}/rep_4") for row in ("greedy", "nucleus"))
     p = stats.ttest_rel(a.samples, b.samples).pvalue
-    assert verdict.evidence[0] == "decoding/greedy/rep_4 = (72 ± 18)%"
+    assert verdict.evidence[0] == "decoding/greedy/rep_4 = (72 ± 18)%, n = 5 prompts"
     assert verdict.evidence[-1] == f"{a.key} against {b.key}: paired t test, n = 5, p = {p:.3g}"
     assert set(verdict.digests) == {*a.digests, *b.digests}
     weak = check(results, "significant(speed/ddp-1/latency_s, speed/ddp-2/latency_s)")
@@ -204,3 +206,10 @@ def test_every_function_is_documented_by_a_form_that_parses() -> None:
         form = text.split(":")[0].replace(", ...", "").replace("; significantly ", "")
         assert form.startswith(f"{name}(")
         parse(form)
+
+
+def test_every_function_is_documented() -> None:
+    from papergen.report.claims import FUNCTIONS
+
+    page = (Path(__file__).resolve().parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert not [name for name in FUNCTIONS if f"- `{name}(" not in page]

@@ -120,7 +120,17 @@ def test_unknown_and_contradictory_formats_say_so() -> None:
 
 
 def test_every_documented_format_works_on_a_real_sample() -> None:
-    value = Value(key="e/r/m", **summary([0.11, 0.12, 0.15]))
+    sample = Value(key="e/r/m", **summary([0.11, 0.12, 0.15]))
+    count = Value(key="wins", mean=3, n=4, over="comparisons")
     for name in FORMATS:
+        value = count if name in {"word", "of"} else sample
         assert plain(value, name)
         assert tex(value, name).count("{") == tex(value, name).count("}")
+
+
+def test_counts_and_factors_in_words() -> None:
+    wins = Value(key="wins", mean=3, n=4, over="comparisons")
+    assert [plain(wins, name) for name in ("of", "word", "times")] == ["3 of 4", "three", "three times"]
+    assert [plain(bare(number), "times") for number in (2.0, 1.83, 0.5)] == ["twice", "1.8 times", "0.5 times"]
+    with pytest.raises(PapergenError, match="no whole number from zero to twelve"):
+        plain(bare(13), "word")
