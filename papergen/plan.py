@@ -184,7 +184,7 @@ def _trials(config: ExperimentConfig, row: _Row, upstream_of: Callable[[_Row, st
         trial = upstream_of(row, parameter, source)
         upstream[parameter] = trial.digest
         params[parameter] = deciding[parameter] = {"from": trial.experiment, "row": trial.row, "seed": trial.seed}
-    for seed in config.seeds if row.is_seeded else config.seeds[:1]:
+    for seed in config.seeds_of(row.name) if row.is_seeded else config.seeds_of(row.name)[:1]:
         parts = {
             "kind": config.kind,
             "params": deciding,

@@ -68,12 +68,16 @@ class Project:
 
 
 def open_project(
-    start: Path | None = None, *, overrides: Sequence[str] = (), seeds: Sequence[int] | None = None
+    start: Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+    presets: Sequence[str] = (),
 ) -> Project:
     """The project at or above `start` (the current folder by default)."""
     root = find_project((start or Path.cwd()).resolve())
     paper = read_paper(root)
-    configs = read_experiments(root, overrides=overrides, seeds=seeds)
+    configs = read_experiments(root, overrides=overrides, seeds=seeds, presets=presets)
     recipes = load_recipes(root)
     trials = plan_trials(root, configs, recipes)
     return Project(root=root, paper=paper, configs=configs, recipes=recipes, trials=trials, store=Store(root))

@@ -16,6 +16,7 @@ from papergen.progress import View
 from papergen.records import Failure, Result, Trial
 from papergen.runs import Store
 from papergen.scheduling import TrialQueue, may_pass
+from papergen.secret_values import redacted, scrub
 
 
 @dataclass
@@ -130,6 +131,7 @@ def _job(
 
 def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: Machine, view: View) -> Failure | None:
     """Publish a finished trial or keep a failed one; the failure, None when there was none."""
+    scrub(ended.job.folder, trial.params)
     failure = ended.failure
     if failure is None:
         provenance = provenance_of(ended, command=machine.command, launcher=machine.launcher_name)
@@ -144,6 +146,11 @@ def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: M
         else:
             view.finished(trial, ended.duration_s, result, _headline(result, recipe))
             return None
+    failure = replace(
+        failure,
+        cause=redacted(failure.cause, trial.params),
+        traceback=redacted(failure.traceback, trial.params),
+    )
     kept = store.fail(trial, failure)
     log = kept.rank_log(failure.rank or 0)
     return replace(failure, log=store.shown(log) if log.exists() else "")

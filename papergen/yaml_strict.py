@@ -18,6 +18,9 @@ from papergen.errors import MachineError, PapergenError
 
 Keys = tuple[str | int, ...]
 
+MAX_DEPTH = 50
+"""Levels of lists and mappings in one another; no configuration needs them, a reader that recurses would fail."""
+
 _SCALARS = {
     "null": re.compile(r"^(?:~|null|Null|NULL|)$"),
     "bool": re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
@@ -71,8 +74,12 @@ def read_yaml(path: Path, shown: str | None = None) -> Document:
 def parse_yaml(text: str, name: str, lines: dict[Keys, int] | None = None) -> Any:
     """The value of a YAML text; `lines` is filled with path -> 1-based line number."""
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             line = event.start_mark.line + 1 if event.start_mark else 1
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise PapergenError(f"{name}:{line}: nested too deep (more than {MAX_DEPTH} levels).")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
                 raise PapergenError(f"{name}:{line}: no anchors and aliases (& and *), please: write the value out.")
             if getattr(event, "tag", None) not in {None, "!"}:
@@ -81,10 +88,25 @@ def parse_yaml(text: str, name: str, lines: dict[Keys, int] | None = None) -> An
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
-        raise PapergenError(f"{place}: not valid YAML: {error.problem or error.context}.") from error
+        raise PapergenError(
+            f"{place}: not valid YAML: {error.problem or error.context}.{_remedy(text, mark)}"
+        ) from error
     except yaml.reader.ReaderError as error:
         raise PapergenError(f"{name}: not valid YAML: {error.reason} (character {error.position}).") from error
     return None if node is None else _value(node, name, (), {} if lines is None else lines)
+
+
+def _remedy(text: str, mark: yaml.Mark | None) -> str:
+    """What usually is wrong with a line that YAML does not understand."""
+    lines = text.split("\n")
+    line = lines[mark.line] if mark and mark.line < len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        return " Indent with spaces: YAML allows no tabs there."
+    if "{" in line:
+        return ' A text with braces (${env:NAME}, {seed}) needs quotes inside { } and [ ]: "..."'
+    if line.count(": ") > 1:
+        return " A text with a colon and a space in it needs quotes."
+    return ""
 
 
 def _value(node: yaml.Node, name: str, path: Keys, lines: dict[Keys, int]) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakes import FAKE_KIND
+from test_cli import papergen
 
-from papergen.config import find_project, read_experiments, read_paper
+from papergen.config import ExperimentConfig, find_project, read_experiments, read_paper
 from papergen.errors import PapergenError
 from papergen.yaml_strict import parse_yaml
 
@@ -130,3 +132,224 @@ def test_project_is_found_from_inside_and_missed_outside(project: Path, tmp_path
     assert find_project(project / "experiments") == project
     with pytest.raises(PapergenError, match="not inside a paper project"):
         find_project(tmp_path)
+
+
+def config_of(project: Path, text: str, **options: object) -> ExperimentConfig:
+    (project / "experiments" / "first.yaml").write_text(text, encoding="utf-8")
+    return read_experiments(project, **options)["first"]  # type: ignore[arg-type]
+
+
+def fault_of(project: Path, text: str, **options: object) -> str:
+    with pytest.raises(PapergenError) as caught:
+        config_of(project, text, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "values"),
+    [
+        ("[1, 2]", [1, 2]),
+        ("range(4)", [0, 1, 2, 3]),
+        ("range(0, 10, 3)", [0, 3, 6, 9]),
+        ("range(3, 0, -1)", [3, 2, 1]),
+        ("range(0, 0.5, 0.1)", [0, 0.1, 0.2, 0.3, 0.4]),
+        ("linspace(0.5, 1, 6)", [0.5, 0.6, 0.7, 0.8, 0.9, 1]),
+        ("linspace(1, 1, 1)", [1]),
+        ("geomspace(1e-4, 1e-1, 4)", [0.0001, 0.001, 0.01, 0.1]),
+        ("geomspace(1, 8, 4)", [1, 2, 4, 8]),
+        ("logspace(-3, 0, 4)", [0.001, 0.01, 0.1, 1]),
+    ],
+)
+def test_ranges_are_those_of_python_and_numpy(project: Path, written: str, values: list[float]) -> None:
+    config = config_of(project, f"kind: fake\ngrid: {{rate: '{written}'}}\n".replace("'[", "[").replace("]'", "]"))
+    assert [row["rate"] for row in config.rows.values()] == values
+    assert len(config.rows) == len(values)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("rnage(3)", "first.yaml:2: there is no range 'rnage'. Did you mean range?"),
+        ("range(a)", "first.yaml:2: 'range(a)' is no range. Write it like range(0, 10, 2)."),
+        ("range(0, 1, 0)", "(a step of 0 never ends)"),
+        ("range(1e9)", "(1,000,000,000 values are more than 100,000)"),
+        ("linspace(0, 1)", "'linspace(0, 1)' is no range. Write it like linspace(0.5, 1, 6)."),
+        ("geomspace(0, 1, 3)", "(both ends must be above 0)"),
+        ("range(3, 1)", "'range(3, 1)' holds no value"),
+        ("3", "first.yaml:2: 3: write a list as [1, 2, 3], or a range: range(0, 10, 2)"),
+    ],
+)
+def test_what_is_no_range(project: Path, written: str, message: str) -> None:
+    text = f"kind: fake\ngrid: {{rate: '{written}'}}\n".replace("'3'", "3")
+    assert message in fault_of(project, text)
+
+
+def test_zip_goes_in_step_and_multiplies_with_the_grid(project: Path) -> None:
+    config = config_of(
+        project,
+        "kind: fake\nrows: {a: {}}\ngrid: {exact: [true, false]}\nzip: {size: [1, 2], rate: [0.1, 0.2]}\n",
+    )
+    assert list(config.rows) == [
+        "a@exact-True@size-1@rate-0.1",
+        "a@exact-True@size-2@rate-0.2",
+        "a@exact-False@size-1@rate-0.1",
+        "a@exact-False@size-2@rate-0.2",
+    ]
+    two = config_of(project, "kind: fake\nzip:\n- {size: [1, 2]}\n- {rate: [0.1, 0.2]}\n")
+    assert len(two.rows) == 4
+    uneven = fault_of(project, "kind: fake\nzip: {size: [1, 2], rate: [1]}\n")
+    assert "first.yaml:2: what goes in step must be equally many values: size has 2, rate has 1." in uneven
+    assert "rate is swept twice" in fault_of(project, "kind: fake\ngrid: {rate: [1]}\nzip: {rate: [1]}\n")
+
+
+def test_exclusions_leave_out_and_must_meet_something(project: Path) -> None:
+    text = "kind: fake\nrows: {a: {}, b: {}}\ngrid: {size: [1, 2, 3]}\nexclude:\n- {row: a, size: [1, 2]}\n"
+    assert list(config_of(project, text).rows) == ["a@size-3", "b@size-1", "b@size-2", "b@size-3"]
+    nothing = fault_of(project, text + "- {size: 4}\n")
+    assert "first.yaml:6: no row is {'size': 4}; this excludes nothing." in nothing
+    assert "nothing is left" in fault_of(project, "kind: fake\nsize: 1\nexclude:\n- {size: 1}\n")
+    assert "write `- {parameter: value" in fault_of(project, "kind: fake\nexclude: {size: 1}\n")
+
+
+def test_a_value_twice_in_a_grid_is_told(project: Path) -> None:
+    assert "the row main@size-1 comes about twice" in fault_of(project, "kind: fake\ngrid: {size: [1, 1]}\n")
+
+
+PRESETS = """kind: fake
+size: 1
+rate: 0.1
+preset: base
+seeds: [0, 1]
+presets:
+  base: {rate: 0.2}
+  quick: {size: 9, seeds: [5]}
+rows:
+  a: {}
+  b: {preset: quick, size: 3}
+  c: {seeds: "range(2, 4)"}
+"""
+
+
+def test_presets_lie_between_the_shared_values_and_the_rows(project: Path) -> None:
+    config = config_of(project, PRESETS)
+    assert config.rows == {"a": {"size": 1, "rate": 0.2}, "b": {"size": 3, "rate": 0.2}, "c": {"size": 1, "rate": 0.2}}
+    assert [config.seeds_of(row) for row in "abc"] == [(0, 1), (5,), (2, 3)]
+    assert config.where("a", ["rate"]) == "experiments/first.yaml:7"
+    assert config.where("a", ["size"]) == "experiments/first.yaml:2"
+    asked = config_of(project, PRESETS, presets=["quick"])
+    assert {row: values["size"] for row, values in asked.rows.items()} == {"a": 9, "b": 3, "c": 9}
+    assert asked.where("a", ["size"]) == "experiments/first.yaml:8"
+    assert asked.seeds_of("a") == (5,)
+    changed = config_of(project, PRESETS, overrides=["first.presets.base.rate=7", "first.preset=quick"])
+    assert changed.rows["a"] == {"size": 9, "rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("preset: base", "preset: bsae", "first.yaml:4: there is no preset 'bsae'. Did you mean base?"),
+        ("preset: quick", "preset: quik", "first.yaml:11: there is no preset 'quik'. Did you mean quick?"),
+        ("preset: base", "preset: 3", "first.yaml:4: preset = 3: write a name or a list of names."),
+        ("base: {rate: 0.2}", "base: 3", "first.yaml:7: write the preset as `base: {parameter: value}`."),
+        ("base: {rate: 0.2}", "base: {grid: {}}", "first.yaml:7: grid belongs to the file, not to a preset."),
+        ("base: {rate: 0.2}", "base: {preset: quick}", "first.yaml:7: a preset holds values, not another preset."),
+        ("seeds: [5]", "seeds: []", "first.yaml:8: seeds = []: write a list of whole numbers"),
+    ],
+)
+def test_faults_of_presets(project: Path, old: str, new: str, message: str) -> None:
+    assert message in fault_of(project, PRESETS.replace(old, new))
+
+
+def test_an_unknown_preset_of_the_command_line(project: Path) -> None:
+    asked = fault_of(project, PRESETS, presets=["quik"])
+    assert "--preset quik: no experiment has a preset of this name. Did you mean quick?" in asked
+
+
+def test_the_environment_fills_values_in_typed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PG_SIZE", "7")
+    monkeypatch.setenv("PG_TEXT", "a b: c")
+    monkeypatch.setenv("PG_LIST", "[1, 2]")
+    config = config_of(
+        project,
+        "kind: fake\nsize: ${env:PG_SIZE}\nrate: ${env:PG_NOT:-1e-3}\nname: x-${env:PG_SIZE}-${env:PG_TEXT}\n"
+        'text: ${env:PG_TEXT}\nsecret: ${secret:PG_SIZE}\ngrid: {many: "${env:PG_LIST}"}\n',
+    )
+    assert config.rows["main@many-1"] == {
+        "size": 7,
+        "rate": 0.001,
+        "name": "x-7-a b: c",
+        "text": "a b: c",
+        "secret": "${secret:PG_SIZE}",
+        "many": 1,
+    }
+
+
+def test_a_missing_variable_of_one_row_is_told_at_its_line(project: Path) -> None:
+    text = "kind: fake\nrows:\n  a: {}\n  b:\n    size: ${env:PG_NO_SUCH}\n  c: {rate: '${evn:X}'}\n"
+    told = fault_of(project, text)
+    assert "first.yaml:5: ${env:PG_NO_SUCH}: the environment has no variable PG_NO_SUCH." in told
+    assert "first.yaml:6: ${evn:X}: write ${env:NAME}, ${env:NAME:-default} or ${secret:NAME}." in told
+    assert "needs quotes inside { } and [ ]" in fault_of(project, "kind: fake\nrows: {a: {size: ${env:X}}}\n")
+    # A preset that nobody uses asks for nothing.
+    config_of(project, "kind: fake\npresets: {gpu: {size: '${env:PG_NO_SUCH}'}}\n")
+
+
+def test_overrides_reach_everything(project: Path) -> None:
+    text = "kind: fake\nsizes: [1, 2]\nmodel: {name: x, deep: {a: 1}}\nrows: {v1.5: {}, v1: {}}\ngrid: {rate: [1]}\n"
+    overrides = [
+        "sizes.1=9",
+        "model.deep.a=2",
+        "model.deep.b=[3]",
+        "rows.v1.5.size=4",
+        "grid.rate=range(2)",
+        "seeds=[8]",
+    ]
+    config = config_of(project, text, overrides=[f"first.{item}" for item in overrides])
+    assert config.seeds == (8,)
+    assert list(config.rows) == ["v1.5@rate-0", "v1.5@rate-1", "v1@rate-0", "v1@rate-1"]
+    shared = {"sizes": [1, 9], "model": {"name": "x", "deep": {"a": 2, "b": [3]}}}
+    assert config.rows["v1.5@rate-1"] == {**shared, "size": 4, "rate": 1}
+    assert config.rows["v1@rate-0"] == {**shared, "rate": 0}
+    assert config.where("v1@rate-0", ["model", "deep", "a"]) == "-o first.model.deep.a=2"
+    for override, message in [
+        ("first.sizes.7=1", "sizes is a list of 2: write a number from 0 to 1."),
+        ("first.presets.x.y=1", "'presets'"),
+        ("first.a..b=1", "there is an empty name between two dots"),
+    ]:
+        if "presets" not in override:
+            assert message in fault_of(project, text, overrides=[override])
+
+
+def test_a_bomb_of_aliases_and_deep_nesting_are_refused_at_once(project: Path) -> None:
+    bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n"
+    assert "no anchors and aliases" in fault_of(project, bomb)
+    assert "nested too deep" in fault_of(project, "a: " + "[" * 2000 + "]" * 2000)
+    assert "Indent with spaces" in fault_of(project, "kind: fake\nrows:\n\ta: {}\n")
+    assert "needs quotes" in fault_of(project, "kind: fake\nname: a: b\n")
+
+
+def test_secrets_are_known_only_while_the_trial_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = FAKE_KIND.replace(
+        "    exact: bool", '    token: str = Field(default="", description="A key.")\n    exact: bool'
+    )
+    kind = kind.replace('ctx.sample(text="a sample")', "ctx.sample(text=params.token)\n    print(params.token)")
+    kind = kind.replace("    return {", "    if params.size == 5: raise ValueError(params.token)\n    return {")
+    (project / "experiments" / "fake.py").write_text(kind)
+    text = "kind: fake\ntoken: ${secret:PG_TOKEN}\nrows: {good: {}, bad: {size: 5}}\n"
+    (project / "experiments" / "first.yaml").write_text(text)
+    monkeypatch.delenv("PG_TOKEN", raising=False)
+    missing = papergen("run-exp", cwd=project)
+    assert missing.returncode == 2
+    assert "PG_TOKEN: the experiments refer to this by ${secret:...}, and it is not set" in missing.stderr
+    monkeypatch.setenv("PG_TOKEN", "hunter2-hunter2")
+    done = papergen("run-exp", cwd=project)
+    assert done.returncode == 1
+    assert "FAILED first/bad seed 0: ValueError: ${secret:PG_TOKEN}" in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    written = [path for path in (project / "results").rglob("*") if path.is_file()]
+    assert not [path for path in written if b"hunter2" in path.read_bytes()]
+    (log,) = (project / "results" / "first").glob("good*/rank0.log")
+    assert log.read_text() == "${secret:PG_TOKEN}\n"
+    monkeypatch.setenv("PG_TOKEN", "another one")
+    again = papergen("run-exp", "--only", "good", cwd=project)
+    assert "Nothing to run" in again.stderr

@@ -49,7 +49,7 @@ def test_only_force_and_overrides(project: Path) -> None:
     assert "1 trials to run (1 again (--force))" in again.stderr
     changed = papergen("run-exp", "--only", "fixed", "-o", "first.size=3", cwd=project)
     assert changed.returncode == 0, changed.stderr
-    assert "These results were made with -o or --seeds." in changed.stderr
+    assert "These results were made with -o, --preset or --seeds." in changed.stderr
     assert sorted(item["outcome"]["metrics"]["score"] for item in results(project)) == [2.0, 6.0]  # type: ignore[index]
 
 

@@ -9,6 +9,7 @@ import click
 @click.argument("names", nargs=-1, metavar="[EXPERIMENT]...")
 @click.option("--only", multiple=True, metavar="ROW", help="Run only these rows (experiment/row or row); repeatable")
 @click.option("--seeds", metavar="LIST", help="Seeds to run instead of the ones in the files, e.g. 0,1,2")
+@click.option("--preset", "presets", multiple=True, metavar="NAME", help="Use a preset of the files; repeatable")
 @click.option(
     "-o",
     "--override",
@@ -55,6 +56,7 @@ def run_exp(
     names: tuple[str, ...],
     only: tuple[str, ...],
     seeds: str | None,
+    presets: tuple[str, ...],
     overrides: tuple[str, ...],
     device: str,
     launcher: str,
@@ -75,6 +77,7 @@ def run_exp(
     papergen run-exp                              all that is not finished
     papergen run-exp decoding --only nucleus      one row of one experiment
     papergen run-exp -o training.max_steps=50     with a parameter changed
+    papergen run-exp --preset quick               with the values that the files keep under presets: quick
     papergen run-exp --jobs 2 --retries 1         two trials at a time, each tried again once if its process dies
     papergen run-exp --dry-run                    what would be run
     """
@@ -85,6 +88,7 @@ def run_exp(
             names=names,
             only=only,
             seeds=seeds,
+            presets=presets,
             overrides=overrides,
             device=device,
             launcher=launcher,

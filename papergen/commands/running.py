@@ -23,6 +23,7 @@ from papergen.project import Project, open_project
 from papergen.records import Trial
 from papergen.runner import Machine, Summary, run_trials
 from papergen.runs import Store
+from papergen.secret_values import missing_secrets
 from papergen.upkeep import recover
 
 MAX_SHOWN = 5
@@ -37,6 +38,7 @@ class Request:
     names: tuple[str, ...]
     only: tuple[str, ...]
     seeds: str | None
+    presets: tuple[str, ...]
     overrides: tuple[str, ...]
     device: str
     launcher: str
@@ -52,7 +54,7 @@ class Request:
 
 def run(request: Request) -> int:
     """Carry out the request; the exit code is 1 when a trial failed, else 0."""
-    project = open_project(overrides=request.overrides, seeds=_seeds(request.seeds))
+    project = open_project(overrides=request.overrides, seeds=_seeds(request.seeds), presets=request.presets)
     _recover(project.store)
     states = {planned.trial.digest: planned for planned in project.states()}
     selected = project.select(request.names, request.only)
@@ -75,6 +77,12 @@ def run(request: Request) -> int:
         if request.as_json:
             _tell_end(Summary(), cached)
         return 0
+    if missing := missing_secrets([trial.params for trial in to_run]):
+        raise PapergenError(
+            f"{', '.join(missing)}: the experiments refer to this by ${{secret:...}}, and it is not set "
+            "(or shorter than 4 characters).",
+            hint=f"Type: export {missing[0]}=...",
+        )
     click.echo(_announcement(to_run, states, cached), err=True)
     summary = _run(project, to_run, request, device)
     return _conclude(project, summary, cached, request)
@@ -166,9 +174,9 @@ def _conclude(project: Project, summary: Summary, cached: int, request: Request)
         click.echo(f"skipped {trial.label}: {cause} failed", err=True)
     if len(summary.skipped) > MAX_SKIPPED:
         click.echo(f"... and {len(summary.skipped) - MAX_SKIPPED} more were skipped", err=True)
-    if request.overrides or request.seeds:
+    if request.overrides or request.seeds or request.presets:
         click.echo(
-            "These results were made with -o or --seeds. The paper uses the values in experiments/*.yaml: "
+            "These results were made with -o, --preset or --seeds. The paper uses the values in experiments/*.yaml: "
             "write them there to have these results in it.",
             err=True,
         )

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from papergen.config.form import RESERVED, faults_of_exclusions, faults_of_form, filled, preset_names, read_seeds
+from papergen.config.overrides import override
+from papergen.config.sweeps import Point, exclusions, is_excluded, points
 from papergen.errors import PapergenError, did_you_mean, gathered
-from papergen.yaml_strict import Document, Keys, parse_yaml, read_yaml
-
-RESERVED = ("kind", "description", "seeds", "rows", "grid")
-"""Top-level keys of an experiment file that are not parameters."""
-
-_ROW_NAME = re.compile(r"^[\w][\w.+-]*$")
-_NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
+from papergen.yaml_strict import Document, Keys, read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,25 +23,37 @@ class ExperimentConfig:
     description: str
     seeds: tuple[int, ...]
     rows: Mapping[str, Mapping[str, Any]]
-    """Row name -> all parameters of that row, shared ones included, as written."""
+    """Row name -> all parameters of that row, shared ones included, with the environment's values filled in."""
+    row_seeds: Mapping[str, tuple[int, ...]]
+    """Row name -> its own seeds, where it has any."""
+    origins: Mapping[str, Mapping[str, Keys]]
+    """Row name -> parameter -> where in the document its value stands."""
     document: Document
 
+    def seeds_of(self, row: str) -> tuple[int, ...]:
+        """The seeds of a row: its own, or those of the experiment."""
+        return self.row_seeds.get(row, self.seeds)
+
     def where(self, row: str, path: Sequence[str | int]) -> str:
-        """`file:line` of a parameter of a row: in the row, its grid or the shared part."""
-        parameter = tuple(path)
-        own: Keys = ("rows", row.split("@")[0], *parameter)
-        for keys in (own, ("grid", *parameter[:1]), parameter):
-            if any(keys[:length] in self.document.lines for length in range(len(keys), len(keys) - 1, -1)):
-                return self.document.where(*keys)
-            if keys in self.document.overridden:
-                return self.document.overridden[keys]
-        return self.document.where("rows", row.split("@")[0])
+        """`file:line` of a parameter of a row: in its grid, the row, a preset or the shared part."""
+        base: Keys = ("rows", row.split("@")[0])
+        if not path:
+            return self.document.where(*base)
+        keys = self.origins.get(row, {}).get(str(path[0]), (*base, path[0]))
+        return self.document.where(*keys, *path[1:])
 
 
 def read_experiments(
-    project: Path, *, overrides: Sequence[str] = (), seeds: Sequence[int] | None = None
+    project: Path,
+    *,
+    overrides: Sequence[str] = (),
+    seeds: Sequence[int] | None = None,
+    presets: Sequence[str] = (),
 ) -> dict[str, ExperimentConfig]:
-    """All experiments of the project by name, in alphabetical order, with `-o` overrides and `--seeds` applied."""
+    """All experiments of the project by name, in alphabetical order, with `-o`, `--seeds` and `--preset` applied.
+
+    A preset asked for on the command line applies to every experiment that has one of that name.
+    """
     paths = sorted((project / "experiments").glob("*.yaml"))
     wrong = sorted((project / "experiments").glob("*.yml"))
     if wrong:
@@ -66,12 +73,13 @@ def read_experiments(
     if faults:
         raise gathered(faults, "faults in the experiments")
     for text in overrides:
-        _override(documents, text)
+        override(documents, text)
+    _require_presets(documents, presets)
     configs: dict[str, ExperimentConfig] = {}
     for name, document in documents.items():
         try:
-            config = _experiment(name, document)
-            configs[name] = config if seeds is None else replace(config, seeds=tuple(seeds))
+            config = _experiment(name, document, presets)
+            configs[name] = config if seeds is None else replace(config, seeds=tuple(seeds), row_seeds={})
         except PapergenError as error:
             faults.append(error)
     if faults:
@@ -79,75 +87,100 @@ def read_experiments(
     return configs
 
 
-def _experiment(name: str, document: Document) -> ExperimentConfig:
-    data = document.data
-    faults: list[str] = []
-    kind = data.get("kind")
-    if not isinstance(kind, str):
-        faults.append(f"{document.where()}: no `kind:` line. Add one, for example `kind: training`.")
-    seeds = data.get("seeds", [0])
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        faults.append(f"{document.where('seeds')}: seeds = {seeds!r}: write a list of whole numbers, e.g. [0, 1, 2].")
-    elif len(set(seeds)) != len(seeds):
-        faults.append(f"{document.where('seeds')}: seeds = {seeds!r}: a seed stands twice; it would be counted twice.")
-    shared = {key: value for key, value in data.items() if key not in RESERVED}
-    rows = data.get("rows")
-    rows = {"main": {}} if rows is None else rows
-    if not isinstance(rows, dict) or not rows:
-        faults.append(f"{document.where('rows')}: write rows as `name: {{parameter: value}}` lines.")
-        rows = {}
-    for row, own in rows.items():
-        if not _ROW_NAME.match(row):
-            faults.append(f"{document.where('rows', row)}: row name {row!r}: use letters, digits, . + - and _.")
-        if own is not None and not isinstance(own, dict):
-            faults.append(f"{document.where('rows', row)}: write the row as `{row}: {{parameter: value}}`.")
-    grid = data.get("grid") or {}
-    if not isinstance(grid, dict) or not all(isinstance(values, list) and values for values in grid.values()):
-        faults.append(f"{document.where('grid')}: write the grid as `parameter: [value, value]` lines.")
-    if faults:
-        raise gathered([PapergenError(fault) for fault in faults], "faults")
-    expanded = {
-        f"{row}{suffix}": {**shared, **(own or {}), **point}
-        for row, own in rows.items()
-        # A row that sets a parameter of the grid itself keeps its value: the grid multiplies over the others.
-        for suffix, point in _points({key: values for key, values in grid.items() if key not in (own or {})})
+def _require_presets(documents: Mapping[str, Document], presets: Sequence[str]) -> None:
+    known = {
+        str(name)
+        for document in documents.values()
+        if isinstance(found := document.data.get("presets"), dict)
+        for name in found
     }
+    for preset in presets:
+        if preset not in known:
+            hint = did_you_mean(preset, known) or "There is none: add `presets:` to an experiment."
+            raise PapergenError(f"--preset {preset}: no experiment has a preset of this name. {hint}")
+
+
+def _experiment(name: str, document: Document, asked: Sequence[str]) -> ExperimentConfig:
+    """The experiment in a document; every fault of its outer form at once."""
+    data = document.data
+    faults = [PapergenError(fault) for fault in faults_of_form(document)]
+    conditions: Sequence[Mapping[str, Any]] = ()
+    try:
+        grid, zips = (filled(data.get(section), document, (section,)) for section in ("grid", "zip"))
+        points(grid, zips, document.where)
+        conditions = exclusions(data.get("exclude"), document.where)
+    except PapergenError as error:
+        faults.append(error)
+    if faults:
+        raise gathered(faults, "faults")
+    rows: dict[str, dict[str, Any]] = {}
+    seeds: dict[str, tuple[int, ...]] = {}
+    origins: dict[str, dict[str, Keys]] = {}
+    used: set[int] = set()
+    for row, own in (data.get("rows") or {"main": {}}).items():
+        # A row that sets a swept parameter itself keeps its value: the sweep multiplies over the others.
+        for point in points(grid, zips, document.where, fixed=own or ()):
+            full = f"{row}{point.suffix}"
+            if full in rows:
+                faults.append(
+                    PapergenError(
+                        f"{document.where('grid')}: the row {full} comes about twice: a value stands there twice, or "
+                        "two differ only in characters that a name cannot have."
+                    )
+                )
+                continue
+            try:
+                values, keys = _row(document, row, own or {}, point, asked)
+            except PapergenError as error:
+                faults.append(error)
+                continue
+            hits = [index for index, item in enumerate(conditions) if is_excluded(item, row, values)]
+            used.update(hits)
+            if not hits:
+                own_seeds = values.pop("seeds", None)
+                keys.pop("seeds", None)
+                if own_seeds is not None:
+                    seeds[full] = tuple(own_seeds)
+                rows[full], origins[full] = values, keys
+    faults += faults_of_exclusions(document, conditions, used, rows) if not faults else []
+    if faults:
+        raise gathered(list({str(fault): fault for fault in faults}.values()), "faults")
+    shared_seeds = read_seeds(data.get("seeds", [0]), document, ("seeds",))
     return ExperimentConfig(
         name=name,
-        kind=str(kind),
+        kind=str(data["kind"]),
         description=str(data.get("description", "")),
-        seeds=tuple(seeds),
-        rows=expanded,
+        seeds=tuple(shared_seeds),
+        rows=rows,
+        row_seeds=seeds,
+        origins=origins,
         document=document,
     )
 
 
-def _points(grid: Mapping[str, Sequence[Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Every point of the grid with the suffix that names it: `@num_beams-4`."""
-    for values in itertools.product(*grid.values()):
-        point = dict(zip(grid, values, strict=True))
-        yield "".join(f"@{name}-{_NOT_IN_NAMES.sub('-', str(value))}" for name, value in point.items()), point
-
-
-def _override(documents: dict[str, Document], text: str) -> None:
-    """Apply one `-o experiment.key.key=value`."""
-    where = f"-o {text}"
-    target, equals, written = text.partition("=")
-    name, *keys = target.split(".")
-    if not equals or not keys:
-        raise PapergenError(f"{where}: write experiment.parameter=value, for example -o training.steps=10.")
-    if name not in documents:
-        raise PapergenError(f"{where}: there is no experiment {name!r}. {did_you_mean(name, documents)}")
-    document = documents[name]
-    value = parse_yaml(written, where)
-    level: Any = document.data
-    for depth, key in enumerate(keys[:-1]):
-        if level.get(key) is None:
-            if depth == 1 and keys[0] == "rows" and key not in level:
-                raise PapergenError(f"{where}: {name} has no row {key!r}. {did_you_mean(key, level)}")
-            level[key] = {}
-        level = level[key]
-        if not isinstance(level, dict):
-            raise PapergenError(f"{where}: {'.'.join(keys[: depth + 1])} holds one value, not further keys.")
-    level[keys[-1]] = value
-    documents[name] = replace(document, overridden={**document.overridden, tuple(keys): where})
+def _row(
+    document: Document, row: str, own: Mapping[str, Any], point: Point, asked: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Keys]]:
+    """The parameters of a row and where each stands: shared < presets < the row's own lines < grid and zip."""
+    layers: list[tuple[Keys, Mapping[str, Any]]] = [((), document.data)]
+    presets = document.data.get("presets") or {}
+    of_command = [preset for preset in asked if preset in presets]
+    for place, named in (((), document.data.get("preset")), ((), of_command), (("rows", row), own.get("preset"))):
+        for preset in preset_names(named):
+            if preset not in presets:
+                where = document.where(*place, "preset")
+                raise PapergenError(f"{where}: there is no preset {preset!r}. {did_you_mean(preset, presets)}")
+            layers.append((("presets", preset), presets[preset] or {}))
+    layers.append((("rows", row), own))
+    values: dict[str, Any] = {}
+    keys: dict[str, Keys] = {}
+    for start, layer in layers:
+        for key, value in layer.items():
+            if key not in (RESERVED if not start else ("preset",)):
+                values[key], keys[key] = value, (*start, key)
+    values |= point.values
+    keys |= point.keys
+    complete = {key: filled(value, document, keys[key]) for key, value in values.items()}
+    if "seeds" in complete:
+        complete["seeds"] = read_seeds(complete["seeds"], document, keys["seeds"])
+    return complete, keys

@@ -23,6 +23,7 @@ from papergen.external.measures import Line, Measured, read, step_of
 from papergen.external.placeholders import fill
 from papergen.external.tables import Follower, read_lines
 from papergen.runs import Run
+from papergen.secret_values import redacted
 
 LOOK_S = 0.5
 """Between two looks at the file that a running program writes."""
@@ -44,8 +45,9 @@ def run_command(params: CommandSettings, ctx: Context) -> dict[str, float]:
     values = placeholder_values(params, ctx, out)
     argv = params.argv(values)
     cwd = ctx.project / fill(params.cwd, values)
-    print("$", shlex.join(argv), flush=True)  # noqa: T201  the first line of the trial's log
-    ctx.fact("command", shlex.join(argv))
+    shown = redacted(shlex.join(argv), ctx.trial.params)
+    print("$", shown, flush=True)  # noqa: T201  the first line of the trial's log
+    ctx.fact("command", shown)
     follower = Follower(out / params.metrics_file, params.metrics_file) if _is_jsonl(params.metrics_file) else None
     lines: list[Line] = []
     with _patient():

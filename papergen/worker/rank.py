@@ -19,6 +19,7 @@ from papergen.experiment import Context, load_recipe
 from papergen.files import read_json, write_json
 from papergen.records import Outcome, Trial
 from papergen.runs import Run
+from papergen.secret_values import revealed
 from papergen.worker.channel import Channel
 from papergen.worker.recorder import Recorder, sync_tree
 from papergen.worker.spec import Place, Spec
@@ -77,7 +78,7 @@ def _run(spec: Spec, place: Place, channel: Channel) -> None:
     run = Run(Path(spec.folder))
     trial = Trial.from_json(read_json(run.trial_file), str(run.trial_file))
     recipe = load_recipe(Path(spec.recipe_path))
-    params = recipe.params_of(trial.params)
+    params = recipe.params_of(revealed(trial.params))
     recorder = Recorder(run, is_main=place.rank == 0, tell=lambda kind, data: channel.tell(kind, **data))
     context = Context(
         trial=trial,
