@@ -92,11 +92,14 @@ def entry_place(tree: SourceTree, place: Place) -> Place | None:
 
 
 def read_blg(log: str, tree: SourceTree) -> list[tuple[Place, str]]:
-    """The errors in BibTeX's own log: where, and the message."""
+    """The errors in the log of BibTeX or biber: where, and the message."""
     stumbles = re.finditer(r"^(?P<message>[^\n]+?)---line (?P<line>\d+) of file (?P<file>\S.*)$", log, re.MULTILINE)
     found = [(Place(match["file"], int(match["line"])), match["message"]) for match in stumbles]
     for match in re.finditer(r"^I (?:couldn't open|found no) [^\n]+", log, re.MULTILINE):
         name = (re.findall(r"file (\S+?)(?:\.bib|\.bst)?$", match[0]) or [""])[0]
         place = tree.find(rf"(?<=[{{,])\s*{re.escape(name)}(?=\s*[,}}]|\.bib)") if name else None
         found.append((place or Place(""), match[0]))
+    for match in re.finditer(r"> ERROR - (?P<message>[^\n]+)", log):  # biber's form
+        at = re.search(r"[\w./-]*/(?P<file>[^/\s]+\.bib)_?\S*,? line (?P<line>\d+)", match["message"])
+        found.append((Place(at["file"], int(at["line"])) if at else Place(""), match["message"]))
     return found

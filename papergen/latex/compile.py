@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +82,16 @@ def compile_tree(
     build = _Build(tree, main, engine, output, line_map or LineMap(), epoch_s)
     if (done := build.unchanged()) is not None:
         return done
+    say, deadline = (lambda _: None) if progress is None else progress, Deadline(timeout_s)
     try:
-        return build.run(Deadline(timeout_s), (lambda _: None) if progress is None else progress)
+        try:
+            return build.run(deadline, say)
+        except TexError as error:
+            if not build.state or not _is_of_auxiliary_files(error.problems):
+                raise
+            say("the auxiliary files of the last build do not suit this one; once more without them")
+            build.forget()
+            return build.run(deadline, say)
     except BaseException:
         set_aside(output)
         raise
@@ -171,9 +179,9 @@ class _Build:
         for num_passes in range(1, MAX_PASSES + 1):
             progress(f"{self.engine.engine} pass {num_passes}")
             log = self._pass(deadline)
-            if self._bibtex_needed():
-                progress("bibtex")
-                self._bibtex(deadline)
+            if self._bibliography_needed():
+                progress(self._bibliography_program())
+                self._bibliography(deadline)
             after = self._settling()
             if after == before:
                 return self._finish(log, num_passes)
@@ -181,6 +189,11 @@ class _Build:
             before = after
         message = f"{', '.join(changed)} still changed after {MAX_PASSES} passes; the references never settle"
         raise TexError([Problem("error", message, Place(self.main))])
+
+    def forget(self) -> None:
+        """Start from nothing, as if there had been no build before."""
+        shutil.rmtree(self.tex, ignore_errors=True)
+        self.state, self.bibliography = {}, ""
 
     def _prepare(self) -> None:
         """Make the private folder hold the tree, and the auxiliary files of the last good build, and nothing else."""
@@ -232,46 +245,52 @@ class _Build:
             said = (self.work / "terminal.txt").read_text(encoding="utf-8", errors="replace").strip().split("\n")[-8:]
             errors = [Problem("error", f"{self.engine.engine} failed (exit {done.returncode}):\n" + "\n".join(said))]
         if errors:
-            if self._bibtex_needed():
-                errors += self._bibtex_problems(deadline)
+            if self._bibliography_needed() and not self._control_file().is_file():
+                errors += self._bibliography_problems(deadline)
             raise TexError(errors)
         return log
 
     # -- bibliography ----------------------------------------------------------------------------------------------
 
-    def _bibtex_needed(self) -> bool:
+    def _control_file(self) -> Path:
+        """What biblatex writes for biber; without it, BibTeX reads the .aux files."""
+        return self.tex / f"{self.job}.bcf"
+
+    def _bibliography_program(self) -> str:
+        return "biber" if self._control_file().is_file() else "bibtex"
+
+    def _bibliography_needed(self) -> bool:
         wanted, bbl = self._bibliography_digest(), self.tex / f"{self.job}.bbl"
         if not wanted and bbl.name not in self.inputs:
             bbl.unlink(missing_ok=True)  # the last citation is gone; its entry must not stay printed
         return bool(wanted) and (wanted != self.bibliography or not bbl.is_file())
 
     def _bibliography_digest(self) -> str:
-        """What BibTeX's answer depends on: citations in order, styles, .bib and .bst files; "" when it has no work."""
-        if (self.tex / f"{self.job}.bcf").is_file():
-            raise MachineError(
-                "The document asks for biber (biblatex without backend=bibtex), which papergen does not run.",
-                hint=r"Write \usepackage[backend=bibtex]{biblatex}, or use natbib.",
-            )
+        """What the program's answer depends on: citations in order, styles, .bib and .bst files; "" without work."""
         if f"{self.job}.bbl" in self.inputs:
             return ""  # the tree brings its bibliography ready made
+        files = {name: digest for name, digest in self.inputs.items() if name.endswith((".bib", ".bst"))}
+        if (control := self._control_file()).is_file():
+            return digest_json([digest_file(control), files])
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(self.tex.rglob("*.aux"))]
         orders = [
             match[0] for text in texts for match in re.finditer(r"\\(?:citation|bibdata|bibstyle)\{[^}]*\}", text)
         ]
         if not all(any(order.startswith(head) for order in orders) for head in (r"\citation", r"\bibdata")):
             return ""
-        files = {name: digest for name, digest in self.inputs.items() if name.endswith((".bib", ".bst"))}
         return digest_json([list(dict.fromkeys(orders)), files])
 
-    def _bibtex(self, deadline: Deadline) -> None:
-        if problems := self._bibtex_problems(deadline):
+    def _bibliography(self, deadline: Deadline) -> None:
+        if problems := self._bibliography_problems(deadline):
             raise TexError(problems, "problems in the bibliography")
         self.bibliography = self._bibliography_digest()
 
-    def _bibtex_problems(self, deadline: Deadline) -> list[Problem]:
-        program = shutil.which("bibtex")
+    def _bibliography_problems(self, deadline: Deadline) -> list[Problem]:
+        name = self._bibliography_program()
+        program = shutil.which(name)
         if program is None:
-            raise MachineError("No bibtex on this machine.", hint=install_hint(["texlive-binaries"], ["bibtex"]))
+            packages = ["biber"] if name == "biber" else ["texlive-binaries"]
+            raise MachineError(f"No {name} on this machine.", hint=install_hint(packages, [name]))
         done = run(
             [program, self.job],
             folder=self.tex,
@@ -284,8 +303,9 @@ class _Build:
         found = read_blg(blg.read_text(encoding="utf-8", errors="replace"), seen) if blg.is_file() else []
         if done.returncode < 2 and not found:
             return []
-        problems = [seen.problem("error", f"BibTeX: {message}", place) for place, message in found]
-        return problems or [Problem("error", f"BibTeX failed (exit {done.returncode})", Place(blg.name))]
+        shown = "biber" if name == "biber" else "BibTeX"
+        problems = [seen.problem("error", f"{shown}: {message}", place) for place, message in found]
+        return problems or [Problem("error", f"{shown} failed (exit {done.returncode})", Place(blg.name))]
 
     # -- publication -----------------------------------------------------------------------------------------------
 
@@ -355,6 +375,12 @@ def _is_whole(pdf: Path) -> bool:
         return False
     content = pdf.read_bytes()
     return content.startswith(b"%PDF-") and b"%%EOF" in content[-1024:]
+
+
+def _is_of_auxiliary_files(problems: Iterable[Problem]) -> bool:
+    """Whether TeX stumbled over a file that an earlier pass wrote, such as a .bbl for another bibliography program."""
+    endings = "|".join(sorted(suffix[1:] for suffix in SETTLED))
+    return any(re.search(rf"\.(?:{endings})\b", f"{problem.message} {problem.place.file}") for problem in problems)
 
 
 def _unsettled(problem: Problem) -> bool:

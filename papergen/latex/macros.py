@@ -28,7 +28,7 @@ HEAD = r"""% Written by papergen build-pdf from the results: edits here are lost
 
 UNKNOWN = {False: r"\PapergenUnknownResult{\detokenize{#2}}", True: r"\papergenmissing{#2}"}
 
-TAIL = r"""\NewExpandableDocumentCommand{\claim}{+O{}+m}{#2}
+TAIL = r"""\DeclareExpandableDocumentCommand{\claim}{+O{}+m}{#2}
 \NewExpandableDocumentCommand{\says}{O{}m}{#2}
 \NewExpandableDocumentCommand{\claimed}{m}{\result[text]{claim #1}}
 \providecommand{\typed}[1]{#1}

@@ -12,11 +12,12 @@ from pathlib import Path
 from papergen.errors import PapergenError, gathered
 from papergen.files import digest_file, write_atomic
 from papergen.latex.templates import StyleFile, Template
+from papergen.report.tex import Tex
 
 RECORD = "styles.sha256"
 
 
-def find_styles(template: Template, root: Path) -> tuple[list[str], tuple[str, ...]]:
+def find_styles(template: Template, root: Path) -> tuple[list[Tex], tuple[str, ...]]:
     """The names (without ending) of the template's style files in `root`, in its order, and what to tell the author.
 
     PapergenError names every missing file with where to get it, every pattern that two files match, and every file
@@ -35,7 +36,7 @@ def find_styles(template: Template, root: Path) -> tuple[list[str], tuple[str, .
             faults.append(_missing(style, template))
     if faults:
         raise gathered(faults, f"style files of {template.name} that are not there")
-    return [path.stem for path in found], _recorded(template, found, root) if found else ()
+    return [Tex(path.stem) for path in found], _recorded(template, found, root) if found else ()
 
 
 def _missing(style: StyleFile, template: Template) -> PapergenError:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from texlab import compiled, document, make_tree, pdf_pages
 
-from papergen.errors import MachineError, PapergenError
+from papergen.errors import PapergenError
 from papergen.latex import compile as room
 from papergen.latex.compile import compile_tree, set_aside
 from papergen.latex.confine import is_available
@@ -175,12 +175,13 @@ def test_references_that_never_settle_are_an_error(tmp_path: Path) -> None:
         compiled(tmp_path, {"main.tex": document(body)})
 
 
-def test_biber_is_refused_with_what_to_write(tmp_path: Path) -> None:
-    files: dict[str, str | bytes] = {
-        "main.tex": document("x\\newwrite\\w\\immediate\\openout\\w=main.bcf\\immediate\\closeout\\w")
-    }
-    with pytest.raises(MachineError, match="biber"):
-        compiled(tmp_path, files)
+def test_auxiliary_files_of_another_kind_are_forgotten_instead_of_blamed(tmp_path: Path) -> None:
+    files: dict[str, str | bytes] = {"main.tex": document("\\section{A}\\tableofcontents")}
+    before = compiled(tmp_path, files).pdf.read_bytes()
+    settled = tmp_path / ".tree-pdflatex" / "settled" / "main.toc"
+    settled.write_text("\\nosuchcommand{")
+    files["main.tex"] = document("\\section{A}\\tableofcontents ")
+    assert compiled(tmp_path, files).pdf.read_bytes() == before
 
 
 # -- what a document may not do ------------------------------------------------------------------------------------
