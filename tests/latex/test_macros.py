@@ -18,7 +18,7 @@ VALUES = {
 }
 PAPER = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
-\usepackage{mathptmx}
+\usepackage{mathptmx}\renewcommand{\ttdefault}{txtt}
 \usepackage{xcolor}
 \usepackage{hyperref}
 \input{papergen-results}
@@ -43,7 +43,9 @@ MORE
 def test_results_print_everywhere(engine: Engine, tmp_path: Path) -> None:
     source = PAPER.replace("MORE", "")
     if engine == "xelatex":
-        source = source.replace("\\usepackage[T1]{fontenc}\n\\usepackage{mathptmx}\n", "")
+        source = source.replace(
+            "\\usepackage[T1]{fontenc}\n\\usepackage{mathptmx}\\renewcommand{\\ttdefault}{txtt}\n", ""
+        )
     done = compiled(tmp_path, {"main.tex": source, "papergen-results.tex": results_tex(VALUES)}, engine=engine)
     text = " ".join(" ".join(pdf_pages(done.pdf)).split())
     for words in [
