@@ -2,7 +2,6 @@ r"""\result works wherever a number may stand, and what nobody defined cannot be
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
