@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from papergen.decoding.settings import Strategy
+
+if TYPE_CHECKING:
+    from papergen.decoding.measure import Continuation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,16 @@ class Refused:
     name: str
     changes: Mapping[str, Any]
     reason: str
+    """What our own checks say when it is asked for."""
+    why: str
+    """The same for a reader of the paper."""
+
+
+WHY = {
+    "pad_token_id": "The padding token set to the end-of-text token: padding is masked and decides nothing.",
+    "bad_words_ids": "The end-of-text token among the forbidden words: transformers takes it off that list unasked.",
+    "length_penalty": "A length penalty without beams: it ranks hypotheses, and greedy decoding has one.",
+}
 
 
 def remedies(base: Strategy, *, min_new_tokens: int, prompt_tokens: int, eos_bias: float = -5.0) -> dict[str, Remedy]:
@@ -96,7 +109,22 @@ def refused(base: Strategy, *, eos_token_id: int) -> list[Refused]:
             strategy_with(base, changes)
         except ValidationError as error:
             reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-            found.append(Refused(name=name, changes=changes, reason=reason))
+            found.append(Refused(name=name, changes=changes, reason=reason, why=WHY[name]))
         else:
             raise AssertionError(f"{name} does nothing against early ends and was not refused")
     return found
+
+
+def end_counts(
+    continuations: Sequence[Continuation], eos: Sequence[int], *, early_tokens: int
+) -> dict[str, list[float]]:
+    """Per prompt: the share, in percent, of texts that end before `early_tokens` tokens, and EOS tokens inside."""
+    early: dict[int, list[float]] = {}
+    inner: dict[int, list[float]] = {}
+    for one in continuations:
+        early.setdefault(one.prompt_index, []).append(100.0 * (one.is_ended and len(one.ids) < early_tokens))
+        inner.setdefault(one.prompt_index, []).append(float(sum(token in eos for token in one.ids)))
+    return {
+        "early_rate": [sum(values) / len(values) for values in early.values()],
+        "inner_eos": [sum(values) / len(values) for values in inner.values()],
+    }

@@ -179,7 +179,7 @@ def _run(
     layers: tuple[int, ...] | None,
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
     """One batch: transformers prepares masks, positions, cache and encoder states, our search does the rest."""
-    inputs = _padded(prompts, tokens.pad, model)
+    inputs = padded(prompts, tokens.pad, model)
     found: list[list[list[Hypothesis]]] = []
     marks: list[float] = []
 
@@ -224,7 +224,7 @@ def _run_with_drafts(
     assert len(prompts) == 1, "drafts are checked for one prompt at a time"
     start = time.perf_counter()
     processors = Processors(strategy, tokens, limits, model.device)
-    inputs, config = _padded(prompts, tokens.pad, model), _plain_config(model, strategy, tokens, limits)
+    inputs, config = padded(prompts, tokens.pad, model), _plain_config(model, strategy, tokens, limits)
     found, marks = decode_with_drafts(model, inputs, config, strategy, processors)
     end = time.perf_counter()
     scored = score_continuations(model, prompts, [found.ids], batch_size=1)
@@ -232,7 +232,7 @@ def _run_with_drafts(
     return [[replace(found, log_prob=scored[0].log_prob)]], timing
 
 
-def _padded(prompts: Sequence[Sequence[int]], pad: int, model: Any) -> dict[str, torch.Tensor]:
+def padded(prompts: Sequence[Sequence[int]], pad: int, model: Any) -> dict[str, torch.Tensor]:
     """(prompts, width) ids and mask; padding on the left, or on the right for an encoder."""
     width = max(len(prompt) for prompt in prompts)
     ids = torch.full((len(prompts), width), pad, dtype=torch.long)

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from papergen.decoding import jackknife
 from papergen.decoding import metrics as m
 from papergen.decoding.scoring import Score, perplexity
-from papergen.decoding.self_bleu import self_bleu
+from papergen.decoding.self_bleu import corpus_self_bleu, self_bleu_without
+from papergen.decoding.tokens import Phrases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,14 +35,20 @@ class Measured:
     units: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
-def measure(continuations: Sequence[Continuation], scores: Sequence[Score]) -> Measured:
-    """`scores[i]` is what the scoring model thinks of `continuations[i]`; both in the order of the prompts.
+def measure(
+    continuations: Sequence[Continuation],
+    scores: Sequence[Score],
+    *,
+    by_scorer: Sequence[Score] | None = None,
+    constraints: Sequence[Phrases] = (),
+) -> Measured:
+    """`scores[i]` is what the generating model thinks of `continuations[i]`; both in the order of the prompts.
 
-    A metric that is not defined for a text (too short for an n-gram) is NaN there; one that is defined for none of them
-    (the Zipf coefficient of a single token) is left out.
+    `by_scorer` is what a second model thinks, `constraints` the forced words. A metric that is not defined for a text
+    (too short for an n-gram) is NaN there; one that is defined for none of them (the Zipf coefficient of a single
+    token) is left out. Metrics of the whole set have units as well: what each prompt contributes by the jackknife.
     """
     texts = [continuation.ids for continuation in continuations]
-    bleu = self_bleu(texts)
     per_text: dict[str, list[float | None]] = {
         **{f"rep_{n}": [m.rep_n(text, n) for text in texts] for n in (2, 3, 4)},
         "diversity": [m.diversity(text) for text in texts],
@@ -50,21 +58,31 @@ def measure(continuations: Sequence[Continuation], scores: Sequence[Score]) -> M
         "length": [float(len(text)) for text in texts],
         "eos_rate": [100.0 * continuation.is_ended for continuation in continuations],
         "truncation_rate": [100.0 * (not continuation.is_ended) for continuation in continuations],
-        "self_bleu": bleu,
     }
     if any(continuation.is_met is not None for continuation in continuations):
         per_text["constraints_met"] = [100.0 * bool(continuation.is_met) for continuation in continuations]
+        per_text["coverage"] = [m.coverage(text, constraints) for text in texts]
     prompts = [continuation.prompt_index for continuation in continuations]
     units = {name: _per_prompt(prompts, values) for name, values in per_text.items()}
-    corpus: dict[str, float | None] = {
-        "perplexity": perplexity(scores),
-        **{f"distinct_{n}": m.distinct_n(texts, n) for n in (1, 2, 3)},
-        "zipf": m.zipf_coefficient(texts),
-    }
-    groups = [[texts[i] for i in indices] for _, indices in groupby(range(len(texts)), key=lambda i: prompts[i])]
+    places = [list(indices) for _, indices in groupby(range(len(texts)), key=lambda i: prompts[i])]
+    groups = [[texts[i] for i in indices] for indices in places]
     units["duplicates"] = [_number(m.duplicate_share(group)) for group in groups]
     means = {name: m.mean([value for value in values if not math.isnan(value)]) for name, values in units.items()}
-    defined = {name: value for name, value in {**corpus, **means}.items() if value is not None}
+    corpus: dict[str, tuple[float | None, Sequence[float | None]]] = {
+        "perplexity": (perplexity(scores), jackknife.perplexity_without([[scores[i] for i in own] for own in places])),
+        **{f"distinct_{n}": (m.distinct_n(texts, n), jackknife.distinct_without(groups, n)) for n in (1, 2, 3)},
+        "zipf": (m.zipf_coefficient(texts), jackknife.zipf_without(groups)),
+        "self_bleu": (corpus_self_bleu(texts), self_bleu_without(texts, prompts)),
+    }
+    if by_scorer is not None:
+        of_groups = [[by_scorer[i] for i in own] for own in places]
+        corpus["scorer_perplexity"] = (perplexity(by_scorer), jackknife.perplexity_without(of_groups))
+    for name, (whole, without) in corpus.items():
+        means[name] = whole
+        parts = None if whole is None else jackknife.contributions(whole, without)
+        if parts is not None:
+            units[name] = parts
+    defined = {name: value for name, value in means.items() if value is not None}
     return Measured(defined, {name: values for name, values in units.items() if name in defined})
 
 

@@ -7,7 +7,7 @@ averaged that was not measured.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -68,13 +68,19 @@ def distinct_n(texts: Sequence[Tokens], n: int) -> float | None:
     return len({gram for text in texts for gram in ngrams(text, n)}) / num_tokens if num_tokens else None
 
 
-def zipf_coefficient(texts: Sequence[Tokens], *, num_ranks: int = 5000) -> float | None:
+def zipf_coefficient(texts: Sequence[Tokens]) -> float | None:
     """Exponent s of frequency ~ rank**-s: minus the least-squares slope of log frequency on log rank."""
-    counts = sorted(Counter(token for text in texts for token in text).values(), reverse=True)[:num_ranks]
+    return zipf_of_counts(Counter(token for text in texts for token in text).values())
+
+
+def zipf_of_counts(frequencies: Iterable[int], *, num_ranks: int = 5000) -> float | None:
+    """The same from how often each token occurs."""
+    counts = sorted(frequencies, reverse=True)[:num_ranks]
     if len(counts) < 2:
         return None
     ranks = np.log(np.arange(1, len(counts) + 1))
-    return -float(np.polyfit(ranks, np.log(counts), 1)[0])
+    ranks -= ranks.mean()
+    return -float(ranks @ np.log(counts) / (ranks @ ranks))
 
 
 def contains(tokens: Tokens, phrase: Tokens) -> bool:

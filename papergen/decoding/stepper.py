@@ -7,9 +7,6 @@ from typing import Any
 
 import torch
 
-_CACHES = ("past_key_values", "cache_params", "state")
-"""Names under which transformers' models pass their cache."""
-
 
 class Stepper:
     """Drives `model` over `ids`; every search of this room works on top of it.
@@ -94,9 +91,9 @@ class Stepper:
         return logits.float()
 
     def _reorder_cache(self, index: torch.Tensor, *, is_same_prompt: bool) -> None:
-        for name in _CACHES:
-            cache = self._kwargs.get(name)
-            if cache is None:
+        # By what it can do: its name has been past_key_values, cache_params, state and, since 5.24, cache.
+        for cache in self._kwargs.values():
+            if not hasattr(cache, "reorder_cache"):
                 continue
             if is_same_prompt and hasattr(cache, "self_attention_cache"):
                 # All hypotheses of a prompt share its encoder states: moving the cross-attention cache would be waste.

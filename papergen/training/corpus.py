@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from papergen.errors import PapergenError
 from papergen.files import digest_json
@@ -30,6 +30,8 @@ class CorpusSettings(Protocol):
     def encoding(self) -> str: ...  # noqa: D102
     @property
     def validation_fraction(self) -> float: ...  # noqa: D102
+    @property
+    def documents(self) -> Literal["whole", "paragraphs"]: ...  # noqa: D102
 
 
 class Encoder(Protocol):
@@ -73,6 +75,8 @@ class Prompt:
     reference_ids: tuple[int, ...]
     text: str
     reference_text: str
+    is_complete: bool = False
+    """Whether the reference runs to the end of its document, where an end of text follows."""
 
 
 def load_corpus(settings: CorpusSettings, project: Path) -> Corpus:
@@ -92,6 +96,8 @@ def load_corpus(settings: CorpusSettings, project: Path) -> Corpus:
     else:
         train, validation = _split_position(documents, settings.validation_fraction)
     kept, num_removed = _without_shared(train, validation)
+    if settings.documents == "paragraphs":
+        kept, validation = _by_paragraph(kept), _by_paragraph(validation)
     for side, texts in (("training", kept), ("validation", validation)):
         if not any(text.strip() for text in texts.values()):
             raise PapergenError(
@@ -143,10 +149,42 @@ def prompts(
             position = len(text) if line < 0 else line + 1
             while position < len(text) and text[position] == "\n":
                 position += 1
+    return _spread(found, count, f"passages of {prompt_tokens} + {reference_tokens} tokens", corpus)
+
+
+def openings(
+    corpus: Corpus, tokenizer: Encoder, *, count: int, prompt_tokens: int, reference_tokens: int
+) -> tuple[Prompt, ...]:
+    """The first `prompt_tokens` tokens of `count` validation documents and how each goes on to its end.
+
+    References are of unequal length: what exceeds `reference_tokens` is cut, and such a reference is not complete.
+    """
+    found: list[Prompt] = []
+    for name, text in corpus.validation.items():
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        shown = tokenizer.decode(ids[:prompt_tokens], skip_special_tokens=False)
+        if len(ids) <= prompt_tokens or not text.startswith(shown):
+            continue
+        last = ids[prompt_tokens : prompt_tokens + reference_tokens]
+        found.append(
+            Prompt(
+                document=name,
+                ids=tuple(ids[:prompt_tokens]),
+                reference_ids=tuple(last),
+                text=shown,
+                reference_text=tokenizer.decode(last, skip_special_tokens=False),
+                is_complete=prompt_tokens + len(last) == len(ids),
+            )
+        )
+    return _spread(found, count, f"documents of more than {prompt_tokens} tokens", corpus)
+
+
+def _spread(found: Sequence[Prompt], count: int, what: str, corpus: Corpus) -> tuple[Prompt, ...]:
+    """`count` of those found, evenly spread; PapergenError when they do not suffice."""
     if len(found) < count:
         raise PapergenError(
-            f"The held-out part of the corpus {corpus.name} has {len(found)} passages of {prompt_tokens} + "
-            f"{reference_tokens} tokens, fewer than the {count} prompts asked for.",
+            f"The held-out part of the corpus {corpus.name} has {len(found)} {what}, fewer than the {count} prompts "
+            "asked for.",
             hint="Ask for fewer or shorter prompts, or raise validation_fraction.",
         )
     return tuple(found[index * len(found) // count] for index in range(count))
@@ -200,6 +238,16 @@ def _split_documents(documents: Mapping[str, str], fraction: float) -> tuple[dic
         held.add(min(documents, key=lambda name: (len(documents[name]), name)))
     train = {name: text for name, text in documents.items() if name not in held}
     return train, {name: text for name, text in documents.items() if name in held}
+
+
+def _by_paragraph(documents: Mapping[str, str]) -> dict[str, str]:
+    """Every paragraph as a document of its own, named after its document and its place there."""
+    return {
+        f"{name}#{place}": piece
+        for name, text in documents.items()
+        for place, piece in enumerate(piece.strip("\n") for piece in _PARAGRAPHS.split(text)[::2])
+        if piece.strip()
+    }
 
 
 def _split_position(documents: Mapping[str, str], fraction: float) -> tuple[dict[str, str], dict[str, str]]:

@@ -49,6 +49,10 @@ class TrainingSettings(Params):
     validation_fraction: float = Field(
         default=0.1, gt=0, lt=1, description="Share of the characters held out for validation."
     )
+    documents: Literal["whole", "paragraphs"] = Field(
+        default="whole",
+        description="whole: an end of text after every file or topic; paragraphs: after every paragraph.",
+    )
     block_size: int = Field(
         default=128, ge=2, description="Tokens per training sequence, the positions of a new model."
     )

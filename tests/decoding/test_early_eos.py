@@ -1,8 +1,17 @@
-import pytest
+import re
 
-from papergen.decoding.early_eos import refused, remedies, strategy_with
+import pytest
+from pydantic import ValidationError
+
+from papergen.config import read_experiments
+from papergen.decoding.early_eos import end_counts, refused, remedies, strategy_with
 from papergen.decoding.generate import generate
+from papergen.decoding.idle import try_remedy
+from papergen.decoding.measure import Continuation
 from papergen.decoding.settings import Strategy
+from papergen.experiment import load_recipes
+from papergen.latex.scaffold import scaffold
+from papergen.plan import plan_trials
 
 
 def test_every_remedy_is_a_valid_strategy_and_lengthens_the_texts(models, oracle):
@@ -36,3 +45,58 @@ def test_changes_keep_the_base(own):
     base = Strategy(max_new_tokens=30, **own)
     changed = strategy_with(base, {"min_new_tokens": 5})
     assert changed.model_dump() == {**base.model_dump(), "min_new_tokens": 5}
+
+
+def test_ends_are_counted_per_prompt():
+    texts = [
+        Continuation(prompt_index=0, ids=(5, 6), is_ended=True),
+        Continuation(prompt_index=0, ids=(5, 6, 7, 8), is_ended=True),
+        Continuation(prompt_index=1, ids=(5, 1, 1), is_ended=False),
+    ]
+    assert end_counts(texts, [1], early_tokens=3) == {"early_rate": [50.0, 0.0], "inner_eos": [0.0, 2.0]}
+
+
+@pytest.mark.parametrize("remedy", ["pad_token_id", "bad_words_ids", "length_penalty"])
+def test_remedies_that_are_refused_change_no_text_of_transformers(remedy, models, oracle):
+    prompts = oracle["prompt_ids"]["trained"]
+    tried = try_remedy(models["trained"], prompts, remedy, eos=[1], pad=0, max_new_tokens=30, batch_size=5)
+    assert tried.changed == [False] * len(prompts)
+    plain = generate(models["trained"], None, prompts, Strategy(max_new_tokens=30), seed=0, batch_size=4)
+    assert tried.without == [one.ids for one in plain]
+    assert any(ids[-1] == 1 for ids in tried.without), "no text ends, so this shows nothing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"idle_remedy": "pad_token_id", "min_new_tokens": 5}, "nothing else"),
+        ({"idle_remedy": "length_penalty", "prompt_suffix": ":"}, "nothing else"),
+        ({"idle_remedy": "bad_words_ids", "num_beams": 4}, "nothing else"),
+        ({"reference": True, "prompt_prefix": "In detail: "}, "no wording changes"),
+        ({"reference": True, "do_sample": True}, "generates nothing"),
+        ({"early_tokens": 97}, "above the 96 tokens"),
+        ({"length_penalty": 2.0}, "num_beams = 1 has one"),
+        ({"bad_words_ids": [["eos"]]}, "bad_words_ids with EOS does nothing"),
+    ],
+    ids=str,
+)
+def test_rows_that_mean_nothing_are_refused(changes, reason):
+    params = load_recipes(None)["early_eos"].params
+    with pytest.raises(ValidationError) as caught:
+        params.model_validate({"model": "m", **changes})
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_scaffolded_experiment_plans_and_its_prose_names_its_rows(language, tmp_path):
+    project = scaffold(tmp_path / "论文 one", language=language, experiments=["early_eos"])
+    configs = read_experiments(project)
+    trials = plan_trials(project, configs, load_recipes(project))
+    rows = {trial.key for trial in trials}
+    text = "".join(path.read_text() for path in (project / "sections").iterdir())
+    keys = re.findall(r"\\result(?:\[[^\]]*\])?\{(early_eos/[^{}]*)\}", text)
+    assert keys
+    assert {key.rpartition("/")[0] for key in keys} <= rows
+    labels = set(re.findall(r"\\label\{([^}]*)\}", text))
+    assert set(re.findall(r"\\autoref\{([^}]*)\}", text)) <= labels
+    assert not re.search(r"\\(?:label|autoref|input)\{[^}]*_[^}]*\}", text.replace("early_eos/", ""))

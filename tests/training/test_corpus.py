@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from papergen.errors import PapergenError
-from papergen.training.corpus import load_corpus, paragraphs, prompts
+from papergen.training.corpus import load_corpus, openings, paragraphs, prompts
 from papergen.training.settings import TrainingSettings
 
 
@@ -99,3 +99,22 @@ def test_too_many_prompts_are_refused_with_what_there_is() -> None:
     corpus = load_corpus(TrainingSettings(), Path())
     with pytest.raises(PapergenError, match=r"has \d+ passages of 40 \+ 60 tokens, fewer than the 100000"):
         prompts(corpus, Letters(), count=100_000, prompt_tokens=40, reference_tokens=60)
+
+
+def test_paragraphs_as_documents_are_the_same_text_with_more_ends() -> None:
+    whole = load_corpus(TrainingSettings(), Path())
+    corpus = load_corpus(TrainingSettings(documents="paragraphs"), Path())
+    assert len(corpus.validation) > 5 * len(whole.validation)
+    assert all(text.strip() and "\n\n" not in text for text in corpus.validation.values())
+    assert "".join("".join(corpus.validation.values()).split()) == "".join(whole.validation_text.split())
+    assert corpus.digest != whole.digest
+
+
+def test_openings_show_how_documents_begin_and_where_they_end() -> None:
+    corpus = load_corpus(TrainingSettings(documents="paragraphs"), Path())
+    found = openings(corpus, Letters(), count=40, prompt_tokens=20, reference_tokens=100)
+    assert len({prompt.document for prompt in found}) == 40
+    for prompt in found:
+        text = corpus.validation[prompt.document]
+        assert (prompt.text + prompt.reference_text == text) == prompt.is_complete == (len(text) <= 120)
+    assert {prompt.is_complete for prompt in found} == {True, False}

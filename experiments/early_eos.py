@@ -1,0 +1,290 @@
+"""Texts that end too early, and what is done against it: one remedy a row, on the same prompts and the same model.
+
+Remedies are parameters of the strategy (min_new_tokens, suppress_tokens, sequence_bias, ...) or other prompts. Those
+that change nothing are refused there; `idle_remedy` runs them through transformers itself, to show that they do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, model_validator
+
+from papergen.decoding.reported import HUMAN, TEXT_METRICS
+from papergen.decoding.settings import Strategy
+from papergen.decoding.sources import DecodingSettings, model_digests
+from papergen.experiment import Context, Metric
+
+if TYPE_CHECKING:
+    from papergen.report.figures import Figure
+    from papergen.report.parts import Part, View
+    from papergen.report.tables import Table
+
+LABEL = "Early ends of text"
+NONE = "none"
+"""Name of the row without a remedy, with which the others are compared."""
+
+LIMITS = ("max_new_tokens", "max_length")
+
+METRICS = (
+    Metric(name="early_rate", label="Early", unit="%", over="prompts", closest_to=HUMAN),
+    Metric(name="inner_eos", label="EOS inside", over="prompts", direction="lower"),
+    Metric(name="changed", label="Changed", unit="%", over="prompts"),
+    *TEXT_METRICS,
+)
+
+
+class Params(DecodingSettings):
+    """A strategy with its remedy, the model, and the openings of documents that it continues."""
+
+    documents: Literal["whole", "paragraphs"] = Field(
+        default="paragraphs", description="Where documents of the corpus end; as in the training of the model."
+    )
+    prompt_tokens: int = Field(default=8, ge=1, description="Tokens of a document that the model is shown.")
+    early_tokens: int = Field(default=32, ge=1, description="A text that EOS ends before this many tokens ends early.")
+    prompt_prefix: str = Field(default="", description="Wording put before every prompt.")
+    prompt_suffix: str = Field(default="", description="Wording put after every prompt.")
+    idle_remedy: Literal["pad_token_id", "bad_words_ids", "length_penalty"] | None = Field(
+        default=None,
+        description="A remedy without effect, tried on transformers' greedy decoding: pad_token_id = EOS, EOS among"
+        " bad_words_ids, or length_penalty without beams.",
+    )
+
+    @model_validator(mode="after")
+    def _one_thing_at_a_time(self) -> Params:
+        if fault := self.reference_faults():
+            raise ValueError(fault)
+        if self.reference and (self.prompt_prefix or self.prompt_suffix):
+            raise ValueError("reference = true measures the human text, which no wording changes. Leave it out.")
+        if self.idle_remedy is not None and (self.reference or not self.is_plain):
+            raise ValueError(
+                f"idle_remedy = {self.idle_remedy} runs plain greedy decoding with nothing else. Leave the rest out."
+            )
+        if self.early_tokens > self.reference_tokens:
+            raise ValueError(
+                f"early_tokens = {self.early_tokens} is above the {self.reference_tokens} tokens there may be."
+            )
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether this is greedy decoding of the prompts as they are, without any remedy."""
+        names = [*Strategy.model_fields, "prompt_prefix", "prompt_suffix"]
+        fields = type(self).model_fields
+        return all(getattr(self, name) == fields[name].default for name in names if name not in LIMITS)
+
+
+def is_seeded(params: Params) -> bool:
+    """Only a strategy that draws random numbers depends on the seed."""
+    return params.draws
+
+
+def data(params: Params, project: Path) -> Mapping[str, str]:
+    """The corpus, and the model folders that are named by path."""
+    from papergen.training.corpus import load_corpus
+
+    return {"corpus": load_corpus(params, project).digest, **model_digests(params, project)}
+
+
+def run(params: Params, ctx: Context) -> Mapping[str, float]:
+    """Continue the openings, and count the ends."""
+    from papergen.decoding.early_eos import end_counts
+    from papergen.decoding.idle import texts_of_idle
+    from papergen.decoding.trial import generated_texts, human_texts, load, record
+    from papergen.training.corpus import load_corpus, openings
+
+    loaded = load(params, ctx)
+    passages = openings(
+        load_corpus(params, ctx.project),
+        loaded.tokenizer,
+        count=params.num_prompts,
+        prompt_tokens=params.prompt_tokens,
+        reference_tokens=params.reference_tokens,
+    )
+    before, after = (
+        loaded.tokenizer.encode(wording, add_special_tokens=False)
+        for wording in (params.prompt_prefix, params.prompt_suffix)
+    )
+    prompts = [(*before, *passage.ids, *after) for passage in passages]
+    units: dict[str, list[float]] = {}
+    if params.reference:
+        texts = human_texts(passages, loaded.eos)
+    elif params.idle_remedy is not None:
+        texts, units["changed"] = texts_of_idle(loaded, prompts, params.idle_remedy, params)
+    else:
+        texts = generated_texts(loaded, prompts, params, ctx)
+    units |= end_counts(texts.continuations, loaded.eos, early_tokens=params.early_tokens)
+    for name, values in units.items():
+        ctx.units(name, values)
+    means = {name: sum(values) / len(values) for name, values in units.items()}
+    return {**record(loaded, passages, prompts, texts, params, ctx), **means}
+
+
+def report(view: View) -> Part:
+    """The remedies side by side, how many texts still run at each length, what each costs, and the set-up in words."""
+    from papergen.report.appendix import hyperparameter_table
+    from papergen.report.parts import Part
+
+    return Part(
+        tables=(remedies(view), hyperparameter_table({row: view.params(row) for row in view.rows})),
+        figures=(survival(view), cost(view)),
+        texts={"method": method(view), "idle": idle(view)},
+    )
+
+
+def of(view: View, row: str) -> Params:
+    """The typed parameters of a row."""
+    found = view.params(row)
+    assert isinstance(found, Params)
+    return found
+
+
+def remedies(view: View) -> Table:
+    """Rate and length, what was changed, and the cost; marks for what differs from the row without a remedy."""
+    import dataclasses
+
+    from papergen.report.tables import marked_against, table_of
+    from papergen.report.tex import Tex
+
+    names = ["early_rate", "eos_rate", "length", "inner_eos", "changed", "perplexity", "rep_4", "diversity"]
+    label = lambda row: Tex(rf"\texttt{{{view.escape(row)}}}")  # noqa: E731
+    table = table_of(view.results, "remedies", view.experiment, names, labels=label, corner="Remedy")
+    at = names.index("changed")
+    rows = []
+    for row in table.rows:
+        group = "Without effect" if of(view, row.name).idle_remedy else ""
+        cells = list(row.cells)
+        cells[at] = changed(view, row.name) if cells[at] is None else cells[at]
+        rows.append(dataclasses.replace(row, cells=tuple(cells), group=group))
+    rows.sort(key=lambda row: bool(row.group))
+    table = dataclasses.replace(table, rows=tuple(rows))
+    return marked_against(table, NONE) if NONE in view.rows else table
+
+
+def changed(view: View, row: str) -> Any:
+    """Share of the prompts whose text differs from that of the row without a remedy; None where there is none."""
+    from papergen.report.values import Value, summary
+
+    if NONE not in view.rows or row in {NONE, HUMAN} or of(view, row).reference:
+        return None
+    base = {sample["prompt_index"]: sample["ids"] for sample in view.samples(NONE)}
+    flags = [100.0 * (sample["ids"] != base.get(sample["prompt_index"])) for sample in view.samples(row)]
+    digests = tuple(view.finished(name)[0].trial.digest for name in (row, NONE))
+    return Value(key=view.key(row, "changed"), unit="%", over="prompts", digests=digests, **summary(flags))
+
+
+def survival(view: View) -> Figure:
+    """Share of texts that are not over yet, by the number of tokens."""
+    from papergen.report.figures import Figure, Rule, Series
+
+    series = []
+    for row in view.rows:
+        if of(view, row).idle_remedy:
+            continue
+        found = view.samples(row)
+        # A text that the limit cut off is not over at its length.
+        ends = [len(sample["ids"]) if sample["finish"] == "eos" else None for sample in found]
+        steps = range(of(view, row).reference_tokens + 1)
+        open_ = [100.0 * sum(end is None or end > step for end in ends) / len(ends) for step in steps]
+        series.append(
+            Series(
+                label=row.replace("_", " "),
+                x=list(steps),
+                y=open_,
+                is_reference=of(view, row).reference,
+                digests=tuple(result.trial.digest for result in view.finished(row)),
+            )
+        )
+    early = of(view, view.rows[0]).early_tokens
+    return Figure(
+        name="survival",
+        kind="line",
+        series=tuple(series),
+        x_label="Tokens",
+        y_label="Texts not ended (%)",
+        y_limits=(0, 105),
+        rules=(Rule(value=early, axis="x", label="early"),),
+    )
+
+
+def cost(view: View) -> Figure:
+    """Perplexity against the rate of early ends: what an end that is kept away costs."""
+    from papergen.report.figures import Figure, Series
+
+    series = []
+    for row in view.rows:
+        if of(view, row).idle_remedy:
+            continue
+        rate, perplexity = view.value(row, "early_rate"), view.value(row, "perplexity")
+        ends = [end for end in (rate.low, rate.high, perplexity.low, perplexity.high) if end is not None]
+        has_interval = len(ends) == 4 and perplexity.low is not None and perplexity.low > 0
+        series.append(
+            Series(
+                label="",
+                x=[rate.mean],
+                y=[perplexity.mean],
+                x_low=[max(0.0, ends[0])] if has_interval else None,
+                x_high=[min(100.0, ends[1])] if has_interval else None,
+                low=[ends[2]] if has_interval else None,
+                high=[ends[3]] if has_interval else None,
+                names=[row.replace("_", " ")],
+                is_reference=of(view, row).reference,
+                digests=rate.digests,
+            )
+        )
+    return Figure(
+        name="cost",
+        kind="scatter",
+        series=tuple(series),
+        x_label="Texts that end early (%)",
+        y_label="Perplexity",
+        y_scale="log",
+    )
+
+
+def method(view: View) -> Any:
+    """The set-up in words, from the parameters of the rows."""
+    from papergen.decoding.describing import describe
+    from papergen.report.tex import Tex
+
+    rows = [row for row in view.rows if not of(view, row).reference and of(view, row).idle_remedy is None]
+    first = of(view, view.rows[0])
+    phrases = []
+    for row in rows:
+        params = of(view, row)
+        words = describe(params)
+        wording = [
+            f"the words ``{view.escape(text.strip())}'' {where} every prompt"
+            for text, where in ((params.prompt_prefix, "before"), (params.prompt_suffix, "after"))
+            if text
+        ]
+        phrases.append(", ".join([f"\\texttt{{{view.escape(row)}}}: {words}", *wording]))
+    return Tex(
+        f"The model continues the first {first.prompt_tokens} tokens of {first.num_prompts} held-out documents by up "
+        f"to {first.reference_tokens} tokens. "
+        "Documents are single paragraphs, after which the model has learnt to end. "
+        f"A continuation that the end-of-text token closes before token {first.early_tokens} has ended early. "
+        "How the authors went on is measured alike, with the ends that they chose. "
+        "Perplexity and repetition~\\cite{welleck2020neural} of the longer texts are the cost of a remedy. "
+        f"The remedies are {'; '.join(phrases)}.\n"
+    )
+
+
+def idle(view: View) -> Any:
+    """What is often tried and does nothing: the reasons, and how many texts it changed where that was run."""
+    from papergen.decoding.early_eos import refused
+    from papergen.report.tex import Tex
+
+    tried = {of(view, row).idle_remedy: view.value(row, "changed") for row in view.rows if of(view, row).idle_remedy}
+    first = of(view, view.rows[0])
+    lines = []
+    for one in refused(Strategy(max_new_tokens=first.reference_tokens), eos_token_id=0):
+        outcome = ""
+        if one.name in tried:
+            number = tried[one.name]
+            outcome = f" It changed {round(number.mean * number.n / 100)} of {number.n} texts."
+        lines.append(f"\\item[\\texttt{{{view.escape(one.name)}}}] {view.escape(one.why)}{outcome}")
+    body = "\n".join(lines)
+    return Tex(f"\\begin{{description}}\n{body}\n\\end{{description}}\n")

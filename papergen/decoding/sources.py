@@ -1,0 +1,83 @@
+"""What a decoding trial works on: a strategy, the model it decodes, the text its prompts come from; without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from papergen.decoding.settings import Strategy
+from papergen.errors import PapergenError
+from papergen.experiment import From
+
+
+class DecodingSettings(Strategy):
+    """A strategy and its material: what the kinds that generate text have in common."""
+
+    model: From | str = Field(
+        description="{from: experiment}, a local model folder, or a name on the Hugging Face Hub."
+    )
+    scorer: str | None = Field(
+        default=None, description="A second model whose perplexity is reported beside that of the generating model."
+    )
+    mauve_model: str | None = Field(
+        default=None, description="Model whose features MAUVE compares with human text; no MAUVE when absent."
+    )
+    corpus: str = Field(default="embedded", description="Text whose held-out part gives the prompts; as in training.")
+    encoding: str = Field(default="utf-8", description="Encoding of the corpus files.")
+    documents: Literal["whole", "paragraphs"] = Field(
+        default="whole", description="Where documents of the corpus end; as in training."
+    )
+    validation_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="Share of the corpus that is held out; as in training."
+    )
+    num_prompts: int = Field(default=64, ge=2, description="Held-out passages to continue.")
+    prompt_tokens: int = Field(default=32, ge=1, description="Tokens of a passage that the model is shown.")
+    max_new_tokens: int | None = Field(default=96, ge=1, description="Most tokens to generate per prompt.")
+    batch_size: int = Field(default=32, ge=1, description="Prompts per batch; decides the speed, not the text.")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Arithmetic of the model.")
+    reference: bool = Field(default=False, description="Measure the human continuation instead of generating one.")
+
+    @property
+    def reference_tokens(self) -> int:
+        """Most tokens of a human continuation: as many as may be generated."""
+        return self.max_new_tokens or (self.max_length or 0) - self.prompt_tokens
+
+    @property
+    def draws(self) -> bool:
+        """Whether the seed changes the text."""
+        return not self.reference and not self.is_deterministic
+
+    def reference_faults(self) -> str | None:
+        """Why a row cannot be the human reference and this strategy at once."""
+        if self.reference and (self.do_sample or self.num_beams > 1 or self.num_return_sequences > 1):
+            return "reference = true measures the human text and generates nothing. Leave the strategy out."
+        return None
+
+
+def model_digests(params: DecodingSettings, project: Path) -> dict[str, str]:
+    """Name -> digest of every model folder that is named by path; PapergenError for a path that is not there."""
+    from papergen.files import digest_folder
+
+    found = {}
+    for name in ("model", "scorer", "mauve_model", "assistant_model"):
+        value = getattr(params, name)
+        if not isinstance(value, str):
+            continue
+        folder = project / Path(value).expanduser()
+        if folder.is_dir():
+            found[name] = digest_folder(folder)
+        elif value.startswith((".", "/", "~")) or value.count("/") > 1:
+            raise PapergenError(
+                f"{name} = {value!r}: there is no such folder.",
+                hint="Write {from: training}, the path of a model folder, or a name on the Hugging Face Hub.",
+            )
+    return found
+
+
+def local(model: From | str, project: Path) -> str:
+    """A model named in the YAML: a folder of the project by its path, else as it is written."""
+    assert isinstance(model, str), "an upstream model comes by its folder"
+    folder = project / Path(model).expanduser()
+    return str(folder) if folder.is_dir() else model

@@ -1,0 +1,183 @@
+"""One decoding trial: prompts continued, scored, measured and recorded; what the kinds that generate text share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from papergen.decoding.generate import generate
+from papergen.decoding.measure import Continuation, measure, repetition_by_position
+from papergen.decoding.models import load_model, load_tokenizer
+from papergen.decoding.scoring import Score, score_continuations, score_texts
+from papergen.decoding.sources import DecodingSettings, local
+from papergen.decoding.speed import BatchTiming, PeakMemory, summarise
+from papergen.decoding.tokens import tokens_for
+from papergen.experiment import Context
+
+SPEED = ("tokens_per_s", "time_to_first_token_s", "inter_token_latency_p50_s", "inter_token_latency_p95_s")
+"""What of a `Speed` is reported."""
+
+
+class Passage(Protocol):
+    """A prompt and how the human author went on."""
+
+    @property
+    def document(self) -> str: ...  # noqa: D102
+    @property
+    def ids(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def reference_ids(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def text(self) -> str: ...  # noqa: D102
+    @property
+    def is_complete(self) -> bool: ...  # noqa: D102
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """The model of a trial and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+    @property
+    def eos(self) -> tuple[int, ...]:
+        """The model's own end-of-text tokens."""
+        own = self.model.generation_config.eos_token_id
+        own = self.model.config.get_text_config().eos_token_id if own is None else own
+        return () if own is None else (own,) if isinstance(own, int) else tuple(own)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Continuations to be measured, and what was timed while they were generated."""
+
+    continuations: list[Continuation]
+    scored: list[tuple[int, ...]]
+    """Their tokens with the final EOS, whose probability counts."""
+    speed: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def load(params: DecodingSettings, ctx: Context) -> Loaded:
+    """The trial's model on its device, and the tokenizer."""
+    source = ctx.upstream.get("model") or local(params.model, ctx.project)
+    loaded = Loaded(load_model(source, dtype=params.dtype, device=ctx.device), load_tokenizer(source))
+    ctx.fact("num_parameters", loaded.model.num_parameters())
+    return loaded
+
+
+def human_texts(passages: Sequence[Passage], eos: Sequence[int]) -> Texts:
+    """How the authors went on; an end of text is scored where they ended."""
+    return Texts(
+        continuations=[
+            Continuation(prompt_index=index, ids=passage.reference_ids, is_ended=passage.is_complete)
+            for index, passage in enumerate(passages)
+        ],
+        scored=[
+            (*passage.reference_ids, *eos[:1]) if passage.is_complete else passage.reference_ids for passage in passages
+        ],
+    )
+
+
+def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: DecodingSettings, ctx: Context) -> Texts:
+    """What the strategy makes of the prompts."""
+    timings: list[BatchTiming] = []
+    with PeakMemory(ctx.device) as memory:
+        found = generate(
+            loaded.model,
+            loaded.tokenizer,
+            prompts,
+            params,
+            seed=ctx.trial.seed,
+            batch_size=params.batch_size,
+            progress=lambda done, total: ctx.progress(
+                done, total, tokens_per_s=summarise(timings).tokens_per_s if timings else 0.0
+            ),
+            timings=timings,
+        )
+    speed = {name: value for name, value in vars(summarise(timings)).items() if name in SPEED and value is not None}
+    return Texts(
+        continuations=[
+            Continuation(
+                prompt_index=item.prompt_index,
+                ids=item.ids[:-1] if item.finish == "eos" else item.ids,
+                is_ended=item.finish == "eos",
+                is_met=item.is_met,
+            )
+            for item in found
+        ],
+        scored=[item.ids for item in found],
+        speed={**speed, "peak_memory_mib": memory.mib},
+    )
+
+
+def record(
+    loaded: Loaded,
+    passages: Sequence[Passage],
+    prompts: Sequence[Sequence[int]],
+    texts: Texts,
+    params: DecodingSettings,
+    ctx: Context,
+) -> dict[str, float]:
+    """Score and measure the texts, and keep units, curves and samples; `prompts` are what the model was shown."""
+    ctx.fact("num_prompts", len(passages))
+    found = texts.continuations
+    written = [loaded.tokenizer.decode(continuation.ids, skip_special_tokens=True) for continuation in found]
+    indices = [continuation.prompt_index for continuation in found]
+    scores = score_continuations(
+        loaded.model, [prompts[index] for index in indices], texts.scored, batch_size=params.batch_size
+    )
+    by_scorer = _by_scorer(params, [passages[index].text for index in indices], written, ctx)
+    forced = tokens_for(params, loaded.model, loaded.tokenizer).forced if not params.reference else ()
+    measured = measure(found, scores, by_scorer=by_scorer, constraints=forced)
+    for name, values in measured.units.items():
+        ctx.units(name, values)
+    for position, share in repetition_by_position([continuation.ids for continuation in found]):
+        ctx.log(position, repeated=share)
+    for continuation, text, score in zip(found, written, scores, strict=True):
+        passage = passages[continuation.prompt_index]
+        ctx.sample(
+            prompt_index=continuation.prompt_index,
+            document=passage.document,
+            prompt=passage.text,
+            text=text,
+            ids=list(continuation.ids),
+            log_prob=score.log_prob,
+            finish="eos" if continuation.is_ended else "length",
+        )
+    return {**measured.metrics, **texts.speed, **_mauve(passages, found, params, loaded, ctx)}
+
+
+def _by_scorer(
+    params: DecodingSettings, shown: Sequence[str], written: Sequence[str], ctx: Context
+) -> list[Score] | None:
+    if params.scorer is None:
+        return None
+    place = local(params.scorer, ctx.project)
+    scorer, tokenizer = load_model(place, dtype=params.dtype, device=ctx.device), load_tokenizer(place)
+    return score_texts(scorer, tokenizer, shown, written, batch_size=params.batch_size)
+
+
+def _mauve(
+    passages: Sequence[Passage],
+    found: Sequence[Continuation],
+    params: DecodingSettings,
+    loaded: Loaded,
+    ctx: Context,
+) -> dict[str, float]:
+    """MAUVE against the human continuations, by the features of the model that the parameters name."""
+    if params.mauve_model is None or params.reference:
+        return {}
+    from papergen.decoding.mauve import mauve_score, text_features
+
+    place = local(params.mauve_model, ctx.project)
+    model, tokenizer = load_model(place, dtype=params.dtype, device=ctx.device), load_tokenizer(place)
+
+    def features(texts: Sequence[Sequence[int]]) -> Any:
+        plain = [loaded.tokenizer.decode(ids, skip_special_tokens=True) for ids in texts if ids]
+        encoded = [tokenizer.encode(text, add_special_tokens=False) for text in plain]
+        return text_features(model, [ids for ids in encoded if ids], batch_size=params.batch_size)
+
+    human = features([passage.reference_ids for passage in passages])
+    return {"mauve": mauve_score(human, features([one.ids for one in found]), seed=ctx.trial.seed)}
