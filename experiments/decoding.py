@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import model_validator
 
 from papergen.decoding.reported import HUMAN, TEXT_METRICS
-from papergen.decoding.sources import DecodingSettings, model_digests
+from papergen.decoding.sources import DecodingSettings, model_digests, model_places
 from papergen.experiment import Context
 
 if TYPE_CHECKING:
@@ -48,10 +48,7 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
 
 def models(params: Params, upstream: Mapping[str, Path], project: Path) -> list[tuple[str, str]]:
     """What a warm worker may load once for all rows."""
-    places = [str(upstream.get("model") or local(params.model, project))]
-    if params.scorer is not None:
-        places.append(local(params.scorer, project))
-    return [(place, params.dtype) for place in places]
+    return model_places(params, upstream, project)
 
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from papergen.decoding.reported import HUMAN, TEXT_METRICS
 from papergen.decoding.settings import Strategy
-from papergen.decoding.sources import DecodingSettings, model_digests
+from papergen.decoding.sources import DecodingSettings, model_digests, model_places
 from papergen.experiment import Context, Metric
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
     from papergen.training.corpus import load_corpus
 
     return {"corpus": load_corpus(params, project).digest, **model_digests(params, project)}
+
+
+def models(params: Params, upstream: Mapping[str, Path], project: Path) -> list[tuple[str, str]]:
+    """What a warm worker may load once for all rows."""
+    return model_places(params, upstream, project)
 
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:

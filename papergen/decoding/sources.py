@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -74,6 +75,13 @@ def model_digests(params: DecodingSettings, project: Path) -> dict[str, str]:
                 hint="Write {from: training}, the path of a model folder, or a name on the Hugging Face Hub.",
             )
     return found
+
+
+def model_places(params: DecodingSettings, upstream: Mapping[str, Path], project: Path) -> list[tuple[str, str]]:
+    """(folder or id, dtype) of every model that the trial loads."""
+    places = [str(upstream.get("model") or local(params.model, project))]
+    others = (params.scorer, params.mauve_model)
+    return [(place, params.dtype) for place in [*places, *(local(name, project) for name in others if name)]]
 
 
 def local(model: From | str, project: Path) -> str:
