@@ -31,6 +31,7 @@ ROOMS = {
     "latex": "latex/",
     "sharing": "sharing/",
     "check": "check/",
+    "cite": "cite/",
     "commands": "commands/",
 }
 

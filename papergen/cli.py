@@ -21,6 +21,7 @@ COMMANDS = {
     "run-exp": "papergen.commands.run_exp:run_exp",
     "build-pdf": "papergen.commands.build_pdf:build_pdf",
     "check": "papergen.commands.check:check",
+    "cite": "papergen.commands.cite:cite",
     "status": "papergen.commands.status:status",
     "export": "papergen.commands.export:export",
     "diff": "papergen.commands.diff:diff",

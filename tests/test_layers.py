@@ -32,6 +32,7 @@ ROOMS = [
     ["assembly"],
     ["snapshots"],
     ["paper", "check"],
+    ["cite"],
     ["tracing"],
     ["sharing"],
     ["rerunning"],

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from papergen.assembly import Assembly, assemble, read_results
 from papergen.check import anonymity, floats, pages, references, sources, typed
@@ -38,6 +38,12 @@ class Examined:
     def standing(self) -> tuple[Finding, ...]:
         """The findings that nobody allowed."""
         return tuple(finding for finding in self.findings if not finding.allowed)
+
+    def only(self, wanted: Callable[[str], bool]) -> Examined:
+        """What the checks of these names found, without the claims."""
+        subject = replace(self.subject, assembly=replace(self.subject.assembly, claims=()))
+        findings = tuple(finding for finding in self.findings if wanted(finding.check))
+        return Examined(subject, findings, tuple(filter(wanted, self.not_run)), self.why_not)
 
 
 def examine(project: Project, *, is_anonymous: bool = False) -> Examined:

@@ -149,7 +149,7 @@ def _citations(tree: SourceTree, uses: list[Use]) -> Iterator[Problem]:
             message = f"there is no bibliography {use.argument}.bib"
             yield tree.problem("error", message, _place(use), remedy=did_you_mean(use.argument, known))
     for use, hint in undefined_citations(uses, keys):
-        remedy = hint if hint.startswith("Did") else "Add the entry to references.bib, or correct the key."
+        remedy = hint if hint.startswith("Did") else "Add the entry (papergen cite add), or correct the key."
         yield tree.problem("error", f"undefined citation {use.argument}", _place(use), remedy=remedy)
 
 

@@ -201,3 +201,10 @@ def test_a_page_too_many_is_found(paper: Path) -> None:
     found = built(paper)
     assert [check for check, _ in said(found)] == ["page-limit"]
     assert "2 pages, and twocolumn (preprint) takes 1" in str(found.standing[0])
+
+
+def test_cite_check_is_the_part_about_the_bibliography(paper: Path) -> None:
+    write(paper, "\nSee \\ref{fig:none}~\\cite{nobody}.\n", bib="@misc{x, title={Other}}\n")
+    done = papergen("cite", "check", "--json", cwd=paper)
+    assert done.returncode == 1
+    assert [finding["check"] for finding in json.loads(done.stdout)["findings"]] == ["citation", "bib-unused"]
