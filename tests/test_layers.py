@@ -19,7 +19,7 @@ ROOMS = [
     ["records"],
     ["runs", "config", "code_digest"],
     ["index", "experiment"],
-    ["archive", "listing", "upkeep"],
+    ["archive", "listing", "trackers", "upkeep"],
     ["plan"],
     ["decoding", "training", "ops", "external"],
     ["worker"],

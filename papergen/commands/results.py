@@ -157,6 +157,38 @@ def take_in(source: str) -> int:
     return 1 if outcome.faults else 0
 
 
+@results.command("export")
+@click.argument("tracker", type=click.Choice(["tensorboard", "mlflow", "wandb"]))
+@click.option(
+    "--to", "target", type=click.Path(file_okay=False), metavar="FOLDER", help="Where (default: build/TRACKER)"
+)
+@ONLY
+def export(tracker: str, target: str | None, only: tuple[str, ...]) -> None:
+    """Hand finished results to TensorBoard, MLflow or W&B (offline)
+
+    What was exported before is not exported twice. Each tracker is an extra: pip install 'papergen[tensorboard]'.
+
+    \b
+    papergen results export tensorboard
+    papergen results export mlflow --to ../tracking --only training
+    """
+    from pathlib import Path
+
+    from papergen.index import Index
+    from papergen.listing import chosen
+    from papergen.project import open_project
+    from papergen.trackers import export as hand_over
+
+    project = open_project()
+    digests = {entry.digest for entry in chosen(Index(project.store).entries(), only, ())}
+    trials = {trial.digest: trial for trial in project.trials if trial.digest in digests}
+    found = [result for trial in trials.values() if (result := project.store.load(trial)) is not None]
+    folder = Path(target) if target is not None else project.root / "build" / tracker
+    count = hand_over(tracker, found, folder)
+    click.echo(f"{count} results exported, {len(found) - count} were there already", err=True)
+    click.echo(folder)
+
+
 @results.command("clean")
 @click.option("--all", "is_all", is_flag=True, help="Remove failures, damaged results and all scratch as well")
 @click.option("--dry-run", is_flag=True, help="Print what would be removed and remove nothing")
