@@ -29,6 +29,9 @@ COMMANDS = {
     "compare": "papergen.commands.compare:compare",
     "rerun": "papergen.commands.rerun:rerun",
     "results": "papergen.commands.results:results",
+    "templates": "papergen.commands.templates:templates",
+    "template": "papergen.commands.templates:template",
+    "doctor": "papergen.commands.doctor:doctor",
 }
 """Command -> where its function lies, in the order in which a paper comes about."""
 

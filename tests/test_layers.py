@@ -31,7 +31,7 @@ ROOMS = [
     ["claimed"],
     ["assembly"],
     ["snapshots"],
-    ["paper", "check"],
+    ["paper", "check", "doctor"],
     ["cite"],
     ["tracing"],
     ["sharing"],

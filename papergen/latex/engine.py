@@ -19,12 +19,19 @@ ENGINES: tuple[Engine, ...] = ("pdflatex", "xelatex")
 
 APT_BASE = ("texlive-latex-recommended", "texlive-fonts-recommended", "cm-super-minimal")
 APT_OF_FILE = {
-    "texlive-latex-extra": "cleveref multirow enumitem adjustbox threeparttable stfloats placeins balance authblk "
+    "texlive-latex-recommended": "article amsmath graphicx natbib hyperref geometry fancyhdr t1enc plainnat unsrtnat "
+    "booktabs float caption microtype xcolor eso-pic lineno etoolbox textcase fontspec",
+    "texlive-fonts-recommended": "mathptmx ptmr8t t1txtt t1xtt",
+    "cm-super-minimal": "sftt1000",
+    "texlive-latex-extra": "hyperxmp environ forloop "
+    "cleveref multirow enumitem adjustbox threeparttable stfloats placeins balance authblk "
     "algorithmic mylatexformat todonotes makecell tabularray lastpage titlesec comment totpages xifthen ifmtarg",
     "texlive-publishers": "IEEEtran acmart revtex4-2 elsarticle llncs IEEEtranN ACM-Reference-Format "
     "apsrev4-2 elsarticle-num splncs04",
     "texlive-science": "siunitx algorithm algorithmicx algpseudocode algorithm2e mhchem physics",
-    "texlive-bibtex-extra": "biblatex",
+    "texlive-bibtex-extra": "biblatex ieee",
+    "biber": "biber",
+    "texlive-plain-generic": "binhex",
     "texlive-xetex": "xelatex xltxtra",
     "texlive-lang-chinese": "ctex ctexart xeCJK FandolSong-Regular ctexrep ctexbook zhnumber",
     "texlive-fonts-extra": "libertine inconsolata newtxmath newtxtext zi4 fontawesome5 doclicense",
