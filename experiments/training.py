@@ -16,6 +16,7 @@ from papergen.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:
     from papergen.report.parts import Part, View
+    from papergen.report.tables import Table
 
 LABEL = "Training with data parallelism"
 
@@ -86,24 +87,60 @@ def report(view: View) -> Part:
         "scaling",
         view.experiment,
         ["validation_loss", "bits_per_character", "tokens_per_s", "step_time_ms"],
-        labels=lambda row: view.escape(f"{row_label(row)}, {ranks_and_threads(view, row)}"),
+        labels=lambda row: view.escape(", ".join(filter(None, [row_label(row), ranks_and_threads(view, row)]))),
         corner=view.escape("Processes × threads"),
     )
     rows = {row: view.params(row) for row in view.rows}
     return Part(
-        tables=(scaling, hyperparameter_table(rows)),
+        tables=(scaling, compared(view), hyperparameter_table(rows)),
         figures=(loss,),
         texts={"method": method(view)},
     )
 
 
+def compared(view: View) -> Table:
+    """Final validation loss, its difference from the first row's by seeds, and whether that is more than noise."""
+    import dataclasses
+
+    from papergen.report.cells import Cell, NotAvailable
+    from papergen.report.derived import difference
+    from papergen.report.noise import verdicts
+    from papergen.report.tables import Column, table_of
+
+    name = "validation_loss"
+    table = table_of(
+        view.results, "compared", view.experiment, [name], labels=row_label, corner="Row", marks_best=False
+    )
+    losses = {row: view.value(row, name) for row in view.rows}
+    first = view.rows[0]
+    words = verdicts(losses, first)
+
+    def more(row: str) -> tuple[Cell, Cell]:
+        if row in view.unavailable:
+            absent = NotAvailable(view.unavailable[row])
+            return absent, absent
+        return ("---", "baseline") if row == first else (difference(losses[row], losses[first]), words[row])
+
+    columns = (
+        *table.columns,
+        Column(name="difference", heading="Difference"),
+        Column(name="verdict", heading=f"Against {row_label(first)}", align="l"),
+    )
+    rows = tuple(dataclasses.replace(row, cells=(*row.cells, *more(row.name))) for row in table.rows)
+    return dataclasses.replace(table, rows=rows, columns=columns)
+
+
 def row_label(row: str) -> str:
-    """What a row is called in tables and figures."""
-    return {"ddp": "DDP", "single": "single process"}.get(row, row)
+    """What a row is called in tables and figures: `ddp@world_size-4` is DDP, world_size 4."""
+    names = {"ddp": "DDP", "single": "single process", "dp": "DataParallel", "fsdp2": "FSDP2"}
+    stem, *grid = row.split("@")
+    return ", ".join([names.get(stem, stem.replace("_", " ")), *(item.replace("-", " ", 1) for item in grid)])
 
 
 def ranks_and_threads(view: View, row: str) -> str:
-    """Processes and CPU threads of each, as they were: `2 × 1`."""
+    """Processes and CPU threads of each, as they were: `2 × 1`; "" for a row that cannot run here."""
+    if row in view.unavailable:
+        return ""
     provenance = view.finished(row)[0].provenance
     return f"{view.finished(row)[0].trial.num_ranks} × {provenance.num_threads}"
 

@@ -55,7 +55,7 @@ def draw(figure: Figure, width_in: float) -> bytes:
 
 
 def _draw_kind(figure: Figure, axes: Axes) -> None:
-    if figure.kind == "bar":
+    if figure.kind in {"bar", "stacked"}:
         _bars(figure, axes)
     elif figure.kind == "hist":
         _histograms(figure, axes)
@@ -116,15 +116,18 @@ def _cloud(axes: Axes, series: Series, look: dict[str, Any], order: int) -> None
 def _bars(figure: Figure, axes: Axes) -> None:
     names = list(dict.fromkeys(name for series in figure.series for name in series.x))
     places = {name: index for index, name in enumerate(names)}
-    breadth = 0.8 / len(figure.series)
+    is_stacked = figure.kind == "stacked"
+    breadth = 0.62 if is_stacked else 0.8 / len(figure.series)
+    heights = dict.fromkeys(names, 0.0)
     for index, series in enumerate(figure.series):
-        shift = (index - (len(figure.series) - 1) / 2) * breadth
+        shift = 0.0 if is_stacked else (index - (len(figure.series) - 1) / 2) * breadth
         look = _look(series, index)
         errors = None if series.low is None or series.high is None else _lengths(series.y, series.low, series.high)
         axes.bar(
             [places[name] + shift for name in series.x],
             series.y,
             width=breadth * 0.92,
+            bottom=[heights[name] for name in series.x] if is_stacked else 0.0,
             yerr=errors,
             color=look["color"],
             edgecolor="white",
@@ -133,6 +136,8 @@ def _bars(figure: Figure, axes: Axes) -> None:
             label=series.label or None,
             zorder=2,
         )
+        for name, height in zip(series.x, series.y, strict=True):
+            heights[name] += height if is_stacked else 0.0
     axes.grid(visible=False, axis="x")
     axes.set_xticks(range(len(names)), [str(name) for name in names])
     axes.tick_params(axis="x", length=0)
@@ -167,7 +172,7 @@ def _histograms(figure: Figure, axes: Axes) -> None:
 def _dress(figure: Figure, axes: Axes) -> None:
     axes.set_xlabel(figure.x_label)
     axes.set_ylabel(figure.y_label)
-    if figure.kind != "bar":
+    if figure.kind not in {"bar", "stacked"}:
         axes.set_xscale(figure.x_scale)
     axes.set_yscale(figure.y_scale)
     if figure.kind == "scatter":

@@ -65,8 +65,8 @@ class Figure:
     """One figure of the paper; checked when it is made."""
 
     name: str
-    kind: Literal["line", "scatter", "bar", "hist", "band"]
-    """"band" is a line with its interval filled; "line" draws intervals as error bars."""
+    kind: Literal["line", "scatter", "bar", "stacked", "hist", "band"]
+    """"band": a line with its interval filled; "line" draws intervals as error bars; "stacked": bars that add up."""
     series: Sequence[Series]
     x_label: str
     y_label: str
@@ -130,7 +130,7 @@ class Figure:
             is_log = (self.x_scale if name.startswith("x") else self.y_scale) == "log"
             for number in numbers_of:
                 if isinstance(number, str):
-                    if self.kind != "bar" or name != "x":
+                    if self.kind not in {"bar", "stacked"} or name != "x":
                         raise PapergenError(f"{where}: {name} holds the text {number!r}; only bars have names there.")
                 elif not math.isfinite(number):
                     raise PapergenError(f"{where}: {name} holds {number}, which cannot be drawn.")

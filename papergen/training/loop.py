@@ -42,8 +42,8 @@ class Trained:
     metrics: Mapping[str, float]
     facts: Mapping[str, str | int | float]
     """Truths that are not measurements: sizes, digests, backend."""
-    model: Path
-    """Folder that AutoModelForCausalLM and AutoTokenizer load; written by rank 0."""
+    model: Path | None
+    """Folder that AutoModelForCausalLM and AutoTokenizer load, written by rank 0; None when only steps were timed."""
 
 
 def train(
@@ -60,6 +60,7 @@ def train(
     project: Path = Path(),
     checkpoints: Path | None = None,
     resume: bool = False,
+    is_only_timed: bool = False,
 ) -> Trained:
     """Train on this rank; called by all ranks alike, with MASTER_ADDR and MASTER_PORT set when there are several.
 
@@ -67,6 +68,7 @@ def train(
     each step. A relative corpus or model path is relative to `project`. Raises ResultError when the loss diverges.
     Checkpoints stand in `checkpoints` until the run is complete; with `resume` it continues from the newest of them,
     bitwise as if it had never stopped, its curves logged again from the start.
+    With `is_only_timed` nothing is validated and no model is saved: the steps are run for their times.
     The caller sets threads beforehand and ends the process by `distributed.leave` and `distributed.exit_now`.
     """
     assert world_size == settings.world_size, "the launcher must start as many ranks as the settings say"
@@ -127,7 +129,7 @@ def train(
         done = step + 1
         if done % settings.log_every == 0 or done == num_steps:
             fields = curve.point(done, clock, rate)
-        if done == num_steps or (settings.eval_every and done % settings.eval_every == 0):
+        if not is_only_timed and (done == num_steps or (settings.eval_every and done % settings.eval_every == 0)):
             evaluation = _validate(material, unwrapped(model), settings, ranks)
             curve.log(done, {"validation_loss": evaluation.loss, "perplexity": evaluation.perplexity})
             fields["validation_loss"] = evaluation.loss
@@ -145,19 +147,21 @@ def train(
             )
         progress(done, num_steps, fields)
 
-    assert evaluation is not None, "the last step is always evaluated"
-    weights = full_state(model, ranks)
-    if ranks.is_main:
-        _save(material, weights, folder / "model")
-    ranks.barrier()
+    assert is_only_timed or evaluation is not None, "the last step is always evaluated"
+    if not is_only_timed:
+        weights = full_state(model, ranks)
+        if ranks.is_main:
+            _save(material, weights, folder / "model")
+        ranks.barrier()
     store.remove()
     breakdown = tracer.breakdown()
     return Trained(
-        metrics=_metrics(settings, material, ranks, curve, clock, evaluation, num_steps)
+        metrics=_metrics(settings, material, ranks, curve, clock, num_steps)
+        | (_quality(evaluation) if evaluation else {})
         | (breakdown.metrics() if breakdown else {})
         | {"wall_time_s": before_s + time.perf_counter() - began},
         facts=_facts(material, ranks) | ({"resumed_from_step": first_step} if first_step else {}),
-        model=folder / "model",
+        model=None if is_only_timed else folder / "model",
     )
 
 
@@ -199,13 +203,20 @@ def _save(material: Material, state: Mapping[str, torch.Tensor], folder: Path) -
     material.tokenizer.save_pretrained(folder)
 
 
+def _quality(evaluation: Evaluation) -> dict[str, float]:
+    return {
+        "validation_loss": evaluation.loss,
+        "perplexity": evaluation.perplexity,
+        "bits_per_character": evaluation.bits_per_character,
+    }
+
+
 def _metrics(
     settings: TrainingSettings,
     material: Material,
     ranks: Ranks,
     curve: Curve,
     clock: StepClock,
-    evaluation: Evaluation,
     num_steps: int,
 ) -> dict[str, float]:
     timed = clock.timed_s()
@@ -213,9 +224,6 @@ def _metrics(
     tokens_per_s = curve.num_targets / num_steps / median_s
     metrics = {
         "train_loss": curve.final_loss(num_steps),
-        "validation_loss": evaluation.loss,
-        "perplexity": evaluation.perplexity,
-        "bits_per_character": evaluation.bits_per_character,
         "tokens_per_s": tokens_per_s,
         "step_time_ms": median_s * 1e3,
         "step_time_p95_ms": percentile(timed, 0.95) * 1e3,

@@ -1,0 +1,167 @@
+"""Measure what two shortcuts of data-parallel training change: the mean of the ranks' means, and a padded evaluation.
+
+At the weights of a given model, the gradient of a step of uneven sequences is taken as the mean over all tokens and
+as the mean of the ranks' means; the held-out text is scored exactly, and as padded shards would report it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, model_validator
+
+from papergen.experiment import Context, From, Metric
+from papergen.experiment import Params as Base
+from papergen.training.settings import TrainingSettings, data_digests
+
+if TYPE_CHECKING:
+    from papergen.report.parts import Part, View
+
+LABEL = "Biases of shortcuts in data-parallel training"
+
+METRICS = (
+    Metric(name="gradient_bias", label="Gradient", unit="%", direction="lower", over="batches"),
+    Metric(name="padded_bias", label="padded", unit="mnat"),
+    Metric(name="rank_mean_bias", label="rank means", unit="mnat"),
+    Metric(name="num_repeated", label="repeated"),
+    Metric(name="validation_loss", label="Val. loss", direction="lower"),
+)
+
+
+class Params(Base):
+    """The model at whose weights the biases are measured, and how the work is spread."""
+
+    model: From | str = Field(
+        description="{from: experiment}, a local model folder, or a name on the Hugging Face Hub."
+    )
+    world_size: int = Field(default=2, ge=1, description="Number of ranks, simulated in one process.")
+    batch_size: int = Field(default=64, ge=1, description="Sequences per optimiser step, over all ranks.")
+    block_size: int = Field(default=128, ge=2, description="Most tokens of a sequence.")
+    num_batches: int = Field(default=16, ge=2, description="Steps whose gradients are compared.")
+    corpus: str = Field(default="embedded", description="Text, as in training.")
+    encoding: str = Field(default="utf-8", description="Encoding of the corpus files.")
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1, description="Share held out; as in training.")
+
+    @model_validator(mode="after")
+    def _even(self) -> Params:
+        if self.batch_size % self.world_size:
+            below = self.batch_size - self.batch_size % self.world_size
+            near = " or ".join(str(size) for size in (below, below + self.world_size) if size)
+            raise ValueError(
+                f"world_size = {self.world_size} does not divide batch_size = {self.batch_size}. Try {near}."
+            )
+        return self
+
+    def settings(self, model: str | None) -> TrainingSettings:
+        """What training would have been told: documents one by one, so that sequences are uneven."""
+        return TrainingSettings(
+            world_size=1,
+            model=model,
+            corpus=self.corpus,
+            encoding=self.encoding,
+            validation_fraction=self.validation_fraction,
+            batch_size=self.batch_size,
+            block_size=self.block_size,
+            packing="documents",
+        )
+
+
+def data(params: Params, project: Path) -> Mapping[str, str]:
+    """The corpus, and the model folder when it is named by path."""
+    return data_digests(params.settings(params.model if isinstance(params.model, str) else None), project)
+
+
+def run(params: Params, ctx: Context) -> Mapping[str, float]:
+    """Compare gradients over `num_batches` steps and evaluations over the held-out text."""
+    import math
+
+    from papergen.training import distributed
+    from papergen.training.batches import Order
+    from papergen.training.biases import gradient_bias, padded_shards, scores
+    from papergen.training.material import prepare
+
+    ranks = distributed.join(rank=0, world_size=1, local_rank=ctx.local_rank, device=ctx.device, timeout_s=60)
+    source = str(ctx.upstream.get("model") or params.model)
+    material = prepare(params.settings(source), seed=ctx.trial.seed, ranks=ranks, project=ctx.project)
+    model = material.model.to(ranks.device).eval()  # no dropout: the two gradients must differ by their weights alone
+    order = Order(material.train, batch_size=params.batch_size, rank=0, world_size=1, seed=ctx.trial.seed)
+    pad = int(material.tokenizer.eos_token_id)
+    found: list[float] = []
+    for step in range(params.num_batches):
+        indices = order.at(step)
+        shards = [indices[rank :: params.world_size] for rank in range(params.world_size)]
+        found.append(100 * gradient_bias(model, material.train, shards, pad=pad))
+        ctx.progress(step + 1, params.num_batches, gradient_bias=found[-1])
+    ctx.units("gradient_bias", found)
+    scored = scores(model, material.validation)
+    exact = scored.loss()
+    shares = padded_shards(len(scored.nats), params.world_size)
+    ctx.fact("num_validation_sequences", len(scored.nats))
+    ctx.fact("num_parameters", material.num_parameters)
+    return {
+        "gradient_bias": math.fsum(found) / len(found),
+        "padded_bias": 1e3 * (scored.padded_loss(params.world_size) - exact),
+        "rank_mean_bias": 1e3 * (scored.rank_mean_loss(params.world_size) - exact),
+        "num_repeated": sum(map(len, shares)) - len(scored.nats),
+        "validation_loss": exact,
+    }
+
+
+def report(view: View) -> Part:
+    """The biases by number of ranks, as a table and the gradient's as a figure."""
+    from papergen.report.appendix import hyperparameter_table
+    from papergen.report.figures import Figure, Series
+    from papergen.report.parts import Part
+    from papergen.report.tables import table_of
+
+    params: dict[str, Any] = {row: view.params(row) for row in view.rows}
+    rows = sorted(view.rows, key=lambda row: params[row].world_size)
+    table = table_of(
+        view.results,
+        "biases",
+        view.experiment,
+        ["gradient_bias", "padded_bias", "rank_mean_bias", "num_repeated"],
+        rows=rows,
+        labels=lambda row: str(params[row].world_size),
+        corner="Ranks",
+        marks_best=False,
+        groups={"padded_bias": "Evaluation", "rank_mean_bias": "Evaluation", "num_repeated": "Evaluation"},
+    )
+    bias = [view.value(row, "gradient_bias") for row in rows]
+    sizes = [params[row].world_size for row in rows]
+    figure = Figure(
+        name="gradient",
+        kind="line",
+        series=(
+            Series(
+                label="",
+                x=sizes,
+                y=[value.mean for value in bias],
+                low=[value.mean if value.low is None else value.low for value in bias],
+                high=[value.mean if value.high is None else value.high for value in bias],
+                digests=[digest for value in bias for digest in value.digests],
+            ),
+        ),
+        x_label="Ranks",
+        y_label="Error of the gradient (%)",
+        x_scale="log",
+        x_ticks=sorted(set(sizes)),
+        y_limits=(0, None),
+    )
+    return Part(tables=(table, hyperparameter_table(params)), figures=(figure,), texts={"method": method(view)})
+
+
+def method(view: View) -> Any:
+    """What was compared, from the recorded parameters."""
+    from papergen.report.tex import Tex
+
+    first: Any = view.params(view.rows[0])
+    return Tex(
+        f"At the weights of the trained model we compare the gradient of the mean over all tokens of a step with the "
+        f"mean of the ranks' means, over {first.num_batches} steps of {first.batch_size} sequences that end with their "
+        f"document (at most {first.block_size} tokens); the error is the norm of the difference over the norm of the "
+        f"former. The held-out text is scored exactly, and as a sampler reports it that repeats sequences until all "
+        f"ranks have equally many.\n"
+    )
