@@ -19,7 +19,10 @@ TEX_PACKAGES := texlive-latex-recommended texlive-fonts-recommended cm-super-min
 TEX_PROGRAMS := pdflatex bibtex kpsewhich pdftoppm pdftotext
 TEX_FILES := natbib.sty booktabs.sty microtype.sty hyperref.sty mathptmx.sty caption.sty float.sty sftt1000.pfb t1xtt.pfb
 
-.PHONY: help demo test test-slow lint format install install-dev tex venv docs
+CLUSTER_PACKAGES := slurm-wlm iproute2
+CLUSTER_PROGRAMS := slurmctld slurmd sbatch srun ip
+
+.PHONY: help demo test test-slow test-cluster lint format install install-dev tex venv docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -32,10 +35,20 @@ demo: install tex ## Install what is missing, then make a paper from nothing and
 	@echo "The paper: $(abspath $(DEMO))/build/$(notdir $(DEMO)).pdf"
 
 test: install-dev tex lint ## Run ruff, mypy and the tests
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu and not cluster"
 
 test-slow: install-dev tex ## Run the tests that take longer
-	$(BIN)/python -m pytest -m "slow or gpu"
+	$(BIN)/python -m pytest -m "(slow or gpu) and not cluster"
+
+test-cluster: install-dev ## Run the tests against a real SLURM and two network namespaces; as root
+	@missing=; \
+	for program in $(CLUSTER_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "The cluster tests lack:$$missing"; \
+		$(call apt,$(CLUSTER_PACKAGES)); \
+	fi
+	@if [ "$$(id -u)" != 0 ]; then echo "Not root: every cluster test will be skipped, with its reason" >&2; fi
+	$(BIN)/python -m pytest -m cluster -rs tests/cluster
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -38,6 +38,8 @@ class Machine:
     command: Sequence[str]
     """The command line, for the record."""
     launcher_name: str
+    num_nodes: int = 1
+    """Machines that share a trial of several ranks, each with `num_cores`."""
     time_limit_s: float | None = None
     memory_limit_gib: float | None = None
     retries: int = 0
@@ -70,7 +72,9 @@ def run_trials(
         while (trial := queue.take(launcher.has_room)) is not None:
             num_running += 1
             num_tries[trial.digest] += 1
-            launcher.submit(_job(store, upstream or store, trial, by_digest, recipes[trial.kind], machine))
+            is_held = launcher.holds(trial)
+            job = _job(store, upstream or store, trial, by_digest, recipes[trial.kind], machine, is_held=is_held)
+            launcher.submit(job)
             view.started(trial)
         for item in launcher.wait(timeout_s=None) if num_running else ():
             trial = item.job.trial
@@ -101,18 +105,11 @@ def _job(
     by_digest: Mapping[str, Trial],
     recipe: Recipe,
     machine: Machine,
+    *,
+    is_held: bool,
 ) -> Job:
-    upstream: dict[str, Path] = {}
-    for parameter, digest in trial.upstream.items():
-        source = by_digest[digest]
-        path = sources.run(source).artifact(parameter)
-        if not path.exists():
-            raise PapergenError(
-                f"{store.shown(path)}: the {parameter} of {source.label} is not here (git leaves out large files).",
-                hint=f"Make it again: papergen run-exp {source.experiment} --force",
-            )
-        upstream[parameter] = path
-    run = store.begin(trial)
+    upstream = upstream_of(sources, trial, by_digest)
+    run = store.attempt(trial) if is_held else store.begin(trial)
     return Job(
         trial=trial,
         folder=run.folder,
@@ -121,12 +118,27 @@ def _job(
         project=store.project,
         upstream=upstream,
         device=machine.device,
-        num_threads=max(1, machine.num_cores // trial.num_ranks),
+        num_threads=max(1, machine.num_cores // max(1, trial.num_ranks // machine.num_nodes)),
         time_limit_s=machine.time_limit_s,
         memory_limit_gib=machine.memory_limit_gib,
         models=recipe.models(trial.params, upstream, store.project),
         preload=recipe.preload,
     )
+
+
+def upstream_of(sources: Store, trial: Trial, by_digest: Mapping[str, Trial]) -> dict[str, Path]:
+    """Parameter -> path of the artifact that the trial takes from another one; an error when it is not here."""
+    upstream: dict[str, Path] = {}
+    for parameter, digest in trial.upstream.items():
+        source = by_digest[digest]
+        path = sources.run(source).artifact(parameter)
+        if not path.exists():
+            raise PapergenError(
+                f"{sources.shown(path)}: the {parameter} of {source.label} is not here (git leaves out large files).",
+                hint=f"Make it again: papergen run-exp {source.experiment} --force",
+            )
+        upstream[parameter] = path
+    return upstream
 
 
 def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: Machine, view: View) -> Failure | None:

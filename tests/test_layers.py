@@ -25,6 +25,7 @@ ROOMS = [
     ["worker"],
     ["launch", "progress", "scheduling", "availability"],
     ["runner"],
+    ["multihost"],
     ["report"],
     ["project"],
     ["latex"],

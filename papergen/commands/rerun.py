@@ -28,8 +28,10 @@ def rerun(key: str, tolerance: float, device: str, as_json: bool) -> int:
     import json
     import sys
 
+    from papergen.launch.base import Setup
     from papergen.launch.choose import choose_launcher
-    from papergen.launch.detect import choose_device, num_cores
+    from papergen.launch.detect import num_cores
+    from papergen.launch.settings import read_settings
     from papergen.progress import view_for
     from papergen.project import open_project
     from papergen.rerunning import describe, trials_named
@@ -38,14 +40,17 @@ def rerun(key: str, tolerance: float, device: str, as_json: bool) -> int:
 
     project = open_project()
     trials = trials_named(project, project.states(), key)
-    launcher_class, _ = choose_launcher("auto")
+    settings = read_settings(project.root)
+    launcher_class, _ = choose_launcher(settings.launcher)
+    device, _ = launcher_class.device(device, settings)
     machine = Machine(
-        device=choose_device(device)[0],
+        device=device,
         num_cores=num_cores(),
         command=["papergen", *sys.argv[1:]],
         launcher_name=launcher_class.name,
     )
-    with project.store.held(), view_for(len(trials)) as view, launcher_class(max_trials=1) as launcher:
+    setup = Setup(project=project.root, max_trials=1, settings=settings, device=device)
+    with project.store.held(), view_for(len(trials)) as view, launcher_class.from_setup(setup) as launcher:
         found = run_again(project, trials, launcher, machine, view, tolerance=tolerance)
     for item in found:
         click.echo(json.dumps(item.to_json(), ensure_ascii=False) if as_json else describe(item, tolerance))

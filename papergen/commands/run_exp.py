@@ -25,7 +25,23 @@ import click
     show_default=True,
     help="Where the ranks compute",
 )
-@click.option("--launcher", default="auto", show_default=True, metavar="NAME", help="local, spawn or torchrun")
+@click.option("--launcher", metavar="NAME", help="auto (default), local, spawn, torchrun, slurm or an installed one")
+@click.option(
+    "--launch", "launch", multiple=True, metavar="KEY=VALUE", help="Change a setting of launch.yaml; repeatable"
+)
+@click.option("--nnodes", type=click.IntRange(min=1), default=1, help="Machines that share each trial of several ranks")
+@click.option(
+    "--rdzv-endpoint", metavar="HOST:PORT", help="Where they meet: an address of node 0 and a free port there"
+)
+@click.option("--node-rank", type=int, metavar="N", help="Number of this machine (default: 0 if it has that address)")
+@click.option(
+    "--join-timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the machines wait for each other",
+)
 @click.option("--force", is_flag=True, help="Run finished trials again")
 @click.option("--jobs", type=click.IntRange(min=1), help="Trials at a time (default 1, so that timings are fair)")
 @click.option(
@@ -59,7 +75,12 @@ def run_exp(
     presets: tuple[str, ...],
     overrides: tuple[str, ...],
     device: str,
-    launcher: str,
+    launcher: str | None,
+    launch: tuple[str, ...],
+    nnodes: int,
+    rdzv_endpoint: str | None,
+    node_rank: int | None,
+    join_timeout: float,
     force: bool,
     jobs: int | None,
     fail_fast: bool,
@@ -80,8 +101,11 @@ def run_exp(
     papergen run-exp --preset quick               with the values that the files keep under presets: quick
     papergen run-exp --jobs 2 --retries 1         two trials at a time, each tried again once if its process dies
     papergen run-exp --dry-run                    what would be run
+    papergen run-exp --launcher slurm --launch partition=gpu --launch time=4h
+    papergen run-exp --launcher torchrun --nnodes 2 --rdzv-endpoint 10.0.0.1:29500    (typed on both hosts)
     """
-    from papergen.commands.running import Request, run
+    from papergen.commands.launching import Request
+    from papergen.commands.running import run
 
     return run(
         Request(
@@ -92,6 +116,11 @@ def run_exp(
             overrides=overrides,
             device=device,
             launcher=launcher,
+            launch=launch,
+            num_nodes=nnodes,
+            rdzv_endpoint=rdzv_endpoint,
+            node_rank=node_rank,
+            join_timeout_s=join_timeout,
             force=force,
             jobs=jobs,
             fail_fast=fail_fast,

@@ -6,22 +6,18 @@ import contextlib
 import json
 import platform
 import re
-import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import click
 
 from papergen.availability import Divided, divided
+from papergen.commands.launching import Request, choose, launch
 from papergen.errors import PapergenError
-from papergen.launch.choose import choose_launcher
-from papergen.launch.detect import choose_device, find_gpus, num_cores
 from papergen.plan import Planned, with_upstream
-from papergen.progress import JsonView, View, view_for
 from papergen.project import Project, open_project
 from papergen.records import Trial
-from papergen.runner import Machine, Summary, run_trials
+from papergen.runner import Summary
 from papergen.runs import Store
 from papergen.secret_values import missing_secrets
 from papergen.upkeep import recover
@@ -29,27 +25,6 @@ from papergen.upkeep import recover
 MAX_SHOWN = 5
 """Failures told in full at the end."""
 MAX_SKIPPED = 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """The command line of run-exp, parsed."""
-
-    names: tuple[str, ...]
-    only: tuple[str, ...]
-    seeds: str | None
-    presets: tuple[str, ...]
-    overrides: tuple[str, ...]
-    device: str
-    launcher: str
-    force: bool
-    jobs: int | None
-    fail_fast: bool
-    retries: int
-    time_limit_s: float | None
-    memory_limit_gib: float | None
-    as_json: bool
-    dry_run: bool
 
 
 def run(request: Request) -> int:
@@ -61,16 +36,16 @@ def run(request: Request) -> int:
     forced = {trial.digest for trial in selected} if request.force else set()
     needed = with_upstream(selected, project.trials)
     to_run = [trial for trial in needed if trial.digest in forced or states[trial.digest].state != "finished"]
-    device, reason = choose_device(request.device)
+    chosen = choose(project.root, request)
     cached = len(needed) - len(to_run)
-    here = divided(to_run, project.recipes, device=device, num_gpus=len(find_gpus()) if device == "cuda" else 0)
+    here = divided(to_run, project.recipes, device=chosen.device, num_gpus=chosen.num_gpus)
     to_run = list(here.runnable)
     if request.dry_run:
         why = {trial.digest: reason for trial, reason in here.unavailable}
         _print_plan(needed, states, to_run, why, as_json=request.as_json)
         return 0
-    click.echo(f"device {device}: {reason}", err=True)
-    _record_unavailable(project, here, device)
+    click.echo(f"device {chosen.device}: {chosen.device_reason}", err=True)
+    _record_unavailable(project, here, chosen.device)
     if not to_run:
         click.echo(f"{len(here.unavailable)} trials cannot run here.", err=True) if here.unavailable else None
         click.echo(f"Nothing to run: all {cached} trials are finished. (--force runs them again.)", err=True)
@@ -84,7 +59,9 @@ def run(request: Request) -> int:
             hint=f"Type: export {missing[0]}=...",
         )
     click.echo(_announcement(to_run, states, cached), err=True)
-    summary = _run(project, to_run, request, device)
+    summary = launch(project, to_run, request, chosen)
+    if summary is None:
+        return 0
     return _conclude(project, summary, cached, request)
 
 
@@ -95,34 +72,6 @@ def _recover(store: Store) -> None:
     with contextlib.suppress(PapergenError), store.held():
         for trial in recover(store):
             click.echo(f"{trial.label}: was finished when papergen was stopped; taken in", err=True)
-
-
-def _run(project: Project, to_run: Sequence[Trial], request: Request, device: str) -> Summary:
-    jobs = request.jobs or 1
-    cores = num_cores()
-    launcher_class, reason = choose_launcher(request.launcher)
-    click.echo(f"launcher {launcher_class.name}: {reason}", err=True)
-    machine = Machine(
-        device=device,
-        num_cores=max(1, cores // jobs),
-        command=["papergen", *sys.argv[1:]],
-        launcher_name=launcher_class.name,
-        retries=request.retries,
-        time_limit_s=request.time_limit_s,
-        memory_limit_gib=request.memory_limit_gib,
-        fail_fast=request.fail_fast,
-    )
-    view_of: View = JsonView(len(to_run), sys.stdout) if request.as_json else view_for(len(to_run))
-    with project.store.held(), view_of as view, launcher_class(max_trials=jobs) as launcher:
-        return run_trials(
-            project.store,
-            to_run,
-            all_trials=project.trials,
-            recipes=project.recipes,
-            launcher=launcher,
-            machine=machine,
-            view=view,
-        )
 
 
 def _record_unavailable(project: Project, here: Divided, device: str) -> None:

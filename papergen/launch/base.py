@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
 
+from papergen.launch.detect import choose_device, find_gpus
+from papergen.launch.nodes import Nodes
+from papergen.launch.settings import LaunchSettings
 from papergen.records import Failure, Trial
 
 STALL_S = 600.0
@@ -60,6 +63,20 @@ class Job:
         libraries = self.trial.parts.get("libraries", {})
         return tuple(module for library, modules in PRELOADS.items() if library in libraries for module in modules)
 
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data, all paths absolute, for a process on another machine."""
+        data = {item.name: getattr(self, item.name) for item in fields(self)}
+        paths = {name: str(value.resolve()) for name, value in data.items() if isinstance(value, Path)}
+        upstream = {name: str(path.resolve()) for name, path in self.upstream.items()}
+        return {**data, **paths, "trial": self.trial.to_json(), "upstream": upstream}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str) -> Self:
+        """The job written by `to_json`."""
+        paths = {name: Path(data[name]) for name in ("folder", "scratch", "recipe_path", "project")}
+        upstream = {name: Path(path) for name, path in data["upstream"].items()}
+        return cls(**{**data, **paths, "trial": Trial.from_json(data["trial"], where), "upstream": upstream})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -96,6 +113,8 @@ class Limits:
     """For a rank to end after the trial is recorded."""
     early_s: float = 10.0
     """For the others, idle, after a rank returned."""
+    hang_s: float = 8.0
+    """Without progress and CPU time in any rank of several, before their stacks are read for one that hangs."""
     silent_s: float = 30.0
     """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
     check_s: float = 2.0
@@ -111,6 +130,20 @@ class Fitness:
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a launcher is made from: how one run-exp runs its trials."""
+
+    project: Path
+    max_trials: int | None = None
+    """Trials at a time; None: one on this machine, so that timings are fair, all on a cluster."""
+    settings: LaunchSettings = field(default_factory=LaunchSettings)
+    device: str = "cpu"
+    limits: Limits | None = None
+    nodes: Nodes | None = None
+    """The other machines, for a launcher that `spans_hosts`."""
+
+
 class Launcher(abc.ABC):
     """Runs trials in processes of their own and says how they end. A context manager: on exit no process is left.
 
@@ -118,6 +151,32 @@ class Launcher(abc.ABC):
     """
 
     name: ClassVar[str]
+    spans_hosts: ClassVar[bool] = False
+    """Whether it takes part in `--nnodes`."""
+
+    @classmethod
+    @abc.abstractmethod
+    def fitness(cls) -> Fitness:
+        """How well this launcher suits this machine."""
+
+    @classmethod
+    def device(cls, requested: str, settings: LaunchSettings) -> tuple[str, str]:
+        """The device of its ranks for "auto", "cpu" or "cuda", and why; MachineError when it cannot be had."""
+        return choose_device(requested)
+
+    @classmethod
+    def num_gpus(cls, device: str) -> int:
+        """How many GPUs one trial may have on a machine."""
+        return len(find_gpus()) if device == "cuda" else 0
+
+    @classmethod
+    @abc.abstractmethod
+    def from_setup(cls, setup: Setup) -> Self:
+        """The launcher for one run-exp."""
+
+    def holds(self, trial: Trial) -> bool:
+        """Whether an attempt at the trial that an earlier run-exp began goes on; `submit` then takes it over."""
+        return False
 
     @abc.abstractmethod
     def has_room(self, num_ranks: int) -> bool:

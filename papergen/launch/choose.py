@@ -2,29 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
 
 from papergen.errors import MachineError, PapergenError, did_you_mean
-from papergen.launch.hosted import SpawnLauncher, TorchrunLauncher
-from papergen.launch.local import LocalLauncher
-from papergen.launch.supervisor import Supervisor
+from papergen.launch.base import Launcher
 
-LAUNCHERS: Mapping[str, type[Supervisor]] = {
-    launcher.name: launcher for launcher in (LocalLauncher, SpawnLauncher, TorchrunLauncher)
+SHIPPED = {
+    "local": "papergen.launch.local:LocalLauncher",
+    "spawn": "papergen.launch.hosted:SpawnLauncher",
+    "torchrun": "papergen.launch.hosted:TorchrunLauncher",
+    "slurm": "papergen.launch.slurm:SlurmLauncher",
 }
-"""All launchers by name. Each is made with `max_trials`, `num_slots`, `gpus` and `limits`."""
+GROUP = "papergen.launchers"
+"""The entry points under which other packages bring launchers: name = "module:Class"."""
 
 
-def choose_launcher(requested: str = "auto") -> tuple[type[Supervisor], str]:
+def launchers() -> dict[str, EntryPoint]:
+    """Every launcher by name, shipped or installed, none of them imported. The same name twice is an error."""
+    found = {name: EntryPoint(name, value, GROUP) for name, value in SHIPPED.items()}
+    for point in entry_points(group=GROUP):
+        if point.name in found and found[point.name].value != point.value:
+            raise PapergenError(
+                f"there are two launchers named {point.name}: {found[point.name].value} and {point.value}"
+                f"{f' (of {point.dist.name})' if point.dist else ''}.",
+                hint="Uninstall one of the two packages.",
+            )
+        found[point.name] = point
+    return found
+
+
+def load_launcher(name: str) -> type[Launcher]:
+    """The launcher of that name; an error when it cannot be imported or is none."""
+    point = launchers()[name]
+    try:
+        loaded = point.load()
+    except Exception as error:
+        raise PapergenError(f"the launcher {name} ({point.value}) cannot be loaded: {error}") from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Launcher)):
+        raise PapergenError(f"the launcher {name} ({point.value}) is no papergen.launch.base.Launcher.")
+    return loaded
+
+
+def choose_launcher(requested: str = "auto", *, num_nodes: int = 1) -> tuple[type[Launcher], str]:
     """The launcher of that name, or for "auto" the fittest one, and why; MachineError when it cannot work here."""
+    known = launchers()
     if requested == "auto":
-        best = max(LAUNCHERS.values(), key=lambda launcher: launcher.fitness().score)
-        if best.fitness().score == 0:
-            raise MachineError(f"no launcher works on this machine: {best.fitness().reason}.")
-        return best, best.fitness().reason
-    if requested not in LAUNCHERS:
-        raise PapergenError(f"--launcher {requested}: there is no such launcher. {did_you_mean(requested, LAUNCHERS)}")
-    launcher = LAUNCHERS[requested]
+        loaded = [load_launcher(name) for name in known]
+        able = [launcher for launcher in loaded if num_nodes == 1 or launcher.spans_hosts]
+        best = max(able, key=lambda launcher: launcher.fitness().score)
+        fitness = best.fitness()
+        if fitness.score == 0:
+            raise MachineError(f"no launcher works on this machine: {fitness.reason}.")
+        return best, fitness.reason if num_nodes == 1 else f"--nnodes {num_nodes}"
+    if requested not in known:
+        raise PapergenError(f"--launcher {requested}: there is no such launcher. {did_you_mean(requested, known)}")
+    launcher = load_launcher(requested)
+    if num_nodes > 1 and not launcher.spans_hosts:
+        raise PapergenError(
+            f"--nnodes {num_nodes}: the launcher {requested} does not join machines itself.",
+            hint="Use --launcher torchrun." if requested != "slurm" else "Use --launch ranks_per_node=N with slurm.",
+        )
     if launcher.fitness().score == 0:
         raise MachineError(f"--launcher {requested}: {launcher.fitness().reason}.", hint="Use --launcher auto.")
     return launcher, "asked for"

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import os
 import selectors
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from papergen.files import write_json
 from papergen.launch.base import Fitness
-from papergen.launch.hub import Message
+from papergen.launch.hub import Hub, Message
 from papergen.launch.local import worker_environment
-from papergen.launch.running import Running, tail
+from papergen.launch.running import tail
+from papergen.launch.starter import Keeper, Starter
 from papergen.launch.supervisor import Supervisor
 from papergen.launch.watch import ended_by
-from papergen.worker.system import signal_group
+from papergen.worker.guard import kill_session
+from papergen.worker.spec import Share, Spec
 
 
 @dataclass(frozen=True)
 class Host:
-    """The process that starts a trial's ranks."""
+    """The process that starts a trial's ranks; it leads a session, in which they stay."""
 
     job: str
     process: subprocess.Popen[bytes]
@@ -42,16 +46,143 @@ class RankProcess:
     handle: int
 
 
-class HostedLauncher(Supervisor):
-    """Ranks that torch starts. They pay for their imports in every trial; `local` does not."""
+class HostStarter(Starter):
+    """Ranks that torch starts. They pay for their imports in every trial; a warm worker does not."""
 
     option: ClassVar[str]
     """What `python -m papergen.worker` calls this way to start ranks."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, keeper: Keeper, hub: Hub, selector: selectors.BaseSelector) -> None:
+        super().__init__(keeper, hub, selector)
         self._hosts: dict[str, Host] = {}
         self._handles: set[int] = set()
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def start(self, spec: Spec, share: Share, modules: Sequence[str]) -> None:
+        """Start the host, which starts the ranks."""
+        spec_path = self.hub.folder / f"{spec.job}.json"
+        write_json(spec_path, spec.to_json())
+        log = Path(spec.folder) / ("launcher.log" if share.node == 0 else f"launcher{share.node}.log")
+        arguments = [self.option, str(spec_path), json.dumps(share.to_json())]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "papergen.worker", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=worker_environment(),
+                cwd="/",
+                start_new_session=True,
+            )
+        self._tell_guard(process.pid)
+        host = Host(spec.job, process, os.pidfd_open(process.pid), log)
+        self._hosts[spec.job] = host
+        self._attend(host.handle, host)
+
+    def ready(self, source: Any) -> None:
+        """A host or a rank has ended."""
+        self._leave(source.handle)
+        if isinstance(source, RankProcess):
+            self.keeper.exited(source.job, source.rank, None)
+        else:
+            assert isinstance(source, Host), f"{source!r} was not registered here"
+            cause = f"{self.option.removeprefix('--')}: {ended_by(_status(source.process.pid))}"
+            self.keeper.lost(source.job, cause, traceback="\n".join(tail(source.log)), with_ranks=False)
+
+    def heard_of_host(self, job: str, message: Message) -> None:
+        """The host says which rank ended first, and how."""
+        if message["event"] == "rank_exited":
+            self.keeper.exited(job, message["failed"], message["status"])
+
+    def said_hello(self, job: str, rank: int, pid: int) -> None:
+        """A rank is there: watch for its end."""
+        self.keeper.started(job, {rank: pid})
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.keeper.exited(job, rank, None)
+        else:
+            self._attend(handle, RankProcess(job, rank, handle))
+
+    def over(self, job: str) -> None:
+        """End the host and whatever its ranks have left."""
+        host = self._hosts.pop(job, None)
+        if host is None:
+            return
+        self._leave(host.handle)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(host.process.pid, signal.SIGKILL)
+        kill_session(host.process.pid)  # not reaped yet: no other session can have its number
+        host.process.wait()
+        self._tell_guard(-host.process.pid)
+
+    def close(self) -> None:
+        """End all hosts and the guard."""
+        for job in list(self._hosts):
+            self.over(job)
+        for handle in list(self._handles):
+            self._leave(handle)
+        if self._guard is not None:
+            assert self._guard.stdin is not None
+            with contextlib.suppress(OSError):
+                self._guard.stdin.close()
+            self._guard.wait()
+
+    def _tell_guard(self, session: int) -> None:
+        """Have the session ended when this process is killed: the kernel would end the host, not what it started."""
+        if self._guard is None:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-P", "-m", "papergen.worker", "--guard"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=worker_environment(),
+                cwd="/",
+                start_new_session=True,
+            )
+        assert self._guard.stdin is not None
+        with contextlib.suppress(OSError):
+            self._guard.stdin.write(f"{session}\n".encode())
+            self._guard.stdin.flush()
+
+    def _attend(self, handle: int, source: Host | RankProcess) -> None:
+        self._handles.add(handle)
+        self.selector.register(handle, selectors.EVENT_READ, source)
+
+    def _leave(self, handle: int) -> None:
+        if handle in self._handles:
+            self._handles.remove(handle)
+            self.selector.unregister(handle)
+            with contextlib.suppress(OSError):
+                os.close(handle)
+
+
+def _status(pid: int) -> int:
+    """The exit status of a child that has ended, which stays a zombie; negative: a signal."""
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert found is not None, "without WNOHANG waitid waits"
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+class SpawnStarter(HostStarter):
+    """Ranks started by torch.multiprocessing."""
+
+    option: ClassVar[str] = "--spawn"
+
+
+class TorchrunStarter(HostStarter):
+    """Ranks started by torch's elastic agent, whose own store is their rendezvous."""
+
+    option: ClassVar[str] = "--torchrun"
+
+    def environment(self, environment: Mapping[str, str], share: Share) -> dict[str, str]:
+        """On one machine the agent chooses address and port."""
+        ours = {"MASTER_ADDR", "MASTER_PORT"} if share.num_nodes == 1 else set()
+        return {name: value for name, value in environment.items() if name not in ours}
+
+
+class HostedLauncher(Supervisor):
+    """Ranks that torch starts, in new processes for every trial."""
 
     @classmethod
     def fitness(cls) -> Fitness:
@@ -60,101 +191,17 @@ class HostedLauncher(Supervisor):
             return Fitness(score=0, reason="torch is not installed")
         return Fitness(score=1, reason=f"{cls.name} starts new processes, imports included, for every trial")
 
-    def _start(self, running: Running) -> None:
-        name = running.spec.job
-        spec_path = self._hub.folder / f"{name}.json"
-        write_json(spec_path, running.spec.to_json())
-        log = Path(running.spec.folder) / "launcher.log"
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "papergen.worker", self.option, spec_path, str(len(running.watch.ranks))],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=worker_environment(),
-                cwd="/",
-                start_new_session=True,
-            )
-        host = Host(name, process, os.pidfd_open(process.pid), log)
-        self._hosts[name] = host
-        self._attend(host.handle, host)
-
-    def _ready(self, source: Any) -> None:
-        self._leave(source.handle)
-        if isinstance(source, RankProcess):
-            self._exited(source.job, source.rank, None)
-        else:
-            assert isinstance(source, Host), f"{source!r} was not registered here"
-            self._host_ended(source)
-
-    def _heard_of_host(self, running: Running, message: Message) -> None:
-        if message["event"] == "rank_exited":
-            self._exited(running.spec.job, message["failed"], message["status"])
-
-    def _said_hello(self, running: Running, rank: int, pid: int) -> None:
-        self._started(running.spec.job, {rank: pid})
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
-            self._exited(running.spec.job, rank, None)
-        else:
-            self._attend(handle, RankProcess(running.spec.job, rank, handle))
-
-    def _host_ended(self, host: Host) -> None:
-        status = host.process.wait()
-        running = self._running.get(host.job)
-        if running is None:
-            return
-        if not running.watch.is_done and not running.watch.faults:
-            cause = f"{self.name}: {ended_by(status)}"
-            running.watch.fail(running.began_at, None, cause, traceback="\n".join(tail(host.log)))
-        for state in running.watch.ranks:
-            if not state.pid:
-                state.has_exited = True
-
-    def _over(self, running: Running) -> None:
-        host = self._hosts.pop(running.spec.job, None)
-        if host is not None:
-            signal_group(host.process.pid, signal.SIGKILL)
-            host.process.wait()
-            self._leave(host.handle)
-
-    def _close(self) -> None:
-        for running in self._running.values():
-            self._over(running)
-        for handle in list(self._handles):
-            self._leave(handle)
-
-    def _attend(self, handle: int, source: Host | RankProcess) -> None:
-        self._handles.add(handle)
-        self._selector.register(handle, selectors.EVENT_READ, source)
-
-    def _leave(self, handle: int) -> None:
-        if handle in self._handles:
-            self._handles.remove(handle)
-            self._selector.unregister(handle)
-            with contextlib.suppress(OSError):
-                os.close(handle)
-
 
 class SpawnLauncher(HostedLauncher):
     """Ranks started by torch.multiprocessing."""
 
     name: ClassVar[str] = "spawn"
-    option: ClassVar[str] = "--spawn"
+    starter_class: ClassVar[type[Starter]] = SpawnStarter
 
 
 class TorchrunLauncher(HostedLauncher):
-    """Ranks started by torch's elastic agent, whose own store is their rendezvous."""
+    """Ranks started by torch's elastic agent, on one machine or several."""
 
     name: ClassVar[str] = "torchrun"
-    option: ClassVar[str] = "--torchrun"
-
-    def _start(self, running: Running) -> None:
-        own = {
-            name: value
-            for name, value in running.spec.environment.items()
-            if name not in {"MASTER_ADDR", "MASTER_PORT"}
-        }
-        running.spec = replace(running.spec, environment=own)
-        super()._start(running)
+    starter_class: ClassVar[type[Starter]] = TorchrunStarter
+    spans_hosts: ClassVar[bool] = True

@@ -47,7 +47,9 @@ class Line:
     def _receive(self) -> bytes:
         try:
             return self.socket.recv(65536)
-        except ConnectionError:
+        except BlockingIOError:
+            raise
+        except OSError:  # reset by the peer, or timed out by the kernel
             return b""
 
 

@@ -11,16 +11,18 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import papergen
 from papergen.launch.base import Fitness
-from papergen.launch.hub import Line
-from papergen.launch.running import Running
+from papergen.launch.hub import Hub, Line
+from papergen.launch.starter import Keeper, Starter
 from papergen.launch.supervisor import Supervisor
 from papergen.launch.watch import ended_by
+from papergen.worker.spec import Share, Spec
 from papergen.worker.system import signal_group
 
 CLOSE_S = 2.0
@@ -36,48 +38,57 @@ class WarmWorker:
     log: Path
 
 
-class LocalLauncher(Supervisor):
-    """Ranks on this machine, forked from one warm worker; the parent never imports torch."""
+class WarmStarter(Starter):
+    """Ranks forked from one warm worker."""
 
-    name: ClassVar[str] = "local"
+    def __init__(self, keeper: Keeper, hub: Hub, selector: selectors.BaseSelector) -> None:
+        super().__init__(keeper, hub, selector)
+        self._worker: WarmWorker | None = None
+        self._num_workers = 0
+        self._jobs: set[str] = set()
 
-    @classmethod
-    def fitness(cls) -> Fitness:
-        """The best wherever processes can be forked and watched as Linux lets them."""
-        if not sys.platform.startswith("linux"):
-            return Fitness(score=0, reason=f"the local launcher needs Linux, this is {sys.platform}")
-        return Fitness(score=2, reason="a warm worker forks the ranks of every trial, so imports are paid once")
-
-    _worker: WarmWorker | None = None
-    _num_workers = 0
-
-    def _start(self, running: Running) -> None:
+    def start(self, spec: Spec, share: Share, modules: Sequence[str]) -> None:
+        """Ask the warm worker to fork them."""
         worker = self._worker or self._new_worker()
-        request = {
-            "start": running.spec.to_json(),
-            "world_size": running.job.trial.num_ranks,
-            "preload": running.job.modules,
-        }
+        self._jobs.add(spec.job)
+        request = {"start": spec.to_json(), "share": share.to_json(), "preload": list(modules)}
         with contextlib.suppress(OSError):  # a worker that just died is noticed when its line is read
             worker.line.socket.setblocking(True)
             worker.line.socket.sendall(json.dumps(request).encode() + b"\n")
         worker.line.socket.setblocking(False)
 
-    def _ready(self, source: Any) -> None:
+    def ready(self, source: Any) -> None:
+        """The warm worker has something to say."""
         assert isinstance(source, WarmWorker), f"{source!r} was not registered here"
         messages, is_gone = source.line.read()
         for message in messages:
             if "started" in message:
-                self._started(message["started"], dict(enumerate(message["pids"])))
+                self.keeper.started(message["started"], dict(message["pids"]))
             else:
-                self._exited(message["exited"], message["rank"], message["status"])
+                self.keeper.exited(message["exited"], message["rank"], message["status"])
         if is_gone:
             self._lost(source)
+
+    def over(self, job: str) -> None:
+        """Nothing was taken for one trial."""
+        self._jobs.discard(job)
+
+    def close(self) -> None:
+        """Let the warm worker end its ranks and itself."""
+        worker = self._worker
+        if worker is None:
+            return
+        self._forget(worker)  # it reads the end of its input, kills the groups of all ranks and goes
+        try:
+            worker.process.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            signal_group(worker.process.pid, signal.SIGKILL)
+            worker.process.wait()
 
     def _new_worker(self) -> WarmWorker:
         ours, theirs = socket.socketpair()
         self._num_workers += 1
-        log = self._hub.folder / f"worker{self._num_workers}.log"
+        log = self.hub.folder / f"worker{self._num_workers}.log"
         with log.open("wb") as output, theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "papergen.worker", "--zygote"],
@@ -89,7 +100,7 @@ class LocalLauncher(Supervisor):
                 start_new_session=True,  # no terminal: Ctrl-C is the parent's, and nothing can prompt
             )
         self._worker = WarmWorker(process, Line(ours), log)
-        self._selector.register(ours, selectors.EVENT_READ, self._worker)
+        self.selector.register(ours, selectors.EVENT_READ, self._worker)
         return self._worker
 
     def _lost(self, worker: WarmWorker) -> None:
@@ -98,27 +109,30 @@ class LocalLauncher(Supervisor):
         status = worker.process.wait()
         told = worker.log.read_text(errors="replace").strip().splitlines()[-1:]
         cause = f"the process that starts the ranks was lost: {ended_by(status)}. {' '.join(told)}".strip()
-        for running in list(self._running.values()):
-            self._signal(running, signal.SIGKILL)
-            running.watch.fail(0.0, None, cause)
-            for state in running.watch.ranks:
-                state.has_exited = True
+        for job in list(self._jobs):
+            self.keeper.lost(job, cause, traceback="", with_ranks=True)
 
     def _forget(self, worker: WarmWorker) -> None:
-        self._selector.unregister(worker.line.socket)
+        self.selector.unregister(worker.line.socket)
         worker.line.socket.close()
         self._worker = None
 
-    def _close(self) -> None:
-        worker = self._worker
-        if worker is None:
-            return
-        self._forget(worker)  # it reads the end of its input, kills the groups of all ranks and goes
-        try:
-            worker.process.wait(CLOSE_S)
-        except subprocess.TimeoutExpired:
-            signal_group(worker.process.pid, signal.SIGKILL)
-            worker.process.wait()
+
+class LocalLauncher(Supervisor):
+    """Ranks on this machine, forked from one warm worker; the parent never imports torch."""
+
+    name: ClassVar[str] = "local"
+    starter_class: ClassVar[type[Starter]] = WarmStarter
+
+    @classmethod
+    def fitness(cls) -> Fitness:
+        """The best wherever processes can be forked and watched as Linux lets them."""
+        if not sys.platform.startswith("linux"):
+            return Fitness(score=0, reason=f"the local launcher needs Linux, this is {sys.platform}")
+        reason = "a warm worker forks the ranks of every trial, so imports are paid once"
+        if job := os.environ.get("SLURM_JOB_ID"):
+            reason = f"inside SLURM job {job}, whose allocation is used: no job is submitted from within a job"
+        return Fitness(score=2, reason=reason)
 
 
 def worker_environment() -> dict[str, str]:

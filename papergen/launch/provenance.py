@@ -38,7 +38,7 @@ SECRET_VALUE = re.compile(r"\b(hf_|sk-|ghp_|gho_|github_pat_|glpat-|xox[bp]-|AKI
 
 
 def provenance_of(ended: Ended, *, command: Sequence[str], launcher: str) -> Provenance:
-    """The record of a trial that has ended, on this machine."""
+    """The record of a trial that has ended; what the trial did not say of its machine is taken from this one."""
     machine: dict[str, Any] = {"num_threads": ended.job.num_threads, **ended.machine}
     git = git_state(ended.job.project)
     libraries = ended.job.trial.parts.get("libraries", {})
@@ -47,16 +47,16 @@ def provenance_of(ended: Ended, *, command: Sequence[str], launcher: str) -> Pro
         started=ended.started,
         ended=ended.ended,
         duration_s=ended.duration_s,
-        hostname=socket.gethostname(),
-        platform=platform.platform(),
-        python=platform.python_version(),
+        hostname=", ".join(dict.fromkeys(machine.get("hosts") or [socket.gethostname()])),
+        platform=str(machine.get("platform") or platform.platform()),
+        python=str(machine.get("python") or platform.python_version()),
         papergen=papergen.__version__,
         packages={
             name: version for name in sorted({*PACKAGES, *libraries}) if (version := version_of(name)) is not None
         },
-        cpu=_cpu(),
-        num_cores=num_cores(),
-        memory_gib=round(memory_gib(), 1),
+        cpu=str(machine.get("cpu") or _cpu()),
+        num_cores=int(machine.get("num_cores") or num_cores()),
+        memory_gib=float(machine.get("memory_gib") or round(memory_gib(), 1)),
         device=str(machine.get("device", "")),
         gpus=list(machine.get("gpus", [])),
         num_threads=int(machine["num_threads"]),

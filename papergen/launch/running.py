@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from papergen.launch.base import Job
 from papergen.launch.watch import Fault, Watch
 from papergen.records import Failure
 from papergen.runs import Run
-from papergen.worker.spec import Spec
+from papergen.worker.spec import Share, Spec
 
 LOG_LINES = 20
 """Of a rank that left no traceback."""
@@ -25,6 +26,7 @@ class Running:
 
     job: Job
     spec: Spec
+    share: Share
     watch: Watch
     started: float
     """Seconds since the epoch."""
@@ -38,25 +40,32 @@ class Running:
     """When the ranks of a trial that must end are asked to."""
     kill_at: float | None = None
     is_killed: bool = False
+    read_stacks_at: float | None = None
+    """When the stacks that the ranks were asked for are read."""
 
-    def renew(self, watch: Watch, port: int) -> None:
+    def renew(self, watch: Watch, meeting: Mapping[str, str]) -> None:
         """Forget a start that came to nothing: an empty folder but for trial.json, and another port."""
-        kept = Run(self.job.folder).trial_file.name
-        for path in self.job.folder.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != kept:
-                path.unlink()
-        environment = {**self.spec.environment, "MASTER_PORT": str(port)}
+        clear(self.job.folder)
+        environment = {**self.spec.environment, **meeting}
         self.spec = dataclasses.replace(self.spec, environment=environment)
         self.watch = watch
         self.num_starts += 1
         self.is_told_to_finish = self.is_killed = False
-        self.end_at = self.kill_at = None
+        self.end_at = self.kill_at = self.read_stacks_at = None
 
 
-def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, port: int) -> Spec:
-    """What the ranks of a job are told; `address` is where they report, `port` where they meet."""
+def clear(attempt: Path) -> None:
+    """Empty an attempt's folder but for trial.json."""
+    kept = Run(attempt).trial_file.name
+    for path in attempt.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != kept:
+            path.unlink()
+
+
+def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, meeting: Mapping[str, str]) -> Spec:
+    """What the ranks of a job are told; `address` is where they report, `meeting` the variables by which they meet."""
     threads = str(job.num_threads)
     return Spec(
         job=name,
@@ -70,10 +79,7 @@ def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, port: int) -
         address=address,
         models=[list(model) for model in job.models] if job.device == "cpu" else [],
         environment={
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "GLOO_SOCKET_IFNAME": "lo",
-            "NCCL_SOCKET_IFNAME": "lo",
+            **meeting,
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
@@ -84,21 +90,51 @@ def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, port: int) -
     )
 
 
+def start_message(running: Running, share: Share) -> dict[str, Any]:
+    """What another machine is told to start; it knows the trial, and finds files, GPUs and interface itself."""
+    ours = {"CUDA_VISIBLE_DEVICES", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"}
+    environment = {name: value for name, value in running.spec.environment.items() if name not in ours}
+    return {
+        "do": "start",
+        "job": running.spec.job,
+        "digest": running.job.trial.digest,
+        "stamp": Run(running.job.folder).trial_file.stat().st_mtime_ns,
+        "share": share.to_json(),
+        "device": running.job.device,
+        "num_threads": running.job.num_threads,
+        "environment": environment,
+        "modules": list(running.job.modules),
+    }
+
+
+def meeting_here(port: int) -> dict[str, str]:
+    """The variables by which ranks on one machine meet."""
+    names = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **names}
+
+
 def failure_of(running: Running, fault: Fault) -> Failure:
     """The fault for the record, with the end of the rank's log where it left no traceback."""
     log = Run(running.job.folder).rank_log(fault.rank or 0)
-    traceback = fault.traceback or "\n".join(tail(log))
+    # A log that lies on another machine came with the news of the rank's end.
+    lines = list(tail(log)) or running.watch.ranks[fault.rank or 0].tail
+    traceback = fault.traceback or "\n".join(lines)
     return Failure(rank=fault.rank, cause=fault.cause, traceback=traceback, log=str(log) if log.exists() else "")
 
 
-def tail(path: Path, num_bytes: int = 8192) -> Iterator[str]:
+def tail(path: Path, num_bytes: int = 8192, num_lines: int = LOG_LINES) -> Iterator[str]:
     """The last lines of a log, which may be huge."""
     if not path.exists():
         return iter(())
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - num_bytes))
         lines = stream.read().decode(errors="replace").splitlines()
-    return iter(lines[-LOG_LINES:])
+    return iter(lines[-num_lines:])
+
+
+def stack_lines(log: Path) -> list[str]:
+    """As much of a rank's log as holds the stacks that it was asked for."""
+    return list(tail(log, num_bytes=32768, num_lines=400))
 
 
 def utc(seconds: float) -> str:

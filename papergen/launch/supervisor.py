@@ -1,43 +1,44 @@
-"""What all local launchers share: the queue, the ranks' reports, the watch over each trial, its orderly end."""
+"""What launchers that start ranks share: the queue, the ranks' reports, the watch over each trial, its orderly end."""
 
 from __future__ import annotations
 
-import abc
-import contextlib
 import os
 import selectors
 import signal
+import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import ClassVar, Self
 
-from papergen.errors import PapergenError
-from papergen.launch.base import Ended, Event, Fitness, Job, Launcher, Limits
-from papergen.launch.detect import find_gpus
+from papergen.errors import MachineError, PapergenError
+from papergen.launch.base import Ended, Event, Job, Launcher, Limits, Setup
+from papergen.launch.hands import STACKS_S, Hands
 from papergen.launch.hub import Hub, Line, Message
+from papergen.launch.inspecting import inspect
+from papergen.launch.network import interface_environment
+from papergen.launch.nodes import NodeLine, Nodes
 from papergen.launch.ports import TAKEN, Ports
-from papergen.launch.processes import memory_of, state_of, vitals_of
-from papergen.launch.running import Running, failure_of, spec_of, utc
-from papergen.launch.slots import Slots
+from papergen.launch.processes import Vitals
+from papergen.launch.queue import Queue
+from papergen.launch.running import Running, failure_of, meeting_here, spec_of, utc
+from papergen.launch.starter import Starter
 from papergen.launch.watch import Fault, Watch
 from papergen.records import Failure
-from papergen.worker.spec import HOST_RANK
+from papergen.worker.spec import HOST_RANK, Share
 from papergen.worker.system import signal_group
 
 MAX_STARTS = 3
 """How often a trial is started when somebody else took its port."""
-WEIGH_S = 0.25
-"""Between two looks at the memory of a trial that has a limit."""
-STACKS_S = 0.3
-"""For the ranks to write down where they hang, before they are ended."""
 
 
 class Supervisor(Launcher):
-    """A launcher whose ranks are processes of this machine that report to its hub.
+    """A launcher whose ranks report to its hub: processes of this machine, and of others where it has `nodes`.
 
-    A subclass starts them (`_start`), and says by `_started` and `_exited` which processes there are.
+    A subclass names what starts them; the starter says by `started` and `exited` which processes there are.
     """
+
+    starter_class: ClassVar[type[Starter]]
 
     def __init__(
         self,
@@ -46,59 +47,54 @@ class Supervisor(Launcher):
         num_slots: int | None = None,
         gpus: Sequence[str] | None = None,
         limits: Limits | None = None,
+        nodes: Nodes | None = None,
     ) -> None:
         """At most `max_trials` trials and `num_slots` ranks at a time; `gpus` to hand out, else all visible ones."""
         self._limits = limits or Limits()
-        self._max_trials, self._num_slots, self._given_gpus = max_trials, num_slots, gpus
-        self._slots: Slots | None = None
         self._selector = selectors.DefaultSelector()
         self._hub = Hub(self._selector)
         self._ports = Ports()
-        self._queue: deque[Job] = deque()
+        self._queue = Queue(max_trials, num_slots, gpus, num_nodes=1 if nodes is None else nodes.num_nodes)
         self._running: dict[str, Running] = {}
         self._told: deque[Event | Ended] = deque()
-        self._num_jobs = 0
         self._is_closed = False
-
-    # What a subclass does.
+        self._starter = self.starter_class(self, self._hub, self._selector)
+        self._nodes = nodes
+        self._hands = Hands(self._hub, self._starter, nodes)
+        if nodes is not None:
+            nodes.attend(self._selector)
 
     @classmethod
-    @abc.abstractmethod
-    def fitness(cls) -> Fitness:
-        """How well this launcher suits this machine."""
+    def from_setup(cls, setup: Setup) -> Self:
+        """The launcher for one run-exp."""
+        return cls(max_trials=setup.max_trials or 1, limits=setup.limits, nodes=setup.nodes)
 
-    @abc.abstractmethod
-    def _start(self, running: Running) -> None:
-        """Start the ranks of a trial."""
-
-    @abc.abstractmethod
-    def _ready(self, source: Any) -> None:
-        """Something that the subclass registered with the selector can be read."""
-
-    def _said_hello(self, running: Running, rank: int, pid: int) -> None:
-        """A rank has begun, in this process."""
-
-    def _heard_of_host(self, running: Running, message: Message) -> None:
-        """The process that starts a trial's ranks has something to say."""
-
-    def _over(self, running: Running) -> None:
-        """A trial is over; release what `_start` took."""
+    def gather(self, timeout_s: float) -> None:
+        """Wait until all machines have joined; MachineError when one has not within `timeout_s`."""
+        assert self._nodes is not None, "there is nobody to wait for"
+        deadline = time.monotonic() + timeout_s
+        while self._nodes.missing:
+            if time.monotonic() >= deadline:
+                missing = ", ".join(str(node) for node in self._nodes.missing)
+                raise MachineError(
+                    f"node {missing} of {self._nodes.num_nodes} has not joined within {timeout_s:g} s.",
+                    hint="Type the same command there, or wait longer: --join-timeout SECONDS.",
+                )
+            self._look(0.5)
 
     # The interface.
 
     def has_room(self, num_ranks: int) -> bool:
         """Whether a trial of so many ranks would start at once."""
-        return not self._queue and self._places("cpu").has_room(num_ranks, "cpu")
+        return self._queue.has_room(num_ranks)
 
     def submit(self, job: Job) -> None:
         """Start the trial, or queue it until there is room."""
         assert not self._is_closed, "a closed launcher takes no trials"
         try:
-            self._places(job.device).check(job.trial.num_ranks, job.device)
+            self._queue.add(job)
         except PapergenError as error:
             self._tell_refused(job, str(error))
-            return
-        self._queue.append(job)
         self._fill()
 
     def wait(self, timeout_s: float | None = None) -> Sequence[Event | Ended]:
@@ -118,8 +114,7 @@ class Supervisor(Launcher):
 
     def cancel(self, job: Job) -> None:
         """End the trial; its Ended, a failure, comes from `wait`."""
-        if job in self._queue:
-            self._queue.remove(job)
+        if self._queue.remove(job):
             self._tell_refused(job, "cancelled")
         for running in self._running.values():
             if running.job is job:
@@ -134,21 +129,20 @@ class Supervisor(Launcher):
         self._queue.clear()
         try:
             for running in self._running.values():
-                self._signal(running, signal.SIGKILL)
+                self._hands.signal(running, signal.SIGKILL)
         finally:
-            self._close()
+            self._starter.close()
+            if self._nodes is not None:
+                self._nodes.close()
             self._running.clear()
             self._hub.close()
             self._selector.close()
 
-    def _close(self) -> None:
-        """Kill what the subclass started beside the ranks."""
+    # What the starter tells.
 
-    # What a subclass reports.
-
-    def _started(self, name: str, pids: Mapping[int, int]) -> None:
+    def started(self, job: str, pids: Mapping[int, int]) -> None:
         """The ranks of a trial have these processes, each leading a process group of its own."""
-        running = self._running.get(name)
+        running = self._running.get(job)
         if running is None:  # it was ended meanwhile
             for pid in pids.values():
                 signal_group(pid, signal.SIGKILL)
@@ -157,47 +151,61 @@ class Supervisor(Launcher):
             running.began_at, running.started = time.monotonic(), time.time()
         running.watch.started(pids, time.monotonic())
 
-    def _exited(self, name: str, rank: int, status: int | None) -> None:
+    def exited(self, job: str, rank: int, status: int | None) -> None:
         """A rank's process is gone."""
-        running = self._running.get(name)
+        running = self._running.get(job)
         if running is not None:
             note = running.watch.exited(rank, status, time.monotonic())
             if note is not None and not running.is_killed:
                 self._note(running, note)
 
+    def lost(self, job: str, cause: str, *, traceback: str, with_ranks: bool) -> None:
+        """What started this machine's ranks of a trial is gone."""
+        self._lost(job, 0, cause, traceback=traceback, with_ranks=with_ranks)
+
+    def _lost(self, job: str, node: int, cause: str, *, traceback: str = "", with_ranks: bool = True) -> None:
+        running = self._running.get(job)
+        if running is None:
+            return
+        mine = [state for state in running.watch.ranks if state.node == node]
+        if with_ranks or (not running.watch.is_done and not running.watch.faults):
+            rank = mine[0].rank if node else None
+            running.watch.fail(time.monotonic(), rank, cause, traceback=traceback)
+        for state in mine:
+            if with_ranks and not node and state.pid:
+                signal_group(state.pid, signal.SIGKILL)
+            if with_ranks or not state.pid:
+                state.has_exited = True
+
     # The work.
 
-    def _places(self, device: str) -> Slots:
-        """The slots; GPUs are looked for when the first trial asks for them."""
-        if self._slots is None or (device == "cuda" and not self._slots.has_gpus and self._given_gpus is None):
-            gpus = self._given_gpus
-            if gpus is None:
-                gpus = [gpu.name_for_cuda for gpu in find_gpus()] if device == "cuda" else []
-            if self._slots is None:
-                self._slots = Slots(self._max_trials, self._num_slots, gpus)
-            else:
-                self._slots.add_gpus(gpus)
-        return self._slots
-
     def _fill(self) -> None:
-        while self._queue and self._places(self._queue[0].device).has_room(
-            self._queue[0].trial.num_ranks, self._queue[0].device
-        ):
-            job = self._queue.popleft()
-            self._num_jobs += 1
-            name = f"job{self._num_jobs}"
-            gpus = self._places(job.device).take(name, job.trial.num_ranks, job.device)
+        while (job := self._queue.next()) is not None:
+            share = self._queue.share(job)
+            if share.num_nodes > 1 and self._nodes is not None and self._nodes.missing:
+                self._tell_refused(job, f"node {self._nodes.missing[0]} is gone; type the same command there again")
+                continue
+            name, gpus = self._queue.take(job)
             now = time.monotonic()
             running = Running(
                 job=job,
-                spec=spec_of(job, name, gpus, self._hub.address, self._ports.free()),
-                watch=Watch(job, self._limits, now),
+                spec=spec_of(job, name, gpus, self._hub.address, self._meeting(share)),
+                share=share,
+                watch=Watch(job, self._limits, now, per_node=share.per_node),
                 started=time.time(),
                 began_at=now,
                 load_average=os.getloadavg()[0],
             )
             self._running[name] = running
-            self._start(running)
+            self._hands.start(running)
+
+    def _meeting(self, share: Share) -> dict[str, str]:
+        """The variables by which the ranks of a trial meet."""
+        if share.num_nodes == 1 or self._nodes is None:
+            return meeting_here(self._ports.free())
+        address = self._nodes.address
+        port = self._ports.free(address)
+        return {"MASTER_ADDR": address, "MASTER_PORT": str(port), **interface_environment(address)}
 
     def _look(self, timeout_s: float) -> None:
         """Take in what has arrived, waiting for it at most so long, then do what is due."""
@@ -205,10 +213,14 @@ class Supervisor(Launcher):
             source = key.data
             if source is self._hub:
                 self._hub.accept()
+            elif source is self._nodes:
+                self._nodes.accept()
+            elif isinstance(source, NodeLine):
+                self._hear_node(source)
             elif isinstance(source, Line):
                 self._hear(source)
             else:
-                self._ready(source)
+                self._starter.ready(source)
         for running in list(self._running.values()):
             self._advance(running)
 
@@ -221,13 +233,52 @@ class Supervisor(Launcher):
             if running is None:
                 continue
             if line.rank == HOST_RANK:
-                self._heard_of_host(running, message)
+                self._starter.heard_of_host(line.job, message)
                 continue
             if message["event"] == "hello":
-                self._said_hello(running, line.rank, message["pid"])
+                self._starter.said_hello(line.job, line.rank, message["pid"])
             self._on_message(running, line.rank, message)
         if is_gone:
             self._hub.drop(line)
+
+    def _hear_node(self, line: NodeLine) -> None:
+        assert self._nodes is not None, "a line to a node belongs to the nodes"
+        messages, is_gone = self._nodes.read(line)
+        for message in messages:
+            running = self._running.get(message.get("job", ""))
+            if running is None:
+                continue
+            match message["event"]:
+                case "rank":
+                    told = dict(message["message"])
+                    if "age_s" in told:  # another machine's clock means nothing here
+                        told["at"] = time.monotonic() - told.pop("age_s")
+                    self._on_message(running, message["rank"], told)
+                case "started":
+                    self.started(running.spec.job, dict(message["pids"]))
+                case "stacks":
+                    running.watch.ranks[message["rank"]].tail = message["tail"]
+                case "exited":
+                    running.watch.ranks[message["rank"]].tail = message["tail"]
+                    self.exited(running.spec.job, message["rank"], message["status"])
+                case "vitals":
+                    state = running.watch.ranks[message["rank"]]
+                    state.letter = message["letter"]
+                    state.vitals = Vitals(cpu_s=message["cpu_s"], io_bytes=message["io_bytes"])
+                case "lost":
+                    cause = f"on {line.host}: {message['cause']}"
+                    self._lost(
+                        running.spec.job,
+                        line.node,
+                        cause,
+                        traceback=message["traceback"],
+                        with_ranks=message["with_ranks"],
+                    )
+        if is_gone and line.node > 0:
+            for name, running in list(self._running.items()):
+                if line.node < running.share.num_nodes:
+                    cause = f"{line.host} (node {line.node}) is gone: the connection to it was lost"
+                    self._lost(name, line.node, cause)
 
     def _on_message(self, running: Running, rank: int, message: Message) -> None:
         running.watch.heard(rank, message, time.monotonic())
@@ -238,18 +289,16 @@ class Supervisor(Launcher):
     def _advance(self, running: Running) -> None:
         """Do what is due for one trial now."""
         now, watch = time.monotonic(), running.watch
-        watch.inspect(now, state_of, vitals_of)
-        self._weigh(running, now)
+        inspect(running, self._hands, self._limits, now)
         if watch.all_returned and not running.is_told_to_finish:
             running.is_told_to_finish = True
-            for line in self._hub.of(running.spec.job):  # a host has no use for it
-                line.send(b"\n")
+            self._hands.let_finish(running)
         if running.end_at is None and not watch.is_done and (fault := watch.judge(now)) is not None:
             self._begin_end(running, fault, now)
         if watch.is_done and running.kill_at is None:
             running.kill_at = now + self._limits.linger_s
         if running.end_at is not None and now >= running.end_at and running.kill_at is None:
-            self._signal(running, signal.SIGTERM)
+            self._hands.signal(running, signal.SIGTERM)
             running.kill_at = now + self._limits.grace_s
         if running.kill_at is not None and now >= running.kill_at and not running.is_killed and not watch.all_exited:
             running.is_killed = True
@@ -258,40 +307,24 @@ class Supervisor(Launcher):
                 self._note(
                     running, f"rank {left} lived on for {self._limits.linger_s:g} s after the end and was killed"
                 )
-            self._signal(running, signal.SIGKILL)
+            self._hands.signal(running, signal.SIGKILL)
         is_lost = running.is_killed and running.kill_at is not None and now >= running.kill_at + self._limits.grace_s
         if (watch.all_exited and (watch.is_done or watch.verdict is not None)) or is_lost:
             self._conclude(running)
-
-    def _weigh(self, running: Running, now: float) -> None:
-        """End a trial that holds more memory than it may."""
-        limit, watch = running.job.memory_limit_gib, running.watch
-        if limit is None or now < running.weigh_at or watch.is_done or watch.faults or not watch.living:
-            return
-        running.weigh_at = now + WEIGH_S
-        used_gib = memory_of({state.pid for state in watch.living}) / 2**30
-        if used_gib > limit:
-            watch.fail(now, None, f"used {used_gib:.2f} GiB of memory, more than its memory limit of {limit:g} GiB")
 
     def _begin_end(self, running: Running, fault: Fault, now: float) -> None:
         running.end_at = now
         if fault.wants_stacks:
             running.end_at = now + STACKS_S
-            for state in running.watch.living:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(state.pid, signal.SIGUSR1)
-
-    def _signal(self, running: Running, sent: int) -> None:
-        """Send a signal to all that the trial's ranks are and have started."""
-        for state in running.watch.living:
-            signal_group(state.pid, sent)
+            self._hands.ask_for_stacks(running)
 
     def _next_at(self, now: float) -> float:
         """When something is due though nothing is heard."""
         times = [now + self._limits.check_s]
         for running in self._running.values():
             watch = running.watch
-            times += [at for at in (running.end_at, running.kill_at) if at is not None and at > now]
+            due = (running.end_at, running.kill_at, running.read_stacks_at)
+            times += [at for at in due if at is not None and at > now]
             times += [fault.at + fault.settle_s for fault in watch.faults if running.end_at is None]
             if running.job.time_limit_s is not None and watch.started_at is not None and not watch.faults:
                 times.append(watch.started_at + running.job.time_limit_s)
@@ -305,19 +338,21 @@ class Supervisor(Launcher):
         now = time.monotonic()
         fault = None if watch.is_done else watch.judge(now)
         assert watch.is_done or fault is not None, f"{running.job.trial.label} is over for no reason"
-        for line in self._hub.of(name):
-            self._hub.drop(line)
-        self._over(running)
+        self._hands.release(running)
         if fault is not None and not watch.has_told and TAKEN.search(fault.cause) and running.num_starts < MAX_STARTS:
             self._restart(running)
             return
         del self._running[name]
-        self._places("cpu").give_back(name)
+        self._queue.give_back(name)
         self._told.append(
             Ended(
                 job=running.job,
                 failure=None if fault is None else failure_of(running, fault),
-                machine={**watch.machine, "load_average": running.load_average},
+                machine={
+                    **watch.machine,
+                    "load_average": running.load_average,
+                    "hosts": list(self.hosts)[: running.share.num_nodes],
+                },
                 started=utc(running.started),
                 ended=utc(time.time()),
                 duration_s=now - running.began_at,
@@ -326,9 +361,16 @@ class Supervisor(Launcher):
         self._fill()
 
     def _restart(self, running: Running) -> None:
-        running.renew(Watch(running.job, self._limits, time.monotonic()), self._ports.free())
+        watch = Watch(running.job, self._limits, time.monotonic(), per_node=running.share.per_node)
+        running.renew(watch, self._meeting(running.share))
         self._note(running, "another program took the port of the rendezvous; starting again with a new one")
-        self._start(running)
+        self._hands.start(running)
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The names of the machines, this one first."""
+        others = [] if self._nodes is None else [self._nodes.host(node) for node in range(1, self._nodes.num_nodes)]
+        return [socket.gethostname(), *others]
 
     def _note(self, running: Running, text: str) -> None:
         self._told.append(Event(job=running.job, kind="note", data={"text": text}))

@@ -13,6 +13,7 @@ from typing import Any
 
 from papergen.launch.base import Job, Limits
 from papergen.launch.processes import IdleMeter, Vitals
+from papergen.launch.stacks import last_stack, who_hangs
 
 ECHO = re.compile(
     r"connection (was )?(closed|reset|refused)|broken pipe|peer|timed out|timeout|gloo|nccl"
@@ -50,16 +51,24 @@ class RankState:
     heard_at: float = 0.0
     has_returned: bool = False
     has_exited: bool = False
+    node: int = 0
+    """The machine it runs on; 0 is this one."""
+    letter: str = ""
+    vitals: Vitals = field(default_factory=lambda: Vitals(cpu_s=0.0, io_bytes=0))
+    """The state of its process and what it has used, as another machine reported them."""
+    tail: Sequence[str] = ()
+    """The end of its log, likewise."""
     meter: IdleMeter = field(default_factory=IdleMeter)
 
 
 class Watch:
     """The state of one running trial."""
 
-    def __init__(self, job: Job, limits: Limits, now: float) -> None:
+    def __init__(self, job: Job, limits: Limits, now: float, *, per_node: int | None = None) -> None:
         self.job = job
         self.limits = limits
-        self.ranks = [RankState(rank=rank, heard_at=now) for rank in range(job.trial.num_ranks)]
+        per_node = per_node or job.trial.num_ranks
+        self.ranks = [RankState(rank=rank, heard_at=now, node=rank // per_node) for rank in range(job.trial.num_ranks)]
         self.started_at: float | None = None
         self.progress_at = now
         self.returned_at: float | None = None
@@ -68,8 +77,12 @@ class Watch:
         self.has_told = False
         """Whether any progress came: a trial that has begun is not started again."""
         self.machine: Mapping[str, Any] = {}
+        self.wants_stacks = False
+        """Whether the ranks should be asked where they stand: none of them seems to do anything."""
         self.faults: list[Fault] = []
         self.verdict: Fault | None = None
+        self._next_stacks_at = now
+        self._stacks_pause_s = limits.silent_s
 
     # What the launcher heard.
 
@@ -181,19 +194,21 @@ class Watch:
             self.fail(now, None, f"ran longer than its time limit of {limit:g} s", wants_stacks=True)
             return
         idle = {
-            state.rank: state.meter.look(now, vitals_of(state.pid))
+            state.rank: state.meter.look(now, state.vitals if state.node else vitals_of(state.pid))
             for state in self.living
             if self._is_suspect(state, now)
         }
         self._find_silent(now, idle, state_of)
         self._find_early(now, idle)
         self._find_stalled(now, idle)
+        self._suspect_hang(now, idle)
 
     def _is_suspect(self, state: RankState, now: float) -> bool:
         is_suspect = (
             now - state.heard_at >= self.limits.silent_s / 3
             or (self.returned_at is not None and not state.has_returned)
             or now - self.progress_at >= self.job.stall_s / 2
+            or (self.is_parallel and now - self.progress_at >= self.limits.hang_s / 2)
         )
         if not is_suspect:
             state.meter.forget()
@@ -202,11 +217,15 @@ class Watch:
     def _find_silent(self, now: float, idle: Mapping[int, float], state_of: Callable[[int], str]) -> None:
         for state in self.living:
             silent_s = now - state.heard_at
-            if silent_s >= self.limits.silent_s / 2 and state_of(state.pid) in STOPPED:
+            if silent_s >= self.limits.silent_s / 2 and self._letter(state, state_of) in STOPPED:
                 self.fail(now, state.rank, f"the process is stopped (SIGSTOP); not heard of for {silent_s:.0f} s")
             elif silent_s >= self.limits.silent_s and idle.get(state.rank, 0.0) >= self.limits.silent_s / 2:
                 cause = f"hangs: not heard of for {silent_s:.0f} s, and it uses no CPU time"
                 self.fail(now, state.rank, cause, wants_stacks=True)
+
+    @staticmethod
+    def _letter(state: RankState, state_of: Callable[[int], str]) -> str:
+        return (state.letter if state.node else state_of(state.pid)) or " "
 
     def _find_early(self, now: float, idle: Mapping[int, float]) -> None:
         waiting = [state.rank for state in self.ranks if not state.has_returned]
@@ -219,6 +238,25 @@ class Watch:
                 f"{'s' if len(waiting) == 1 else ''}: every rank must take part in every collective operation"
             )
             self.fail(now, early, cause, wants_stacks=True)
+
+    def _suspect_hang(self, now: float, idle: Mapping[int, float]) -> None:
+        """Ask for stacks when no rank has done anything for a while; one that merely waits is no evidence."""
+        is_still = all(idle.get(state.rank, 0.0) >= self.limits.hang_s / 2 for state in self.ranks)
+        is_late = now - self.progress_at >= self.limits.hang_s and now >= self._next_stacks_at
+        if self.is_parallel and is_still and is_late and self.returned_at is None and not self.faults:
+            self.wants_stacks = True
+            self._next_stacks_at = now + self._stacks_pause_s
+            self._stacks_pause_s *= 2
+
+    def saw_stacks(self, now: float, logs: Mapping[int, Sequence[str]]) -> None:
+        """The ends of the ranks' logs, with the stacks that were asked for."""
+        stacks = {rank: stack for rank, lines in logs.items() if (stack := last_stack(lines)) is not None}
+        if self.faults or self.is_done or len(stacks) < len(self.ranks) or now - self.progress_at < self.limits.hang_s:
+            return
+        if (found := who_hangs(stacks)) is not None:
+            rank, cause = found
+            shown = "\n".join(f"rank {number}: {stack.shown}" for number, stack in sorted(stacks.items())[:4])
+            self.fail(now, rank, f"{cause}; no progress for {now - self.progress_at:.0f} s", traceback=shown)
 
     def _find_stalled(self, now: float, idle: Mapping[int, float]) -> None:
         silent_s = now - self.progress_at

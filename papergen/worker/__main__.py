@@ -1,16 +1,18 @@
 """`python -m papergen.worker SPEC.json` is one rank, by RANK and WORLD_SIZE.
 
-`--zygote` serves a LocalLauncher; `--spawn SPEC.json N` and `--torchrun SPEC.json N` start N ranks and wait for them.
+`--zygote` serves a LocalLauncher; `--spawn SPEC.json SHARE` and `--torchrun SPEC.json SHARE` start the ranks of this
+machine and wait for them; `--guard` ends what a launcher that was killed has started.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 
 from papergen.files import read_json
-from papergen.worker.spec import Spec
+from papergen.worker.spec import Share, Spec
 from papergen.worker.system import die_with_parent, lead_own_group
 
 
@@ -26,13 +28,18 @@ def main() -> None:
             from papergen.worker import zygote
 
             zygote.main()
-        case ["--spawn" | "--torchrun" as how, path, count]:
+        case ["--guard"]:
+            from papergen.worker import guard
+
+            guard.main()
+        case ["--spawn" | "--torchrun" as how, path, share]:
             from papergen.worker import hosts
 
             die_with_parent(os.getppid())
+            mine = Share(**json.loads(share))
             if how == "--spawn":
-                sys.exit(hosts.spawn(spec_at(path), int(count)))
-            sys.exit(hosts.torchrun(spec_at(path), int(count), ["-P", "-m", "papergen.worker", path]))
+                sys.exit(hosts.spawn(spec_at(path), mine))
+            sys.exit(hosts.torchrun(spec_at(path), mine, ["-P", "-m", "papergen.worker", path]))
         case [path]:
             from papergen.worker.rank import run_here
 

@@ -8,52 +8,63 @@ from typing import TYPE_CHECKING
 
 from papergen.worker.channel import Channel
 from papergen.worker.rank import run_here
-from papergen.worker.spec import HOST_RANK, Place, Spec
+from papergen.worker.spec import HOST_RANK, Share, Spec
 from papergen.worker.system import die_with_parent, lead_own_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def spawn(spec: Spec, world_size: int) -> int:
-    """Start the ranks by torch.multiprocessing; the exit status of the trial."""
+def spawn(spec: Spec, share: Share) -> int:
+    """Start this machine's ranks by torch.multiprocessing; the exit status of the trial."""
     from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
     os.environ.update(spec.environment)
     channel = Channel(spec.address, spec.job, HOST_RANK)
     try:
         start_processes(  # type: ignore[no-untyped-call]
-            _spawned, args=(spec, world_size, os.getpid()), nprocs=world_size, start_method="spawn"
+            _spawned, args=(spec, share, os.getpid()), nprocs=share.per_node, start_method="spawn"
         )
     except ProcessExitedException as error:
-        channel.send("rank_exited", failed=error.error_index, status=error.exit_code)
+        channel.send("rank_exited", failed=share.ranks[error.error_index], status=error.exit_code)
         return 1
     return 0
 
 
-def _spawned(rank: int, spec: Spec, world_size: int, parent: int) -> None:
+def _spawned(local_rank: int, spec: Spec, share: Share, parent: int) -> None:
     # torch asks for SIGINT on its parent's death, which a shell's background job ignores: that would leave orphans.
     die_with_parent(parent)
     lead_own_group()
-    os.environ.update(Place(rank=rank, local_rank=rank, world_size=world_size).environment())
+    os.environ.update(share.places()[local_rank].environment())
     run_here(spec)
 
 
-def torchrun(spec: Spec, world_size: int, rank_command: Sequence[str]) -> int:
-    """Start the ranks by torch's elastic agent, as `torchrun --standalone` does; the exit status of the trial."""
+def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
+    """Start this machine's ranks by torch's elastic agent, as `torchrun` does; the exit status of the trial.
+
+    On one machine the agent finds a port of its own; on several they meet at the spec's MASTER_ADDR and MASTER_PORT.
+    """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.update(spec.environment)
     channel = Channel(spec.address, spec.job, HOST_RANK)
+    if share.num_nodes == 1:
+        backend, endpoint, address = "c10d", "127.0.0.1:0", "127.0.0.1"
+    else:
+        # With c10d every host waited for another to be the rendezvous where a hostname resolves to loopback; static
+        # addresses do not ask (shared/notes/ddp.md 4.1).
+        address = os.environ["MASTER_ADDR"]
+        backend, endpoint = "static", f"{address}:{os.environ['MASTER_PORT']}"
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=world_size,
+        min_nodes=share.num_nodes,
+        max_nodes=share.num_nodes,
+        nproc_per_node=share.per_node,
         run_id=spec.job,
-        rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
-        local_addr="127.0.0.1",
+        rdzv_backend=backend,
+        rdzv_endpoint=endpoint,
+        rdzv_configs={"rank": share.node} if backend == "static" else {},
+        local_addr=address if share.node == 0 else None,
         max_restarts=0,
         monitor_interval=0.1,
     )

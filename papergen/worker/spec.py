@@ -45,28 +45,61 @@ class Spec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Share:
+    """The part of a trial's ranks that runs on one machine: `per_node` consecutive ones."""
+
+    node: int = 0
+    num_nodes: int = 1
+    per_node: int
+
+    @property
+    def world_size(self) -> int:
+        """Ranks on all machines."""
+        return self.num_nodes * self.per_node
+
+    @property
+    def ranks(self) -> range:
+        """The ranks of this machine."""
+        return range(self.node * self.per_node, (self.node + 1) * self.per_node)
+
+    def places(self) -> Sequence[Place]:
+        """One for each of this machine's ranks."""
+        return [
+            Place(rank=rank, local_rank=local, world_size=self.world_size, local_world_size=self.per_node)
+            for local, rank in enumerate(self.ranks)
+        ]
+
+    def to_json(self) -> dict[str, int]:
+        """Plain JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """Which of the trial's processes this one is."""
 
     rank: int
     local_rank: int
     world_size: int
+    local_world_size: int
 
     @classmethod
     def from_environment(cls) -> Self:
-        """As torchrun, srun wrappers and our own launchers set it; one rank alone where nothing is set."""
+        """As torchrun and our own launchers set it; one rank alone where nothing is set."""
         rank = int(os.environ.get("RANK", "0"))
+        world_size = os.environ.get("WORLD_SIZE", "1")
         return cls(
             rank=rank,
             local_rank=int(os.environ.get("LOCAL_RANK", str(rank))),
-            world_size=int(os.environ.get("WORLD_SIZE", "1")),
+            world_size=int(world_size),
+            local_world_size=int(os.environ.get("LOCAL_WORLD_SIZE", world_size)),
         )
 
     def environment(self) -> dict[str, str]:
-        """The variables of the env:// rendezvous that differ between the ranks of one machine."""
+        """The variables of the env:// rendezvous that differ between the ranks of a trial."""
         return {
             "RANK": str(self.rank),
             "LOCAL_RANK": str(self.local_rank),
             "WORLD_SIZE": str(self.world_size),
-            "LOCAL_WORLD_SIZE": str(self.world_size),
+            "LOCAL_WORLD_SIZE": str(self.local_world_size),
         }

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 
 from papergen.runs import Run
 from papergen.worker.rank import run_rank
-from papergen.worker.spec import Place, Spec
+from papergen.worker.spec import Place, Share, Spec
 from papergen.worker.system import die_with_parent, lead_own_group, redirect_output, signal_group
 
 
@@ -38,8 +38,9 @@ class Child:
 class Zygote:
     """Serves requests on `control`, one JSON object per line.
 
-    In: {"start": {...Spec}, "world_size": 2, "preload": ["torch"]}.
-    Out: {"started": job, "pids": [...]}, then {"exited": job, "rank": 0, "status": 0}; a negative status is a signal.
+    In: {"start": {...Spec}, "share": {...Share}, "preload": ["torch"]}.
+    Out: {"started": job, "pids": [[rank, pid], ...]}, then {"exited": job, "rank": 0, "status": 0}; a negative status
+    is a signal.
     """
 
     def __init__(self, control: socket.socket) -> None:
@@ -76,24 +77,24 @@ class Zygote:
             preload(request["preload"])
             spec = Spec.from_json(request["start"])
             hold_models(spec)
-            self._start(spec, request["world_size"])
+            self._start(spec, Share(**request["share"]))
         return bool(data)
 
-    def _start(self, spec: Spec, world_size: int) -> None:
+    def _start(self, spec: Spec, share: Share) -> None:
         # While there are ranks the launcher's end must leave time to end their whole groups; SIGKILL would not.
         die_with_parent(self._parent, signal.SIGTERM)
         pids = []
         parent = os.getpid()
-        for rank in range(world_size):
+        for place in share.places():
             pid = os.fork()
             if pid == 0:
-                self._become(spec, Place(rank=rank, local_rank=rank, world_size=world_size), parent)
+                self._become(spec, place, parent)
             with contextlib.suppress(OSError):  # the child does the same; whoever comes first
                 os.setpgid(pid, pid)
             handle = os.pidfd_open(pid)
-            self._children[handle] = Child(spec.job, rank, pid)
+            self._children[handle] = Child(spec.job, place.rank, pid)
             self._poll.register(handle, select.POLLIN)
-            pids.append(pid)
+            pids.append([place.rank, pid])
         self._reply({"started": spec.job, "pids": pids})
 
     def _become(self, spec: Spec, place: Place, parent: int) -> NoReturn:

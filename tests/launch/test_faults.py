@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -290,3 +291,44 @@ def test_a_parent_killed_during_the_imports_leaves_no_orphan(tmp_path: Path, mar
     driver.kill()
     driver.wait(5)
     assert not wait_until_gone(mark, 5.0)
+
+
+MEET = "import torch\nimport torch.distributed as dist\ndist.init_process_group('gloo')\n"
+
+
+def test_a_rank_that_hangs_while_the_others_wait_for_it(lab: Lab, mark: str) -> None:
+    body = f"{MEET}if ctx.rank == 1:\n    {WAIT}\ndist.all_reduce(torch.ones(1))"
+    with LocalLauncher() as launcher:
+        _, ended = run_job(launcher, lab.job(body, num_ranks=2))
+    assert ended.failure is not None
+    assert ended.failure.rank == 1
+    told = "hangs in run (kind1.py:16) while the others wait for it (rank 0 in all_reduce)"
+    assert ended.failure.cause.startswith(told)
+    assert "rank 0: in " in ended.failure.traceback
+    assert ended.duration_s < 20, "15 s from the fault, and the imports before it"
+
+
+def test_ranks_that_wait_for_each_other(lab: Lab, mark: str) -> None:
+    body = f"{MEET}dist.recv(torch.ones(1), 1 - ctx.rank)"
+    with LocalLauncher(limits=dataclasses.replace(QUICK, hang_s=2.0, silent_s=30.0)) as launcher:
+        _, ended = run_job(launcher, lab.job(body, num_ranks=2))
+    assert ended.failure is not None
+    assert ended.failure.rank is None
+    told = "the ranks wait for each other and none goes on (rank 0 in recv, rank 1 in recv)"
+    assert ended.failure.cause.startswith(told)
+
+
+def test_a_rank_that_waits_for_the_network_is_left_alone(lab: Lab, mark: str) -> None:
+    body = f"""
+        {MEET.replace(chr(10), chr(10) + " " * 8)}
+        import socket, threading
+        if ctx.rank == 1:
+            server = socket.create_server(("127.0.0.1", 0))
+            threading.Timer(6, lambda: socket.create_connection(server.getsockname())).start()
+            server.accept()
+        dist.all_reduce(torch.ones(1))
+        return {{"score": 1.0}}
+    """
+    with LocalLauncher(limits=dataclasses.replace(QUICK, hang_s=2.0, silent_s=30.0)) as launcher:
+        _, ended = run_job(launcher, lab.job(body, num_ranks=2))
+    assert ended.failure is None, ended.failure

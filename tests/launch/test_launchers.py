@@ -4,38 +4,95 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from lab import QUICK, Lab, run_job
 from test_local import DDP
 
-from papergen.errors import PapergenError
-from papergen.launch.choose import LAUNCHERS, choose_launcher
-from papergen.launch.supervisor import Supervisor
+from papergen.errors import MachineError, PapergenError
+from papergen.launch.base import Launcher, Setup
+from papergen.launch.choose import GROUP, choose_launcher, launchers, load_launcher
+from papergen.launch.local import LocalLauncher
+from papergen.launch.settings import LaunchSettings
 from papergen.runs import Run
 
 WAIT = "time.sleep(1000)"
 
 
 @pytest.fixture(
-    params=[pytest.param(name, marks=() if name == "local" else pytest.mark.slow) for name in sorted(LAUNCHERS)]
+    params=[
+        "local",
+        pytest.param("spawn", marks=pytest.mark.slow),
+        pytest.param("torchrun", marks=pytest.mark.slow),
+    ]
 )
-def any_launcher(request: pytest.FixtureRequest, mark: str) -> Iterator[Supervisor]:
-    with LAUNCHERS[request.param](limits=QUICK) as launcher:
+def any_launcher(request: pytest.FixtureRequest, mark: str, lab: Lab) -> Iterator[Launcher]:
+    with load_launcher(request.param).from_setup(Setup(project=lab.project, limits=QUICK)) as launcher:
         yield launcher
 
 
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("papergen.launch.slurm_words.why_not", lambda: "sbatch is not installed here")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+
+
+@pytest.mark.usefixtures("no_cluster")
 def test_the_fittest_is_chosen_with_a_reason() -> None:
     launcher, reason = choose_launcher("auto")
     assert launcher.name == "local"
     assert reason
-    assert choose_launcher("torchrun") == (LAUNCHERS["torchrun"], "asked for")
+    assert choose_launcher("torchrun") == (load_launcher("torchrun"), "asked for")
     with pytest.raises(PapergenError, match=r"--launcher torchrum: there is no such launcher. Did you mean torchrun\?"):
         choose_launcher("torchrum")
+    with pytest.raises(MachineError, match="--launcher slurm: sbatch is not installed here"):
+        choose_launcher("slurm")
 
 
-def test_ranks_compute_together(lab: Lab, any_launcher: Supervisor) -> None:
+@pytest.mark.usefixtures("no_cluster")
+def test_several_machines_are_joined_by_torchrun() -> None:
+    assert choose_launcher("auto", num_nodes=2) == (load_launcher("torchrun"), "--nnodes 2")
+    with pytest.raises(PapergenError, match="the launcher local does not join machines itself"):
+        choose_launcher("local", num_nodes=2)
+
+
+@pytest.mark.parametrize("name", sorted(launchers()))
+def test_every_registered_launcher_keeps_the_interface(name: str, lab: Lab, mark: str) -> None:
+    launcher = load_launcher(name)
+    assert launcher.name == name
+    fitness = launcher.fitness()
+    assert fitness.score >= 0
+    assert fitness.reason
+    assert launcher.device("cpu", LaunchSettings())[0] == "cpu"
+    with launcher.from_setup(Setup(project=lab.project)) as made:
+        job = lab.job("pass")
+        assert made.has_room(1)
+        assert not made.holds(job.trial)
+        assert list(made.wait(timeout_s=0.0)) == [], "nothing runs, so there is nothing to wait for"
+
+
+class Other(LocalLauncher):
+    name = "other"
+
+
+def test_an_installed_package_brings_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("other", f"{__name__}:Other", GROUP)
+    monkeypatch.setattr("papergen.launch.choose.entry_points", lambda group: [point])
+    monkeypatch.setattr(EntryPoint, "load", lambda _: Other)
+    assert "other" in launchers()
+    assert choose_launcher("other") == (Other, "asked for")
+
+
+def test_two_launchers_of_one_name_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("local", "elsewhere:Launcher", GROUP)
+    monkeypatch.setattr("papergen.launch.choose.entry_points", lambda group: [point])
+    with pytest.raises(PapergenError, match=r"two launchers named local: papergen.launch.local:LocalLauncher and else"):
+        launchers()
+
+
+def test_ranks_compute_together(lab: Lab, any_launcher: Launcher) -> None:
     body = DDP.replace('assert "torch" in sys.modules', "")
     events, ended = run_job(any_launcher, lab.job(body, num_ranks=2))
     assert ended.failure is None, ended.failure
@@ -45,7 +102,7 @@ def test_ranks_compute_together(lab: Lab, any_launcher: Supervisor) -> None:
     assert [event.kind for event in events] == ["log"]
 
 
-def test_a_rank_that_raises_is_named(lab: Lab, any_launcher: Supervisor) -> None:
+def test_a_rank_that_raises_is_named(lab: Lab, any_launcher: Launcher) -> None:
     body = f"if ctx.rank == 1:\n    print('told', flush=True)\n    raise ValueError('a fault')\n{WAIT}"
     _, ended = run_job(any_launcher, lab.job(body, num_ranks=2))
     assert ended.failure is not None
@@ -54,28 +111,28 @@ def test_a_rank_that_raises_is_named(lab: Lab, any_launcher: Supervisor) -> None
     assert Path(ended.failure.log).read_text().startswith("told\n")
 
 
-def test_a_killed_rank_is_named_with_its_signal(lab: Lab, any_launcher: Supervisor) -> None:
+def test_a_killed_rank_is_named_with_its_signal(lab: Lab, any_launcher: Launcher) -> None:
     body = f"if ctx.rank == 1:\n    os.kill(os.getpid(), signal.SIGKILL)\n{WAIT}"
     _, ended = run_job(any_launcher, lab.job(body, num_ranks=2))
     assert ended.failure is not None
     assert (ended.failure.rank, ended.failure.cause) == (1, "killed by SIGKILL (out of memory?)")
 
 
-def test_a_rank_that_hangs_is_ended(lab: Lab, any_launcher: Supervisor) -> None:
+def test_a_rank_that_hangs_is_ended(lab: Lab, any_launcher: Launcher) -> None:
     body = f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '1000'])\n{WAIT}"
     _, ended = run_job(any_launcher, lab.job(body, num_ranks=2, time_limit_s=1.0))
     assert ended.failure is not None
     assert ended.failure.cause == "ran longer than its time limit of 1 s"
 
 
-def test_leaving_the_block_ends_a_running_trial(lab: Lab, any_launcher: Supervisor) -> None:
+def test_leaving_the_block_ends_a_running_trial(lab: Lab, any_launcher: Launcher) -> None:
     job = lab.job(f'(ctx.folder / f"ready{{ctx.rank}}").touch()\n{WAIT}', num_ranks=2)
     any_launcher.submit(job)
     while len(list(job.folder.glob("ready*"))) < 2:
         any_launcher.wait(timeout_s=0.1)
 
 
-def test_a_trial_that_cannot_start_says_why(lab: Lab, any_launcher: Supervisor) -> None:
+def test_a_trial_that_cannot_start_says_why(lab: Lab, any_launcher: Launcher) -> None:
     job = lab.job("pass")
     job.recipe_path.write_text("def run(:\n", encoding="utf-8")
     _, ended = run_job(any_launcher, job)

@@ -1,0 +1,170 @@
+"""Where and how a run-exp's trials are run: the launcher chosen, the machines joined, the trials handed over."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from papergen.errors import PapergenError
+from papergen.launch.base import Launcher, Setup
+from papergen.launch.choose import choose_launcher
+from papergen.launch.detect import num_cores
+from papergen.launch.network import Endpoint
+from papergen.launch.settings import LaunchSettings, read_settings
+from papergen.launch.supervisor import Supervisor
+from papergen.multihost import Rendezvous, Role, follow, open_nodes, role_of
+from papergen.progress import JsonView, View, view_for
+from papergen.project import Project
+from papergen.records import Trial
+from papergen.runner import Machine, Summary, run_trials
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The command line of run-exp, parsed."""
+
+    names: tuple[str, ...]
+    only: tuple[str, ...]
+    seeds: str | None
+    presets: tuple[str, ...]
+    overrides: tuple[str, ...]
+    device: str
+    launcher: str | None
+    launch: tuple[str, ...]
+    num_nodes: int
+    rdzv_endpoint: str | None
+    node_rank: int | None
+    join_timeout_s: float
+    force: bool
+    jobs: int | None
+    fail_fast: bool
+    retries: int
+    time_limit_s: float | None
+    memory_limit_gib: float | None
+    as_json: bool
+    dry_run: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """What runs the trials, on what."""
+
+    settings: LaunchSettings
+    rendezvous: Rendezvous | None
+    launcher_class: type[Launcher]
+    launcher_reason: str
+    device: str
+    device_reason: str
+    num_gpus: int
+    """GPUs that one trial may have."""
+
+
+def choose(root: Path, request: Request) -> Chosen:
+    """The launcher that was asked for, or the fittest, and the device; MachineError when they cannot be had."""
+    settings = read_settings(root, request.launch)
+    rendezvous = _rendezvous(request)
+    num_nodes = 1 if rendezvous is None else rendezvous.num_nodes
+    launcher_class, launcher_reason = choose_launcher(request.launcher or settings.launcher, num_nodes=num_nodes)
+    device, device_reason = launcher_class.device(request.device, settings)
+    return Chosen(
+        settings=settings,
+        rendezvous=rendezvous,
+        launcher_class=launcher_class,
+        launcher_reason=launcher_reason,
+        device=device,
+        device_reason=device_reason,
+        num_gpus=launcher_class.num_gpus(device) * num_nodes,
+    )
+
+
+def launch(project: Project, to_run: Sequence[Trial], request: Request, chosen: Chosen) -> Summary | None:
+    """Run the trials; None on a machine that only followed."""
+    _say(f"launcher {chosen.launcher_class.name}: {chosen.launcher_reason}")
+    setup = Setup(
+        project=project.root,
+        max_trials=request.jobs or chosen.settings.jobs,
+        settings=chosen.settings,
+        device=chosen.device,
+    )
+    if chosen.rendezvous is None:
+        return _run(project, to_run, request, chosen, setup)
+    assert issubclass(chosen.launcher_class, Supervisor), "only a supervisor spans hosts"
+    role = role_of(chosen.rendezvous)
+    if role.is_first:
+        return _run(project, to_run, request, chosen, setup, role=role)
+    follow(
+        chosen.rendezvous,
+        role,
+        trials=project.trials,
+        recipes=project.recipes,
+        store=project.store,
+        starter_class=chosen.launcher_class.starter_class,
+        say=_say,
+    )
+    return None
+
+
+def _run(
+    project: Project,
+    to_run: Sequence[Trial],
+    request: Request,
+    chosen: Chosen,
+    setup: Setup,
+    *,
+    role: Role | None = None,
+) -> Summary:
+    rendezvous = chosen.rendezvous
+    machine = Machine(
+        device=setup.device,
+        num_cores=max(1, num_cores() // (setup.max_trials or 1)),
+        command=["papergen", *sys.argv[1:]],
+        launcher_name=chosen.launcher_class.name,
+        num_nodes=1 if rendezvous is None else rendezvous.num_nodes,
+        retries=request.retries,
+        time_limit_s=request.time_limit_s,
+        memory_limit_gib=request.memory_limit_gib,
+        fail_fast=request.fail_fast,
+    )
+    with project.store.held():
+        if rendezvous is not None and role is not None:
+            setup = replace(setup, nodes=open_nodes(rendezvous, role, project.trials, _say))
+        with chosen.launcher_class.from_setup(setup) as launcher:
+            if rendezvous is not None and isinstance(launcher, Supervisor):
+                launcher.gather(rendezvous.timeout_s)
+            view_of: View = JsonView(len(to_run), sys.stdout) if request.as_json else view_for(len(to_run))
+            with view_of as view:
+                return run_trials(
+                    project.store,
+                    to_run,
+                    all_trials=project.trials,
+                    recipes=project.recipes,
+                    launcher=launcher,
+                    machine=machine,
+                    view=view,
+                )
+
+
+def _rendezvous(request: Request) -> Rendezvous | None:
+    if request.num_nodes == 1:
+        if request.rdzv_endpoint or request.node_rank is not None:
+            raise PapergenError("--rdzv-endpoint and --node-rank are for several machines: add --nnodes 2 (or more).")
+        return None
+    if request.rdzv_endpoint is None:
+        raise PapergenError(
+            f"--nnodes {request.num_nodes}: the machines need a place to meet.",
+            hint="Add --rdzv-endpoint HOST:PORT, an address of node 0 and a free port there, on every machine.",
+        )
+    return Rendezvous(
+        num_nodes=request.num_nodes,
+        endpoint=Endpoint.parse(request.rdzv_endpoint),
+        node=request.node_rank,
+        timeout_s=request.join_timeout_s,
+    )
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
