@@ -71,7 +71,7 @@ def test_a_trial_over_two_nodes_computes_together(lab: Lab, slurm: Path, mark: s
     assert len(ended.machine["hosts"]) == 2
 
 
-def test_a_requeued_trial_goes_on_from_its_scratch(lab: Lab, launcher: SlurmLauncher) -> None:
+def test_a_requeued_trial_goes_on_from_its_scratch(lab: Lab, launcher: SlurmLauncher, mark: str) -> None:
     job = lab.job(
         """
         mark = ctx.scratch / "step"
@@ -91,7 +91,10 @@ def test_a_requeued_trial_goes_on_from_its_scratch(lab: Lab, launcher: SlurmLaun
     subprocess.run(["scontrol", "requeue", task], check=True)
     while "PENDING" not in said("squeue", "-h", "-r", "-o", "%T", "-j", task):
         launcher.wait(timeout_s=0.2)
-    said("scontrol", "update", f"JobId={task}", "StartTime=now")  # SLURM would wait for two minutes
+    # SLURM waits for two minutes, so that the end of the first run is not taken for that of the second.
+    assert not wait_until_gone(mark, 10.0)
+    time.sleep(1.0)
+    said("scontrol", "update", f"JobId={task}", "StartTime=now")
     more, ended = finish(launcher, limit_s=90)
     assert ended[0].failure is None, ended[0].failure
     assert outcome_of(job.folder)["metrics"] == {"score": 7.0}
