@@ -6,6 +6,7 @@ so that planning and building a paper stay fast.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import sys
@@ -22,6 +23,9 @@ from papergen.errors import PapergenError, did_you_mean
 from papergen.files import digest_bytes
 from papergen.records import Trial
 from papergen.resources import shipped
+
+ENTRY_POINTS = "papergen.experiments"
+"""Group of entry points by which an installed package brings experiment kinds: `coins = "my_package.experiments"`."""
 
 
 class Params(BaseModel):
@@ -217,11 +221,15 @@ def decisive(params: Any, recorded: Any) -> Any:
 
 
 def load_recipes(project: Path | None) -> dict[str, Recipe]:
-    """Every recipe by name: the shipped ones and the project's `experiments/*.py`. The same name twice is an error."""
-    folders = [shipped("experiments"), *([] if project is None else [project / "experiments"])]
+    """Every recipe by name: the shipped ones, those of installed packages (`ENTRY_POINTS`) and the project's own.
+
+    All are files, read alike. The same name twice is an error that names both files.
+    """
+    own = [] if project is None else [project / "experiments"]
+    places = [shipped("experiments"), *_installed(), *own]
     recipes: dict[str, Recipe] = {}
-    for folder in folders:
-        for path in sorted(folder.glob("*.py")):
+    for place in places:
+        for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
             if path.name.startswith(("_", "test_")):
                 continue
             if path.stem in recipes:
@@ -231,6 +239,22 @@ def load_recipes(project: Path | None) -> dict[str, Recipe]:
                 )
             recipes[path.stem] = load_recipe(path)
     return recipes
+
+
+def _installed() -> list[Path]:
+    """The files and folders that installed packages register: an entry point names a module or a package of them."""
+    found = []
+    for point in sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
+        whose = f"the entry point {point.name} of {point.dist.name if point.dist else 'a package'}"
+        try:
+            spec = importlib.util.find_spec(point.value)
+        except (ImportError, ValueError) as error:
+            raise PapergenError(f"{whose}: {point.value} cannot be found ({error}).") from error
+        if spec is None or spec.origin is None:
+            raise PapergenError(f"{whose}: there is no module {point.value}.")
+        path = Path(spec.origin)
+        found.append(path.parent if path.name == "__init__.py" else path)
+    return found
 
 
 def load_recipe(path: Path) -> Recipe:
