@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 METRICS: Sequence[Metric] = ()
 PRELOAD: Sequence[str] = ()
+REVEALS_SECRETS = True
 
 
 class Params(CommandSettings):

@@ -22,6 +22,7 @@ COMMANDS = {
     "build-pdf": "papergen.commands.build_pdf:build_pdf",
     "check": "papergen.commands.check:check",
     "cite": "papergen.commands.cite:cite",
+    "config": "papergen.commands.config:config",
     "status": "papergen.commands.status:status",
     "export": "papergen.commands.export:export",
     "diff": "papergen.commands.diff:diff",

@@ -128,6 +128,11 @@ class Recipe:
         return tuple(found(self.params_of(params)))
 
     @property
+    def reveals_secrets(self) -> bool:
+        """Whether its `run` takes references to secrets and reveals them itself, at the last moment."""
+        return bool(self._optional("REVEALS_SECRETS", False))
+
+    @property
     def preload(self) -> tuple[str, ...] | None:
         """Modules that a warm worker imports before it forks; None: by the libraries that the code imports."""
         found = self._optional("PRELOAD", None)

@@ -60,7 +60,7 @@ def plan_trials(
         upstream_of = functools.partial(_upstream, config=config, configs=configs, trials=trials)
         of_rows = (trial for row in rows[name] for trial in _trials(config, row, upstream_of))
         # Round by round, all rows under one seed: what disturbs the machine for a while falls on all rows alike.
-        trials[name] = sorted(of_rows, key=lambda trial: config.seeds.index(trial.seed))
+        trials[name] = sorted(of_rows, key=lambda trial: config.seeds_of(trial.row).index(trial.seed))
     return tuple(trial for group in trials.values() for trial in group)
 
 

@@ -20,7 +20,7 @@ ROOMS = [
     ["runs", "config", "code_digest"],
     ["index", "experiment"],
     ["archive", "listing", "trackers", "upkeep"],
-    ["plan"],
+    ["plan", "resolved", "schema"],
     ["decoding", "training", "ops", "external"],
     ["worker"],
     ["launch", "progress", "scheduling", "availability"],

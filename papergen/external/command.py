@@ -20,6 +20,7 @@ from papergen.experiment import WORDS_ONLY, From, Params, given
 from papergen.external.inputs import input_digests
 from papergen.external.measures import Measured
 from papergen.external.placeholders import BUILT_IN, fill, fill_word, names_in, used_in
+from papergen.secret_values import secret_names
 
 READING = {"kind: command": "1"}
 """How metrics are read. The number changes when the same files would give others; then all commands run again."""
@@ -118,6 +119,8 @@ class CommandSettings(Measured):
                 "command: nothing tells the program where to write. Hand it {out}, for example "
                 '--out {out} or > {out}/metrics.json (shell: true), or run it there: cwd: "{out}".'
             )
+        if self.shell and secret_names([self.command, list(self.own().values())]):
+            faults.append("command: a shell would read a secret as code: hand it over in `environment:`.")
         if not self.shell and not faults:
             faults += self._shell_faults()
         if faults:

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from papergen.errors import PapergenError, did_you_mean
 from papergen.experiment import WORDS_ONLY, Metric, Params
@@ -85,6 +87,17 @@ class Measured(Params):
             if not _NAME.match(str(name)):
                 raise ValueError(f"the metric name {name!r}: use letters, digits and . + - _ (key: may be any text).")
         return {name: {"key": how} if isinstance(how, str) else how or {} for name, how in value.items()}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The short forms of `metrics` are right in an editor too."""
+        found = handler.resolve_ref_schema(handler(core))
+        full = found["properties"]["metrics"]
+        how = {"anyOf": [full.pop("additionalProperties"), {"type": ["string", "null"]}]}
+        about = {key: full.pop(key) for key in ("description", "title") if key in full}
+        names = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+        found["properties"]["metrics"] = {**about, "anyOf": [{**full, "additionalProperties": how}, names]}
+        return found
 
     def declared(self) -> tuple[Metric, ...]:
         """The metrics as the rest of papergen knows them."""

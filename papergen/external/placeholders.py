@@ -8,7 +8,7 @@ from typing import Any
 
 from papergen.errors import PapergenError
 
-_PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_PLACE = re.compile(r"\$\{secret:\w+\}|\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 BUILT_IN = {
     "seed": "the trial's seed",
@@ -40,8 +40,8 @@ def fill(text: str, values: Mapping[str, Any], quote: Callable[[str], str] = str
     """`text` with its placeholders filled."""
 
     def replaced(match: re.Match[str]) -> str:
-        if match.group(1) is None:
-            return match.group()[0]
+        if match.group(1) is None:  # a brace written twice, or a secret, which is revealed at the very end
+            return match.group() if match.group().startswith("$") else match.group()[0]
         name, _, form = match.group(1).partition(":")
         return quote(shown(values[name], form))
 

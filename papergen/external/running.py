@@ -23,7 +23,7 @@ from papergen.external.measures import Line, Measured, read, step_of
 from papergen.external.placeholders import fill
 from papergen.external.tables import Follower, read_lines
 from papergen.runs import Run
-from papergen.secret_values import redacted
+from papergen.secret_values import revealed
 
 LOOK_S = 0.5
 """Between two looks at the file that a running program writes."""
@@ -45,9 +45,8 @@ def run_command(params: CommandSettings, ctx: Context) -> dict[str, float]:
     values = placeholder_values(params, ctx, out)
     argv = params.argv(values)
     cwd = ctx.project / fill(params.cwd, values)
-    shown = redacted(shlex.join(argv), ctx.trial.params)
-    print("$", shown, flush=True)  # noqa: T201  the first line of the trial's log
-    ctx.fact("command", shown)
+    print("$", shlex.join(argv), flush=True)  # noqa: T201  the first line of the trial's log
+    ctx.fact("command", shlex.join(argv))
     follower = Follower(out / params.metrics_file, params.metrics_file) if _is_jsonl(params.metrics_file) else None
     lines: list[Line] = []
     with _patient():
@@ -92,7 +91,7 @@ def environment(params: CommandSettings, values: Mapping[str, Any]) -> dict[str,
         found |= {"PYTHONPATH": rest} if rest else {}
     # A bare `python` is the author's own; where there is none, the one that papergen runs under.
     found["PATH"] = os.pathsep.join(filter(None, [found.get("PATH"), str(Path(sys.executable).parent)]))
-    return {**found, **{name: fill(text, values) for name, text in params.environment.items()}}
+    return {**found, **{name: revealed(fill(text, values)) for name, text in params.environment.items()}}
 
 
 def _started(argv: list[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -100,7 +99,7 @@ def _started(argv: list[str], cwd: Path, env: Mapping[str, str]) -> subprocess.P
     try:
         # Popen looks the program up on our own PATH, not on the one it is given.
         program = str(cwd / argv[0]) if "/" in argv[0] else shutil.which(argv[0], path=env["PATH"]) or argv[0]
-        return subprocess.Popen([program, *argv[1:]], cwd=cwd, env=env, stdin=subprocess.DEVNULL)
+        return subprocess.Popen(revealed([program, *argv[1:]]), cwd=cwd, env=env, stdin=subprocess.DEVNULL)
     except FileNotFoundError as error:
         if not cwd.is_dir():
             raise PapergenError(f"cwd: there is no folder {cwd}.") from error

@@ -78,7 +78,7 @@ def _run(spec: Spec, place: Place, channel: Channel) -> None:
     run = Run(Path(spec.folder))
     trial = Trial.from_json(read_json(run.trial_file), str(run.trial_file))
     recipe = load_recipe(Path(spec.recipe_path))
-    params = recipe.params_of(revealed(trial.params))
+    params = recipe.params_of(trial.params if recipe.reveals_secrets else revealed(trial.params))
     recorder = Recorder(run, is_main=place.rank == 0, tell=lambda kind, data: channel.tell(kind, **data))
     context = Context(
         trial=trial,

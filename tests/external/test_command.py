@@ -284,3 +284,18 @@ def test_a_time_limit_ends_the_command_with_all_it_started_but_lets_it_save(plai
     assert time.monotonic() - began < 40
     assert "ran longer than its time limit of 2 s" in done.stderr
     assert (plain / "saved.txt").read_text() == "saved"
+
+
+def test_a_command_gets_secrets_that_no_record_holds(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PG_TOKEN", "{hun'ter}-2")
+    lines = "import os; assert os.environ['KEY'] == 'k=' + sys.argv[2] == \"k={hun'ter}-2\"; print(sys.argv[2])\n"
+    simple(plain, lines + "json.dump({'score': 1}, open(out + '/metrics.json', 'w'))")
+    edit(plain, "{out}", "{out} {token}\ntoken: ${secret:PG_TOKEN}\nenvironment: {KEY: 'k=${secret:PG_TOKEN}'}")
+    done = papergen("run-exp", cwd=plain)
+    assert done.returncode == 0, done.stderr
+    written = [path for path in (plain / "results").rglob("*") if path.is_file()]
+    assert not [path for path in written if b"hun'ter" in path.read_bytes()]
+    (log,) = (plain / "results" / "mine").glob("*/rank0.log")
+    assert log.read_text().endswith("'${secret:PG_TOKEN}'\n${secret:PG_TOKEN}\n")
+    edit(plain, "environment:", "shell: true\nenvironment:")
+    assert "a shell would read a secret as code" in fault(plain)
