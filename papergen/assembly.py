@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from papergen import claimed
 from papergen.errors import PapergenError
 from papergen.files import slug
-from papergen.latex import escape as escaping
+from papergen.generated import Generated, generate
 from papergen.latex.bibliography import merge, read_bib
 from papergen.latex.bibtex import Fault
 from papergen.latex.lint import lint_tree
@@ -22,23 +22,8 @@ from papergen.latex.sources import Use
 from papergen.latex.tree import Place, Problem, SourceTree
 from papergen.latex.typesetting import Typeset
 from papergen.project import Project
-from papergen.report import appendix, citations, claims, formats
-from papergen.report.figures import Figure
-from papergen.report.parts import Part, View, file_names
-from papergen.report.results import NotFinishedError, Results
-from papergen.report.tex import Tex
-
-
-@dataclass
-class Generated:
-    """The files that the results bring into the tree, and why some could not be made."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    """Tables and texts."""
-    figures: dict[str, tuple[Figure, float]] = field(default_factory=dict)
-    """File name -> the figure and its width in inches: drawn only when the paper is built."""
-    missing: dict[str, PapergenError] = field(default_factory=dict)
-    """Beginning of the names of an experiment's files -> why there are none."""
+from papergen.report import citations, claims, formats
+from papergen.report.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +73,7 @@ def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: 
     stated = claimed.stated_claims(project, tree, results)
     problems += [claim.problem for claim in stated if not claim.holds]
     problems += claimed.text_problems(project, tree)
+    problems += generated.problems
     if is_draft:
         problems = []
     in_claims = [use for use in claimed.claimed_uses(project) if use.kind == "cite"]
@@ -113,46 +99,6 @@ def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: 
         claims=tuple(stated),
         problems=tuple({str(problem): problem for problem in problems}.values()),
     )
-
-
-def generate(project: Project, results: Results, setting: Typeset) -> Generated:
-    """The tables, figures and texts that the experiments bring."""
-
-    def escape(text: str) -> Tex:
-        return escaping.escape(text, setting.engine)
-
-    template = setting.template
-    generated = Generated()
-    for name, config in project.configs.items():
-        view = View(
-            experiment=name,
-            results=results,
-            store=project.store,
-            recipe=project.recipes[config.kind],
-            escape=escape,
-            language=project.paper.language,
-        )
-        tables, figures, texts = file_names(name)
-        try:
-            part = view.recipe.parts()(view) or Part()
-        except NotFinishedError as error:
-            generated.missing.update(dict.fromkeys((tables, figures, texts), error))
-            continue
-        for table in part.tables:
-            width = template.column_width_in if table.fits(template.column_width_in) else template.text_width_in
-            generated.files[f"{tables}{table.name}.tex"] = str(table.to_tex(escape, width_in=width)).encode()
-        for figure in part.figures:
-            width = template.figure_width if figure.width == "column" else template.text_width_in
-            generated.figures[f"{figures}{figure.name}.pdf"] = (figure, width)
-        for stem, text in part.texts.items():
-            generated.files[f"{texts}{stem}.tex"] = f"{text}".encode()
-    if results.results:
-        column = template.column_width_in
-        for table in (appendix.machine_table(results), appendix.runs_table(results)):
-            generated.files[f"tables/{table.name}.tex"] = str(table.to_tex(escape, width_in=column)).encode()
-        text = appendix.machine_text(results, escape, language=project.paper.language)
-        generated.files["text/environment.tex"] = str(text).encode()
-    return generated
 
 
 def _values(

@@ -264,26 +264,7 @@ def _installed() -> list[Path]:
 
 def load_recipe(path: Path) -> Recipe:
     """Load one experiment file and check that it keeps the protocol."""
-    # The name must be stable for pydantic and pickling, and must not collide with an installed module.
-    name = f"papergen_recipe_{path.stem}_{digest_bytes(str(path.resolve()).encode())[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    # As in the worker: a module beside the experiment, or in the project's folder, can be imported by its name.
-    before = list(sys.path)
-    sys.path[:0] = [str(path.parent), str(path.parent.parent)]
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise PapergenError(f"{path}:{error.lineno}: {error.msg}") from error
-    except Exception as error:
-        raise PapergenError(
-            f"{_place(error, path)}: loading this experiment raised {type(error).__name__}: {error}"
-        ) from error
-    finally:
-        sys.path[:] = before
+    module = load_module(path)
     missing = [item for item in ("Params", "METRICS", "run") if not hasattr(module, item)]
     if missing:
         raise PapergenError(
@@ -308,3 +289,30 @@ def _place(error: BaseException, path: Path) -> str:
             line = trace.tb_lineno
         trace = trace.tb_next
     return str(path) if line is None else f"{path}:{line}"
+
+
+def load_module(path: Path) -> ModuleType:
+    """The author's or a shipped Python file as a module; PapergenError at the line where it fails."""
+    if not path.is_file():
+        raise PapergenError(f"{path}: there is no such file.")
+    # The name must be stable for pydantic and pickling, and must not collide with an installed module.
+    name = f"papergen_recipe_{path.stem}_{digest_bytes(str(path.resolve()).encode())[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    # As in the worker: a module beside the experiment, or in the project's folder, can be imported by its name.
+    before = list(sys.path)
+    sys.path[:0] = [str(path.parent), str(path.parent.parent)]
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise PapergenError(f"{path}:{error.lineno}: {error.msg}") from error
+    except Exception as error:
+        raise PapergenError(
+            f"{_place(error, path)}: loading this file raised {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        sys.path[:] = before
+    return module

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from papergen import snapshots
-from papergen.assembly import Assembly, Generated, assemble, read_results
+from papergen.assembly import Assembly, assemble, read_results
+from papergen.generated import Generated
 from papergen.latex.compile import Compiled, compile_tree, set_aside
 from papergen.latex.engine import Toolchain, find_engine, require_files
 from papergen.latex.macros import RESULTS_FILE

@@ -29,7 +29,7 @@ ROOMS = [
     ["report"],
     ["project"],
     ["latex"],
-    ["claimed"],
+    ["claimed", "generated"],
     ["assembly"],
     ["snapshots"],
     ["paper", "check", "doctor"],

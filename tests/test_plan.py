@@ -87,7 +87,7 @@ def test_imported_project_module_counts_by_content(project: Path) -> None:
     (project / "experiments" / "fake.py").write_text(
         FAKE_KIND.replace("FACTOR = 2", "from constants.numbers import FACTOR")
     )
-    with pytest.raises(PapergenError, match=r"fake\.py:\d+: loading this experiment raised ModuleNotFoundError"):
+    with pytest.raises(PapergenError, match=r"fake\.py:\d+: loading this file raised ModuleNotFoundError"):
         plan(project)
     (project / "constants").mkdir()
     (project / "constants" / "numbers.py").write_text("FACTOR = 2\n")

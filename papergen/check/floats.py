@@ -33,10 +33,10 @@ def _unreferenced(subject: Subject) -> Iterator[Problem]:
                 continue
             if labels:
                 message, remedy = f"the {kind} {labels[0]} is never referred to", f"Mention it: \\ref{{{labels[0]}}}."
-            elif r"\caption" in match["body"]:
+            elif r"\caption" in match["body"] and not re.search(r"\\caption\s*\[\s*\]", match["body"]):
                 message, remedy = f"this {kind} has a number and no \\label", "Give it a label and refer to it."
             else:
-                continue  # a float without a caption has no number to refer to
+                continue  # without a caption it has no number to refer to, with an empty short one it goes on another
             yield subject.at(message, name, *lines.at(match.start()), remedy=remedy)
 
 

@@ -11,6 +11,11 @@ CHECKS = (
         find=of_kind("result"),
     ),
     Check(name="claim", looks_for="claims that the results do not support", find=of_kind("claim")),
+    Check(
+        name="declared",
+        looks_for="tables and figures of paper.yaml that ask for what there is not",
+        find=of_kind("declared"),
+    ),
     Check(name="reference", looks_for="undefined references and labels defined twice", find=of_kind("reference")),
     Check(name="file", looks_for="inputs and figures that do not exist", find=of_kind("file")),
     Check(name="balance", looks_for="braces, environments and formulas that are not closed", find=of_kind("balance")),

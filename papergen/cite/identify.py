@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
-from papergen.errors import PapergenError, did_you_mean
+from papergen.errors import PapergenError, nearest
 from papergen.report import citations
 
 Kind = Literal["doi", "arxiv", "acl", "built-in"]
@@ -42,7 +42,9 @@ def identify(text: str) -> Identifier:
         return Identifier("acl", match["id"])
     if match := _ARXIV.search(word):
         return Identifier("arxiv", match["id"])
+    close = nearest(word, citations.known()) if len(word) > 5 else []
     raise PapergenError(
-        f"{text}: no DOI, arXiv id, ACL Anthology id or built-in key. {did_you_mean(word, citations.known())}",
+        f"{text}: no DOI, arXiv id, ACL Anthology id or built-in key."
+        + (f" Did you mean {close[0]}?" if close else ""),
         hint="For example 10.18653/v1/P18-1082, 1904.09751, P18-1082; or paste one: papergen cite add --bibtex - .",
     )

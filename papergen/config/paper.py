@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from papergen.config.checking import checked
+from papergen.config.declared import NAME, FigureSpec, TableSpec
 from papergen.errors import PapergenError
 from papergen.yaml_strict import read_yaml
+
+Name = Annotated[str, Field(pattern=NAME)]
 
 
 class Author(BaseModel):
@@ -59,6 +62,8 @@ class Paper(BaseModel):
     page_limit: int | None = Field(default=None, ge=1, description="Most pages, in place of the venue's own limit.")
     date: str = Field(default="", description="Date printed under the authors; none when empty.")
     claims: dict[str, Claim] = Field(default={}, description="Name -> what the results must support.")
+    tables: dict[Name, TableSpec] = Field(default={}, description="Name -> a table of results: tables/NAME.tex.")
+    figures: dict[Name, FigureSpec] = Field(default={}, description="Name -> a figure: figures/NAME.pdf.")
     allow: dict[str, str] = Field(
         default_factory=dict,
         description="Checks of `papergen check` whose findings stand as they are -> the reason.",

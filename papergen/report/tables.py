@@ -75,6 +75,8 @@ class Table:
     marks_second: bool = True
     notes: Mapping[tuple[str, str], str] | None = None
     """(row, column) -> TeX put after a number, such as a dagger."""
+    shown: tuple[int, int] | None = None
+    """First and last (exclusive) row that is printed, of a part of a long table; digits and marks are the whole's."""
 
     def __getitem__(self, index: tuple[Index, Index]) -> Table:
         """Rows and columns by number, slice, name or list of those: `table[1:3, ["rep_4", "mauve"]]`."""
@@ -165,8 +167,9 @@ class Table:
     def _body(self, escape: Escape) -> list[str]:
         printed = [self._column_cells(index, escape) for index in range(len(self.columns))]
         lines: list[str] = []
-        for index, row in enumerate(self.rows):
-            before = self.rows[index - 1] if index else None
+        start, end = self.shown or (0, len(self.rows))
+        for index, row in list(enumerate(self.rows))[start:end]:
+            before = self.rows[index - 1] if index > start else None
             if before is not None and before.is_reference != row.is_reference:
                 lines.append(r"\midrule")
             elif before is not None and before.group != row.group:
