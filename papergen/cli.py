@@ -18,6 +18,7 @@ from papergen.errors import PapergenError, did_you_mean
 
 COMMANDS = {
     "new": "papergen.commands.new:new",
+    "new-exp": "papergen.commands.new_exp:new_exp",
     "run-exp": "papergen.commands.run_exp:run_exp",
     "build-pdf": "papergen.commands.build_pdf:build_pdf",
     "check": "papergen.commands.check:check",

@@ -34,7 +34,7 @@ ROOMS = [
     ["snapshots"],
     ["paper", "check", "doctor"],
     ["cite"],
-    ["tracing"],
+    ["tracing", "testing", "new_experiment"],
     ["sharing"],
     ["rerunning"],
     ["commands"],

@@ -193,7 +193,7 @@ def _keep_only(params: CommandSettings, out: Path) -> None:
 def _failure(argv: list[str], status: int, log: Path) -> PapergenError:
     how = f"ended with status {status}" if status > 0 else f"was killed by {_signal_name(-status)}"
     told = list(_tail(log))
-    last = next((line.strip() for line in reversed(told) if line.strip()), "it wrote nothing")
+    last = next((line.strip() for line in reversed(told) if line.strip()), "no output was kept")
     return PapergenError(f"the command {how}: {last}", hint="\n".join(told))
 
 

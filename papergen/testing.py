@@ -1,0 +1,92 @@
+"""For the tests of an author's experiment: one trial run in this process, without a launcher and without the store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from papergen.errors import PapergenError, did_you_mean
+from papergen.experiment import Context, Recipe
+from papergen.project import Project, open_project
+from papergen.records import Outcome, Trial
+from papergen.runs import Run
+from papergen.secret_values import revealed
+from papergen.worker.recorder import Recorder
+
+
+def run_once(
+    project: Path, experiment: str, *, row: str | None = None, seed: int | None = None, overrides: Sequence[str] = ()
+) -> Outcome:
+    """What a trial of the experiment reports: metrics, series, units and facts. The store is left as it is.
+
+    The first row and its first seed when none is named. `overrides` are those of `-o`, so that a test can be small:
+    `["NAME.num_samples=50"]`. An experiment that takes another's artifact needs that one finished.
+    """
+    opened = open_project(project, overrides=overrides, seeds=None if seed is None else [seed])
+    trial = _chosen(opened, experiment, row)
+    recipe = opened.recipes[trial.kind]
+    if trial.num_ranks > 1:
+        raise PapergenError(f"{trial.label}: needs {trial.num_ranks} processes; a test can run trials of one.")
+    with tempfile.TemporaryDirectory(prefix="papergen-test-") as folder, _as_in_a_worker(opened.root, recipe):
+        run = Run(Path(folder) / "trial")
+        run.folder.mkdir()
+        recorder = Recorder(run, is_main=True, tell=lambda *_: None)
+        scratch = Path(folder) / "scratch"
+        scratch.mkdir()
+        params = recipe.params_of(trial.params if recipe.reveals_secrets else revealed(trial.params))
+        metrics = recipe.run(params, _context(opened, trial, run.folder, scratch, recorder))
+        recorder.close()
+        return recorder.outcome(metrics, [metric.name for metric in recipe.metrics(trial.params)], recipe.path.name)
+
+
+def _chosen(project: Project, experiment: str, row: str | None) -> Trial:
+    of_experiment = [trial for trial in project.trials if trial.experiment == experiment]
+    if not of_experiment:
+        known = did_you_mean(experiment, project.configs)
+        raise PapergenError(f"{experiment}: there is no experiment of this name. {known}")
+    for trial in of_experiment:
+        if row in {None, trial.row}:
+            return trial
+    rows = {trial.row for trial in of_experiment}
+    raise PapergenError(f"{experiment}: has no row {row!r}. {did_you_mean(str(row), rows)}")
+
+
+def _context(project: Project, trial: Trial, folder: Path, scratch: Path, recorder: Recorder) -> Context:
+    by_digest = {item.digest: item for item in project.trials}
+    upstream = {name: project.store.run(by_digest[of]).artifact(name) for name, of in trial.upstream.items()}
+    for name, path in upstream.items():
+        if not path.exists():
+            raise PapergenError(
+                f"{trial.label}: its {name} is not there yet.",
+                hint=f"Type: papergen run-exp {by_digest[trial.upstream[name]].experiment}",
+            )
+    return Context(
+        trial=trial,
+        folder=folder,
+        scratch=scratch,
+        project=project.root,
+        device="cpu",
+        rank=0,
+        local_rank=0,
+        world_size=1,
+        num_threads=1,
+        upstream=upstream,
+        emit=recorder.emit,
+    )
+
+
+@contextlib.contextmanager
+def _as_in_a_worker(project: Path, recipe: Recipe) -> Iterator[None]:
+    """The working folder and import path that a worker gives."""
+    before, folder = list(sys.path), Path.cwd()
+    sys.path[:0] = [str(recipe.path.parent), str(project)]
+    os.chdir(project)
+    try:
+        yield
+    finally:
+        os.chdir(folder)
+        sys.path[:] = before
