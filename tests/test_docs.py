@@ -51,3 +51,23 @@ def test_the_experiment_of_the_guide_runs(project: Path) -> None:
     assert traced.returncode == 0, traced.stderr
     assert "95 % interval" in traced.stdout
     assert traced.stdout.count("coins/loaded seed") == 5
+
+
+def test_every_file_that_the_guides_show_is_part_of_a_project_that_runs(tmp_path: Path) -> None:
+    project = tmp_path / "guide"
+    (project / "experiments").mkdir(parents=True)
+    (project / "paper.yaml").write_text("title: T\nauthors: [{name: A}]\n", encoding="utf-8")
+    for page in ("experiments.md", "configuration.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        for name, content in re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL | re.MULTILINE):
+            (project / name).write_text(content, encoding="utf-8")
+    assert len(list((project / "experiments").iterdir())) == 5
+    done = papergen("run-exp", "--jobs", "2", cwd=project)
+    assert done.returncode == 0, done.stderr
+    rows = papergen("config", "sweep", "--json", cwd=project).stdout
+    assert rows.count('"name": "plain@') == 3
+    assert rows.count('"name": "fixed@') == 9
+    assert rows.count("preset quick, experiments/sweep.yaml:9") == 0  # its steps are swept
+    assert "published/ours/accuracy = 78" in papergen("trace", "published/ours/accuracy", cwd=project).stdout
+    quick = papergen("run-exp", "sgd", "-o", "sgd.grid.lr=[0.1]", "--dry-run", cwd=project)
+    assert "0 of 6 trials would be run." in quick.stdout
