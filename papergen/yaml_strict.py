@@ -18,6 +18,9 @@ from papergen.errors import MachineError, PapergenError
 
 Keys = tuple[str | int, ...]
 
+LONG_TEXT = 16_384
+"""Characters of a text from which on the fast parser is worth asking."""
+
 MAX_DEPTH = 50
 """Levels of lists and mappings in one another; no configuration needs them, a reader that recurses would fail."""
 
@@ -73,9 +76,10 @@ def read_yaml(path: Path, shown: str | None = None) -> Document:
 
 def parse_yaml(text: str, name: str, lines: dict[Keys, int] | None = None) -> Any:
     """The value of a YAML text; `lines` is filled with path -> 1-based line number."""
+    loader = _loader(text)
     try:
         depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=loader):
             line = event.start_mark.line + 1 if event.start_mark else 1
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
@@ -84,7 +88,7 @@ def parse_yaml(text: str, name: str, lines: dict[Keys, int] | None = None) -> An
                 raise PapergenError(f"{name}:{line}: no anchors and aliases (& and *), please: write the value out.")
             if getattr(event, "tag", None) not in {None, "!"}:
                 raise PapergenError(f"{name}:{line}: tags such as {getattr(event, 'tag', '')} are not allowed.")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
@@ -94,6 +98,20 @@ def parse_yaml(text: str, name: str, lines: dict[Keys, int] | None = None) -> An
     except yaml.reader.ReaderError as error:
         raise PapergenError(f"{name}: not valid YAML: {error.reason} (character {error.position}).") from error
     return None if node is None else _value(node, name, (), {} if lines is None else lines)
+
+
+def _loader(text: str) -> Any:
+    """PyYAML's own parser, whose messages are better; libyaml's for texts of thousands of values, if it takes them."""
+    fast = getattr(yaml, "CSafeLoader", None)
+    if len(text) < LONG_TEXT or fast is None:
+        return yaml.SafeLoader
+    try:
+        for event in yaml.parse(text, Loader=fast):
+            if isinstance(event, yaml.AliasEvent):
+                return yaml.SafeLoader
+    except (yaml.YAMLError, RecursionError):
+        return yaml.SafeLoader
+    return fast
 
 
 def _remedy(text: str, mark: yaml.Mark | None) -> str:
@@ -132,7 +150,7 @@ def _value(node: yaml.Node, name: str, path: Keys, lines: dict[Keys, int]) -> An
 
 def _scalar(node: yaml.ScalarNode) -> Any:
     text = str(node.value)
-    if node.style is not None and node.style in "'\"|>":
+    if node.style and node.style in "'\"|>":
         return text
     if _SCALARS["null"].match(text):
         return None

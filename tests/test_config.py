@@ -353,3 +353,16 @@ def test_secrets_are_known_only_while_the_trial_runs(project: Path, monkeypatch:
     monkeypatch.setenv("PG_TOKEN", "another one")
     again = papergen("run-exp", "--only", "good", cwd=project)
     assert "Nothing to run" in again.stderr
+
+
+def test_the_fast_parser_reads_what_the_slow_one_reads() -> None:
+    from papergen import yaml_strict
+
+    scalars = ["1e-3", "no", "'1'", '"2"', "0x10", "null", "true", "-.5", "2026-01-01", "plain text", "'it''s'"]
+    text = "a:\n  - {b: [1, 2], c: ''}\n  -\n" + "".join(f"k{n}: {word}\n" for n, word in enumerate(scalars))
+    long = text + "# " + "x" * yaml_strict.LONG_TEXT + "\n"
+    lines: tuple[dict[object, int], dict[object, int]] = ({}, {})
+    first, second = (yaml_strict.parse_yaml(one, "f", found) for one, found in zip((text, long), lines, strict=True))  # type: ignore[arg-type]
+    assert yaml_strict._loader(long) is not yaml_strict._loader(text)
+    assert repr(first) == repr(second)
+    assert lines[0] == lines[1]
