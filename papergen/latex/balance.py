@@ -95,7 +95,12 @@ def _skip_name(text: str, position: int) -> int:
 def _dollars(text: str) -> Iterator[tuple[int, str, str]]:
     """Paragraphs with an odd number of dollar signs: TeX would read on to the end of the paragraph as a formula."""
     for match in re.finditer(r"(?:[^\n]*\S[^\n]*\n?)+", text):
-        dollars = [found.start() for found in re.finditer(r"\\.|\$", match[0], re.DOTALL) if found[0] == "$"]
-        if len(dollars) % 2:
+        signs = [found for found in re.finditer(r"\\.|\$\$?", match[0], re.DOTALL) if found[0][0] == "$"]
+        displays = [found.start() for found in signs if found[0] == "$$"]
+        dollars = [found.start() for found in signs if found[0] == "$"]
+        if not dollars and len(displays) % 2:
+            remedy = "Close the formula with $$, and leave no empty line in it."
+            yield match.start() + displays[-1], "an odd number of $$ in this paragraph", remedy
+        elif len(dollars) % 2:
             remedy = "Add the other $ of the formula, or write \\$ for the sign."
             yield match.start() + dollars[-1], "an odd number of $ in this paragraph", remedy

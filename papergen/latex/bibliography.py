@@ -96,6 +96,8 @@ def read_blg(log: str, tree: SourceTree) -> list[tuple[Place, str]]:
     stumbles = re.finditer(r"^(?P<message>[^\n]+?)---line (?P<line>\d+) of file (?P<file>\S.*)$", log, re.MULTILINE)
     found = [(Place(match["file"], int(match["line"])), match["message"]) for match in stumbles]
     for match in re.finditer(r"^I (?:couldn't open|found no) [^\n]+", log, re.MULTILINE):
+        if match[0].startswith("I found no style file") and found:
+            continue  # BibTeX's echo of a style that it could not open
         name = (re.findall(r"file (\S+?)(?:\.bib|\.bst)?$", match[0]) or [""])[0]
         place = tree.find(rf"(?<=[{{,])\s*{re.escape(name)}(?=\s*[,}}]|\.bib)") if name else None
         found.append((place or Place(""), match[0]))

@@ -100,7 +100,7 @@ class Explanation:
 _TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"Missing \$ inserted",
-        "a _ or ^ stands in text, or a formula was not closed.",
+        "a _, a ^ or a command of formulas stands in text, or a formula was not closed.",
         r"Write \_ for an underscore, or put $...$ around the formula.",
     ),
     (r"Misplaced alignment tab character", "an & stands outside a table.", r"Write \& for the sign."),
@@ -176,7 +176,12 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "Remove it; an empty line already ends the paragraph.",
     ),
     (
-        r"Unknown option|Option clash",
+        r"Option clash",
+        "the package is loaded twice, with different options.",
+        "Load it once, with all of them.",
+    ),
+    (
+        r"Unknown option",
         "the package does not know this option, or was loaded before with others.",
         "Check the options given to \\usepackage.",
     ),
@@ -201,6 +206,81 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "Check the braces of this line and the lines above it.",
     ),
     (
+        r"Can be used only in preamble",
+        "this belongs before \\begin{document}.",
+        "Move it there; a second \\begin{document} has to go.",
+    ),
+    (
+        r"Command .* undefined",
+        "\\renewcommand changes a command that exists, and this one does not.",
+        "Use \\newcommand, or correct the name.",
+    ),
+    (
+        r"Undefined color",
+        "no colour of this name is defined.",
+        "Define it with \\definecolor, or load xcolor with the option that brings it.",
+    ),
+    (
+        r"Illegal (?:character|pream-token) in array arg|Illegal pream-token",
+        "the column types of the table hold a letter that means nothing.",
+        "Use l, c, r, p{width}, or load the package that brings the type.",
+    ),
+    (
+        r"Misplaced \\noalign",
+        "a rule (\\hline, \\midrule) stands in the middle of a row.",
+        "End the row before it with \\\\.",
+    ),
+    (
+        r"Misplaced \\omit|Misplaced \\cr",
+        "\\multicolumn is not the first thing of its cell, or stands outside a table.",
+        "Put the & before it.",
+    ),
+    (
+        r"Not in outer par mode|Float\(s\) lost",
+        "a figure or table stands inside another one, a footnote or a box.",
+        "Move it out, between two paragraphs.",
+    ),
+    (
+        r"Too many unprocessed floats",
+        "more figures and tables wait for a place than LaTeX can hold.",
+        "Allow them more places ([tbp] instead of [h]), or write \\clearpage where they pile up.",
+    ),
+    (
+        r"Unknown graphics extension",
+        "the engine reads PDF, PNG and JPEG figures only.",
+        "Convert the figure to PDF.",
+    ),
+    (
+        r"reading (?:PDF )?image (?:file )?failed|libpng|PDF inclusion|unable to load|cannot find image",
+        "the figure's file is damaged or of another format than its name says.",
+        "Make the figure again.",
+    ),
+    (
+        r"text input levels",
+        "a file inputs itself, or two input each other.",
+        "Take one of the \\input lines out.",
+    ),
+    (
+        r"Missing \\begin\{document\}",
+        "text stands before \\begin{document}, or an unknown option printed some.",
+        "Move it behind \\begin{document}.",
+    ),
+    (r"No counter", "no counter of this name exists.", "Correct the name, or define it with \\newcounter."),
+    (r"No \\title given", "\\maketitle needs a title.", "Write \\title{...} before it."),
+    (r"Extra \\(?:fi|else|or)", "a \\fi or \\else without its \\if.", "Take it out, or add the \\if."),
+    (
+        r"Missing \\endcsname",
+        "\\csname holds a command that is no text.",
+        "Only letters may stand between \\csname and \\endcsname.",
+    ),
+    (r"Dimension too large", "a length is larger than TeX can count (5.75 metres).", "Check the number and its unit."),
+    (
+        r"Display math should end with \$\$",
+        "a displayed formula is not closed, or an empty line stands in it.",
+        "Close it with $$ (better: \\[ ... \\]), and take the empty line out.",
+    ),
+    (r"unknown option", "the command or package does not know this option.", "Check its spelling."),
+    (
         r"No pages of output",
         "the document has no text between \\begin{document} and \\end{document}.",
         "Input a section there.",
@@ -208,8 +288,38 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
 )
 
 
+_BROUGHT_BY = {
+    "booktabs": "toprule midrule bottomrule cmidrule addlinespace",
+    "natbib": "citet citep citealp citeauthor citeyear",
+    "graphicx": "includegraphics resizebox scalebox rotatebox graphicspath",
+    "xcolor": "textcolor color definecolor colorbox",
+    "hyperref": "href url autoref hypersetup",
+    "amsmath": "text dfrac tfrac eqref DeclareMathOperator operatorname align align* gather gather* cases "
+    "equation* split multline pmatrix bmatrix aligned",
+    "amssymb": "mathbb mathfrak lesssim gtrsim",
+    "multirow": "multirow",
+    "cleveref": "cref Cref crefrange",
+    "siunitx": "SI si num qty unit sisetup",
+    "subcaption": "subcaption subfigure subtable",
+    "caption": "captionsetup captionof",
+    "tabularx": "tabularx",
+    "longtable": "longtable",
+    "listings": "lstset lstinline lstlisting lstinputlisting",
+    "algorithm": "algorithm",
+    "algpseudocode": "algorithmic State Procedure EndProcedure",
+    "wrapfig": "wrapfigure",
+    "tikz": "tikz usetikzlibrary tikzpicture",
+    "amsthm": "newtheorem* proof qedhere",
+    "placeins": "FloatBarrier",
+}
+BROUGHT_BY = {name: package for package, names in _BROUGHT_BY.items() for name in names.split()}
+"""Command or environment -> the package that brings it."""
+
+
 def explain(message: str) -> Explanation:
     """The usual cause and remedy of a TeX message; empty texts when the table does not know it."""
+    if (match := re.match(r"Environment (\S+) undefined", message)) and (package := BROUGHT_BY.get(match[1])):
+        return Explanation(f"Usual cause: its package {package} is not loaded.", f"Write \\usepackage{{{package}}}.")
     for pattern, cause, remedy in _TABLE:
         if re.search(pattern, message):
             return Explanation(f"Usual cause: {cause}", remedy)
@@ -218,6 +328,9 @@ def explain(message: str) -> Explanation:
 
 def explain_undefined(command: str, defined: set[str]) -> Explanation:
     """For an undefined control sequence: the nearest command among LaTeX's common ones and the author's own."""
-    close = nearest(command.lstrip("\\"), {*COMMON_COMMANDS, *defined})
+    name = command.lstrip("\\")
+    if package := BROUGHT_BY.get(name):
+        return Explanation(f"Usual cause: its package {package} is not loaded.", f"Write \\usepackage{{{package}}}.")
+    close = nearest(name, {*COMMON_COMMANDS, *defined} - {name})
     remedy = f"Did you mean \\{close[0]}? Otherwise load the package that defines it." if close else ""
     return Explanation("Usual cause: a misspelt command, or its package is not loaded.", remedy)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from papergen.latex.sources import Lines, Use, masked
 from papergen.latex.tree import Place, Problem, SourceTree
 
 FIGURE_SUFFIXES = ("", ".pdf", ".png", ".jpg", ".jpeg", ".eps")
+MAGIC = {".pdf": b"%PDF-", ".png": b"\x89PNG", ".jpg": b"\xff\xd8", ".jpeg": b"\xff\xd8"}
+"""How a file of each format begins."""
 TYPED = T1 | frozenset("\u00a0\u00ad\u200c\u2010\u2011\u2012\u2015\ufeff\n\t\r")
 """What pdflatex reads when it stands in a source: the T1 characters, spaces, hyphens and harmless marks."""
 DECLARING = frozenset(
@@ -43,7 +46,8 @@ def lint_tree(
     names, missing = reachable(tree, main)
     uses = [use for name in names for use in tree.uses_of(name)]
     found = [("file", missing)]
-    found += [("balance", unbalanced(tree, name)) for name in names]
+    found += [("balance", balance) for balance in _across([unbalanced(tree, name) for name in names])]
+    found += [("balance", list(_verbatim_in_arguments(tree, name))) for name in names]
     found += [("character", list(_unprintable(tree, name, engine))) for name in names]
     found += [("file", list(_figures(tree, uses)))]
     found += [("reference", list(_references(tree, uses, names))), ("citation", list(_citations(tree, uses)))]
@@ -53,6 +57,30 @@ def lint_tree(
     order = {name: index for index, name in enumerate(names)}
     shown = {tree.line_map.origin(Place(name, 1)).file: index for name, index in order.items()}
     return sorted(problems, key=lambda problem: (shown.get(problem.place.file, len(shown)), problem.place.line))
+
+
+def _across(of_files: list[list[Problem]]) -> list[list[Problem]]:
+    r"""The unbalanced of each file, without the \begin of one file whose \end stands in another."""
+    opened = Counter(
+        match[1] for some in of_files for one in some if (match := re.match(r"\\begin\{(\S+)\} is never", one.message))
+    )
+    closed = Counter(
+        match[1] for some in of_files for one in some if (match := re.match(r"\\end\{(\S+)\} has no", one.message))
+    )
+    pairs = {name for name in opened if opened[name] == closed[name]}
+    pattern = re.compile(r"\\(?:begin|end)\{(\S+)\} (?:is never|has no)")
+    return [
+        [one for one in some if not ((match := pattern.match(one.message)) and match[1] in pairs)] for some in of_files
+    ]
+
+
+def _verbatim_in_arguments(tree: SourceTree, name: str) -> Iterator[Problem]:
+    r"""Each \verb inside the argument of another command, where TeX cannot read it."""
+    text = masked(tree.text(name), comments_only=True)
+    for match in re.finditer(r"\\(footnote|(?:sub)*section|caption|title|emph|textbf)\*?\{[^{}]*(\\verb\b)", text):
+        place = Place(name, *Lines(text).at(match.start(2)))
+        remedy = "Write \\texttt{...} with \\_ and \\% for the signs."
+        yield tree.problem("error", f"\\verb does not work inside \\{match[1]}{{...}}", place, remedy=remedy)
 
 
 def _place(use: Use) -> Place:
@@ -110,6 +138,18 @@ def _figures(tree: SourceTree, uses: list[Use]) -> Iterator[Problem]:
             folder + _plain(name).strip('"') + suffix in files for folder in folders for suffix in FIGURE_SUFFIXES
         )
 
+    def damaged(name: str) -> bool:
+        begins = [start for suffix, start in MAGIC.items() if name.lower().endswith(suffix)]
+        return bool(begins) and name not in tree.line_map.generated and not tree.content(name).startswith(begins[0])
+
+    for use in (use for use in uses if use.kind == "figure"):
+        for file in (
+            folder + _plain(use.argument).strip('"') + suffix for folder in folders for suffix in FIGURE_SUFFIXES
+        ):
+            if file in files and damaged(file):
+                message = f"the figure {file} is damaged, or of another format than its name says"
+                yield tree.problem("error", message, _place(use), remedy="Make the figure again.")
+                break
     missing = [use for use in uses if use.kind == "figure" and not is_there(use.argument)]
     known = [str(Path(name).with_suffix("")) for name in files if name.endswith(FIGURE_SUFFIXES[1:])]
     for use in _not_in_texmf(missing, FIGURE_SUFFIXES):
@@ -148,7 +188,12 @@ def _citations(tree: SourceTree, uses: list[Use]) -> Iterator[Problem]:
             known = [name.removesuffix(".bib") for name in tree.names if name.endswith(".bib")]
             message = f"there is no bibliography {use.argument}.bib"
             yield tree.problem("error", message, _place(use), remedy=did_you_mean(use.argument, known))
+    has_list = bool(files or items)
     for use, hint in undefined_citations(uses, keys):
+        if not has_list:
+            remedy = "The paper has no \\bibliography{references}: put it before \\end{document}."
+            yield tree.problem("error", f"undefined citation {use.argument}", _place(use), remedy=remedy)
+            continue
         remedy = hint if hint.startswith("Did") else "Add the entry (papergen cite add), or correct the key."
         yield tree.problem("error", f"undefined citation {use.argument}", _place(use), remedy=remedy)
 
@@ -167,6 +212,12 @@ def _results(tree: SourceTree, uses: list[Use], keys: Collection[str]) -> Iterat
 def _unprintable(tree: SourceTree, name: str, engine: Engine) -> Iterator[Problem]:
     text = tree.text(name)
     if text.isascii() and text.isprintable():
+        return
+    try:
+        tree.content(name).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = tree.content(name)[: error.start].count(b"\n") + 1
+        yield tree.problem("error", "not UTF-8 text", Place(name, line), remedy="Save the file as UTF-8.")
         return
     plain = masked(text, comments_only=True)
     if engine == "pdflatex":

@@ -16,14 +16,14 @@ from papergen.latex.explain import Explanation, explain, explain_undefined
 from papergen.latex.tree import Place, Problem, SourceTree
 
 _LOCATED = re.compile(r"^(?P<file>[^:\n]*\.[A-Za-z0-9]+):(?P<line>\d+): (?P<message>.*)$")
-_BANG = re.compile(r"^!\s?(?:pdfTeX error: )?(?P<message>.+)$")
+_BANG = re.compile(r"^!\s?(?:pdfTeX error: )?(?:\S*pdf(?:la)?tex(?= \(file))?(?P<message>.+)$")
 _BOX = re.compile(
     r"^Overfull \\(?P<box>[hv])box \((?P<size>[\d.]+)pt too (?:wide|high)\) ?"
     r"(?:(?:in paragraph|in alignment) at lines (?P<first>\d+)--\d+|detected at line (?P<line>\d+))?"
 )
 _FOLLOWERS = re.compile(r"Emergency stop|==> Fatal error|\(That makes 100 errors")
 _UNDEFINED = re.compile(
-    r"(?P<what>Citation|Reference) [`'](?P<name>[^']+)'.*? undefined(?: on input line (?P<line>\d+))?"
+    r"(?P<what>Citation|Reference) [`'](?P<name>[^']*)'.*? undefined(?: on input line (?P<line>\d+))?"
 )
 _DOUBLE = re.compile(r"Label `(?P<name>[^']+)' multiply defined")
 _LOST = re.compile(
@@ -106,11 +106,38 @@ def _errors(log: str, tree: SourceTree) -> list[Problem]:
         problem = _problem(block, tree)
         # After the first error on a line, TeX is out of step: what it says next on that line misleads.
         problems.setdefault((problem.place.file, problem.place.line), problem)
-    return list(problems.values())
+    return _without_followers(list(problems.values()), tree)
+
+
+def _without_followers(problems: list[Problem], tree: SourceTree) -> list[Problem]:
+    """Without what TeX only says because of an earlier error: its end, and the cells of an unknown environment."""
+    kept: list[Problem] = []
+    unknown: list[tuple[str, str, int]] = []
+    said: set[str] = set()
+    for problem in problems:
+        file, line, message = problem.place.file, problem.place.line, problem.message
+        is_end = "\\end{document}" in problem.excerpt and re.match(r"Missing [$}]|Missing \\", message)
+        if kept and is_end:
+            continue
+        inside = [name for name, where, start in unknown if where == file and start < line]
+        if any(f"ended by \\end{{{name}}}" in message for name in inside) or (
+            inside and message.startswith("Misplaced alignment tab")
+        ):
+            continue
+        if match := re.match(r"Environment (\S+) undefined", message):
+            unknown.append((match[1], file, line))
+        if message.startswith("Too many unprocessed floats"):
+            if message in said:
+                continue
+            said.add(message)
+        kept.append(problem)
+    return kept
 
 
 def _problem(block: _Error, tree: SourceTree) -> Problem:
     message = re.sub(r"^(?:LaTeX|Package \S+|Class \S+) Error: ", "", block.message)
+    if match := re.match(r"(?:Package \S+ Error: )?([\w-]+) undefined\.?$", message):
+        message = f"unknown option {match[1]}"
     explanation = explain(message)
     place = _recovered(block, tree) or Place(block.file, block.line, _column(block, tree))
     if message.startswith("Undefined control sequence"):
@@ -152,12 +179,31 @@ def _recovered(block: _Error, tree: SourceTree) -> Place | None:
         names = [block.file, *tree.tex_names]
         if name := next((name for name in names if opening in tree.line(name, line)), None):
             return Place(name, line, tree.line(name, line).index(opening) + 1)
+    if match := re.match(
+        r"(?:Package keyval Error: )?([\w-]+) undefined\.?$", re.sub(r"^.*Error: ", "", block.message)
+    ):
+        return tree.find(rf"\[[^\]]*\b{re.escape(match[1])}\b")
+    if match := re.search(r"Option clash for package ([\w-]+)", block.message):
+        uses = [use for use in tree.uses("package") if use.argument == match[1]]
+        return Place(uses[-1].file, uses[-1].line, uses[-1].column) if uses else None
+    if match := re.match(r"\s*\(file (?:\./)?([^)]+)\):", block.message):
+        uses = [use for use in tree.uses("figure") if match[1] in {use.argument, f"{use.argument}{_suffix(match[1])}"}]
+        return Place(uses[0].file, uses[0].line, uses[0].column) if uses else None
+    if "no line here to end" in block.message and block.file:
+        line = block.line
+        while line > 0 and not re.search(r"\\\\|\\newline", tree.line(block.file, line)):
+            line -= 1
+        return Place(block.file, line) if line else None
     if match := re.search(r"File `([^']+)' not found", block.message):
         stem = re.escape(re.sub(r"\.(?:sty|cls|tex)$", "", match[1]))
         return tree.find(rf"(?<=[{{,])\s*{stem}(?=\s*[,}}]|\.)")
     if "no legal \\end found" in block.message and (name := block.file or _main(tree)):
         return Place(name, tree.text(name).rstrip("\n").count("\n") + 1)
     return None
+
+
+def _suffix(name: str) -> str:
+    return "." + name.rpartition(".")[2]
 
 
 def _start_of(runaway: str, tree: SourceTree) -> Place | None:
@@ -195,6 +241,8 @@ def _undefined(log: str, tree: SourceTree) -> list[Problem]:
             remedy = "Add the entry to references.bib, or correct the key."
         else:
             remedy = f"Add \\label{{{name}}} where it belongs, or correct the name."
+        if not name:
+            place, name = tree.find(r"\\[A-Za-z]*ref\s*\{\s*\}") or place, "without a name"
         problems.setdefault(what + name, tree.problem("error", f"undefined {what} {name}", place, remedy=remedy))
     for match in _DOUBLE.finditer(log):
         labels = [use for use in tree.uses("label") if use.argument == match["name"]]

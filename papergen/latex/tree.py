@@ -142,6 +142,13 @@ class SourceTree:
             self._texts[name] = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         return self._texts[name]
 
+    def content(self, name: str) -> bytes:
+        """The bytes of one file; none when it does not exist."""
+        if self._contents is not None:
+            return self._contents.get(name, b"")
+        path = self.root / name
+        return path.read_bytes() if path.is_file() else b""
+
     def line(self, name: str, line: int) -> str:
         """One line of a file, without its end; empty when there is no such line."""
         lines = self.text(name).split("\n")

@@ -110,6 +110,6 @@ def test_the_nearest_names_are_offered(tmp_path: Path) -> None:
 def test_graphicspath_is_honoured(tmp_path: Path) -> None:
     files: dict[str, str | bytes] = {
         "main.tex": document("\\includegraphics{loss}", "\\graphicspath{{figures/}{./more/}}\n"),
-        "more/loss.png": b"x",
+        "more/loss.png": b"\x89PNG",
     }
     assert told(tmp_path, files) == []
