@@ -30,6 +30,7 @@ ROOMS = {
     "report": "report/",
     "latex": "latex/",
     "sharing": "sharing/",
+    "watching": "watching/",
     "check": "check/",
     "cite": "cite/",
     "commands": "commands/",

@@ -128,7 +128,7 @@ def take(assembly: Assembly, digest: str, engine: str) -> Snapshot:
         digest=digest,
         numbers=_numbers(assembly, mentions),
         mentions=mentions,
-        claims=tuple(_claims(assembly, tree)),
+        claims=tuple(claims_of(assembly)),
         trials={
             digest: {
                 "experiment": result.trial.experiment,
@@ -175,7 +175,9 @@ def _numbers(assembly: Assembly, mentions: tuple[Mention, ...]) -> dict[str, Num
     return found
 
 
-def _claims(assembly: Assembly, tree: SourceTree) -> Iterator[ClaimSeen]:
+def claims_of(assembly: Assembly) -> Iterator[ClaimSeen]:
+    """Every claim of a paper, whether or not it holds."""
+    tree = assembly.tree
     for use in tree.uses("claim"):
         if not use.option:
             continue

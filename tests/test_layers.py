@@ -35,7 +35,7 @@ ROOMS = [
     ["paper", "check", "doctor"],
     ["cite"],
     ["tracing", "testing", "new_experiment"],
-    ["sharing"],
+    ["sharing", "watching"],
     ["rerunning"],
     ["commands"],
     ["cli"],

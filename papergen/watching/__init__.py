@@ -1,0 +1,1 @@
+"""`papergen watch`: rebuild when a file is saved or a result arrives, with a live preview in the browser."""
