@@ -63,10 +63,13 @@ def build(project: Project, *, is_draft: bool = False, timeout_s: float = 120, p
     """
     try:
         ready = prepared(project, is_draft=is_draft, progress=progress)
-        return publish(ready, project.pdf, timeout_s=timeout_s, keep=not is_draft, progress=progress)
+        built = publish(ready, project.pdf, timeout_s=timeout_s, progress=progress)
     except BaseException:
         set_aside(project.pdf)  # an old PDF must not be taken for this build's
         raise
+    if not is_draft:
+        remember(built)
+    return built
 
 
 def prepared(project: Project, *, is_draft: bool = False, progress: Progress) -> Prepared:
@@ -81,11 +84,8 @@ def prepared(project: Project, *, is_draft: bool = False, progress: Progress) ->
     return Prepared(assembly=paper, setting=setting, engine=engine)
 
 
-def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, keep: bool = False, progress: Progress) -> Built:
-    """Write the paper's tree into its folder and compile it to `output`; TexError when anything forbids a PDF.
-
-    With `keep`, what the paper says is kept beside it as a snapshot.
-    """
+def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, progress: Progress) -> Built:
+    """Write the paper's tree into its folder and compile it to `output`; TexError when anything forbids a PDF."""
     paper, project = ready.assembly, ready.assembly.project
     if paper.problems:
         raise TexError(paper.problems)
@@ -103,9 +103,14 @@ def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, keep: bool
         timeout_s=timeout_s,
         progress=progress,
     )
-    if keep and not (snapshots.folder_of(project.root) / digest[:16]).is_dir():
-        snapshots.keep(project.root, snapshots.take(paper, digest, ready.engine.engine), paper.folder)
     return Built(compiled=compiled, assembly=paper, engine=ready.engine, digest=digest)
+
+
+def remember(built: Built) -> None:
+    """Keep what the paper says, with its tree, as a snapshot; nothing happens when this very build is kept already."""
+    root = built.assembly.project.root
+    if not (snapshots.folder_of(root) / built.digest[:16]).is_dir():
+        snapshots.keep(root, snapshots.take(built.assembly, built.digest, built.engine.engine), built.tree)
 
 
 def drawn_figures(project: Project, generated: Generated, progress: Progress) -> dict[str, bytes]:

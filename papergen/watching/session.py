@@ -13,7 +13,7 @@ from papergen.errors import PapergenError
 from papergen.files import digest_bytes
 from papergen.latex.compile import set_aside
 from papergen.latex.tree import Problem, TexError
-from papergen.paper import prepared, publish
+from papergen.paper import prepared, publish, remember
 from papergen.project import Project, open_project
 from papergen.snapshots import ClaimSeen
 
@@ -67,7 +67,7 @@ class Session:
             try:
                 ready = prepared(project, is_draft=self.is_draft, progress=_silent)
                 claims = tuple(snapshots.claims_of(ready.assembly))
-                built = publish(ready, project.pdf, keep=not self.is_draft, progress=_silent)
+                built = publish(ready, project.pdf, progress=_silent)
             except BaseException:
                 set_aside(project.pdf)  # an old PDF must not be taken for this build's
                 raise
@@ -97,6 +97,8 @@ class Session:
                 claims=tuple(_claim(seen) for seen in claims),
             )
         )
+        if not self.is_draft:
+            remember(built)  # after the pages are shown, which somebody waits for
         return self.state
 
     def _opened(self, changed: Collection[Path]) -> Project:
