@@ -86,8 +86,18 @@ class Snapshot:
     tables: Mapping[str, str]
     figures: Mapping[str, str]
     """File name -> digest of its data."""
+    claimed: Mapping[str, str]
+    r"""Name of a claim of paper.yaml -> the TeX that `\claimed{name}` prints."""
     main: str
     engine: str
+
+    @property
+    def values(self) -> dict[str, Mapping[str, str]]:
+        r"""Key -> format -> TeX of every `\result`, and of every `\claimed`."""
+        return {
+            **{key: number.tex for key, number in self.numbers.items()},
+            **{f"claim {name}": {"text": text} for name, text in self.claimed.items()},
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -145,6 +155,7 @@ def take(assembly: Assembly, digest: str, engine: str) -> Snapshot:
             if name.startswith("tables/")
         },
         figures={name: figure.digest for name, (figure, _) in assembly.generated.figures.items()},
+        claimed={name: claim.text for name, claim in assembly.project.paper.claims.items() if claim.text},
         main=assembly.sources.main,
         engine=engine,
     )
@@ -177,24 +188,15 @@ def _numbers(assembly: Assembly, mentions: tuple[Mention, ...]) -> dict[str, Num
 
 def claims_of(assembly: Assembly) -> Iterator[ClaimSeen]:
     """Every claim of a paper, whether or not it holds."""
-    tree = assembly.tree
-    for use in tree.uses("claim"):
-        if not use.option:
-            continue
-        holds: bool | None
-        try:
-            verdict = claims.check(assembly.results, use.option)
-            holds, evidence = verdict.holds, verdict.evidence
-        except PapergenError as error:
-            holds, evidence = None, (error.message,)
-        origin = tree.line_map.origin(Place(use.file, use.line, use.column))
+    for stated in assembly.claims:
+        problem = stated.problem
         yield ClaimSeen(
-            claim=re.sub(r"\s+", " ", use.option),
-            sentence=re.sub(r"\s+", " ", use.argument),
-            file=origin.file,
-            line=origin.line,
-            holds=holds,
-            evidence=evidence,
+            claim=re.sub(r"\s+", " ", stated.assertion),
+            sentence=re.sub(r"\s+", " ", stated.words),
+            file=stated.place.file,
+            line=stated.place.line,
+            holds=None if stated.verdict is None else stated.holds,
+            evidence=(problem.message,) if stated.verdict is None else stated.verdict.evidence,
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from papergen.claimed import claimed_texts
 from papergen.errors import ResultError
 from papergen.files import write_atomic
 from papergen.latex.compile import compile_tree
@@ -82,7 +83,8 @@ def _plain(files: Mapping[str, bytes], built: Built) -> tuple[dict[str, bytes], 
     sources = {name: text for name, text in texts.items() if name.endswith(".tex") and name != RESULTS_FILE}
     styles = [text for name, text in texts.items() if name.endswith((".sty", ".cls"))]
     notes = []
-    plain = {name: with_numbers(text, built.assembly.values) for name, text in sources.items()}
+    values = {**built.assembly.values, **claimed_texts(built.assembly.project)}
+    plain = {name: with_numbers(text, values) for name, text in sources.items()}
     redefining = [name for name, text in sources.items() if redefines_percent(text)]
     if redefining:
         notes.append(f"{', '.join(redefining)}: changes what % means, so the comments were left in")

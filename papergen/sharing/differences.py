@@ -194,8 +194,7 @@ def _few(texts: list[str]) -> list[str]:
 
 
 def _sentences(old: Snapshot, new: Snapshot, keys: set[str]) -> Iterator[Sentence]:
-    olds = {key: number.tex for key, number in old.numbers.items()}
-    news = {key: number.tex for key, number in new.numbers.items()}
+    olds, news = old.values, new.values
     seen = set()
     for mention in new.mentions:
         if mention.key not in keys or (mention.file, mention.sentence) in seen:
@@ -216,7 +215,7 @@ def _claims(old: Snapshot, new: Snapshot) -> Iterator[ClaimChanged]:
         if seen.claim in before and before[seen.claim].holds != seen.holds:
             yield ClaimChanged(
                 claim=seen.claim,
-                sentence=readable(with_numbers(seen.sentence, {k: n.tex for k, n in new.numbers.items()})),
+                sentence=readable(with_numbers(seen.sentence, new.values)),
                 file=seen.file,
                 line=seen.line,
                 held=before[seen.claim].holds,

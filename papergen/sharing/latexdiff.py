@@ -64,7 +64,7 @@ def difference_pdf(old: Version, new: Version, output: Path, *, timeout_s: float
 def flat(version: Version) -> str:
     """The paper as one source with plain numbers and no comments."""
     tree = SourceTree(version.tree)
-    values = {key: number.tex for key, number in version.snapshot.numbers.items()}
+    values = version.snapshot.values
     names = [name for name in tree.names if name.endswith(".tex") and name != RESULTS_FILE]
     texts = {name: without_comments(with_numbers(tree.text(name), values)) for name in names}
     whole = one_file(texts, version.snapshot.main)

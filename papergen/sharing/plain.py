@@ -17,7 +17,7 @@ Values = Mapping[str, Mapping[str, str]]
 r"""Key -> format -> TeX, of every `\result`."""
 
 OUR_INPUT = re.compile(r"\\input\s*\{papergen-results(?:\.tex)?\}")
-_OURS = re.compile(r"\\(result|claim|typed)(?![A-Za-z@])")
+_OURS = re.compile(r"\\(result|claimed|claim|says|typed)(?![A-Za-z@])")
 _DEFINED = re.compile(r"\\(?:[A-Za-z]*command\*?|def|let|[A-Za-z]*DocumentCommand)\s*\{?\s*$")
 _NEW_VERBATIM = re.compile(
     r"\\(?:lstnewenvironment|DefineVerbatimEnvironment|newtcblisting|NewTCBListing|DeclareTCBListing|newverbatim)"
@@ -33,7 +33,7 @@ _INPUT = re.compile(r"\\(input|include|subfile)(?![A-Za-z@])\s*(?:\{([^{}]+)\}|(
 def with_numbers(text: str, values: Values) -> str:
     r"""The source with each `\result{key}` replaced by what it prints, and each `\claim[...]{text}` by its text.
 
-    `\typed{5}`, the mark of a number that is typed on purpose, becomes the number.
+    `\says{...}` and `\typed{...}` become their arguments, `\claimed{name}` the text of that claim.
 
     A key that a macro makes (`\result{#1}`) stays.
     """
@@ -47,6 +47,13 @@ def with_numbers(text: str, values: Values) -> str:
         if argument is None:
             continue
         inner, start, end = argument
+        if match[1] == "claimed":
+            text_of = values.get(f"claim {inner.strip()}", {}).get("text")
+            if text_of is not None:
+                edits.append(
+                    (match.start(), end, _space(plain, match.start(), text_of) + with_numbers(text_of, values))
+                )
+            continue
         if match[1] != "result":
             space = _space(plain, match.start(), inner)
             edits += [(match.start(), start, space), (end - 1, end, "")]

@@ -56,7 +56,11 @@ def test_the_usual_meaning_is_left_alone(source: str) -> None:
     assert not redefines_percent(source)
 
 
-VALUES = {"a/b/c": {"": "12", "pm": r"12\papergenpm{}3"}, "a/b/name": {"": "AMD"}}
+VALUES = {
+    "a/b/c": {"": "12", "pm": r"12\papergenpm{}3"},
+    "a/b/name": {"": "AMD"},
+    "claim best": {"text": r"It is \result{a/b/c}."},
+}
 NUMBERS = {
     r"x \result{a/b/c}.": "x 12.",
     r"\result[pm]{a/b/c}": r"12\papergenpm{}3",
@@ -67,6 +71,8 @@ NUMBERS = {
     r"\result{unknown/key/x}": r"\result{unknown/key/x}",
     r"\newcommand{\r}[1]{\result{#1}}": r"\newcommand{\r}[1]{\result{#1}}",
     r"\verb|\result{a/b/c}|": r"\verb|\result{a/b/c}|",
+    r"\claimed{best}": "It is 12.",
+    r"\says[a, b]{twice as fast} \typed{5}": "twice as fast 5",
     r"\resultant{a/b/c}": r"\resultant{a/b/c}",
 }
 
