@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from papergen.code_guard import CodeGuard
 from papergen.errors import MachineError, PapergenError
 from papergen.experiment import Recipe
 from papergen.files import write_compressed
@@ -65,11 +66,17 @@ def run_trials(
     """
     by_digest = {trial.digest: trial for trial in all_trials}
     queue = TrialQueue(list({trial.digest: trial for trial in to_run}.values()))
+    guard = CodeGuard(store.project, recipes, to_run)
     num_running = 0
     num_tries: Counter[str] = Counter()
     summary = Summary()
     while len(queue) or num_running:
         while (trial := queue.take(launcher.has_room)) is not None:
+            if files := guard.changed(trial):
+                cause = f"not run: {', '.join(files)} changed since this run was planned"
+                view.started(trial)
+                _give_up(trial, Failure(rank=None, cause=cause), queue, summary, view)
+                continue
             num_running += 1
             num_tries[trial.digest] += 1
             is_held = launcher.holds(trial)
@@ -90,12 +97,17 @@ def run_trials(
                 view.retried(trial, failure, num_tries[trial.digest], machine.retries)
                 queue.again(trial)
             else:
-                view.failed(trial, failure)
-                summary.failed.append((trial, failure))
-                summary.skipped += [(other, trial.label) for other in queue.give_up(trial)]
+                _give_up(trial, failure, queue, summary, view)
                 if machine.fail_fast:
                     summary.skipped += [(other, trial.label) for other in queue.drain()]
     return summary
+
+
+def _give_up(trial: Trial, failure: Failure, queue: TrialQueue, summary: Summary, view: View) -> None:
+    """The trial has failed for good, and what needs it will not be tried."""
+    view.failed(trial, failure)
+    summary.failed.append((trial, failure))
+    summary.skipped += [(other, trial.label) for other in queue.give_up(trial)]
 
 
 def _job(

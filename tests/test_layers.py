@@ -19,7 +19,7 @@ ROOMS = [
     ["records"],
     ["runs", "config", "code_digest"],
     ["index", "experiment"],
-    ["archive", "listing", "trackers", "upkeep"],
+    ["archive", "code_guard", "listing", "trackers", "upkeep"],
     ["plan", "resolved", "schema"],
     ["decoding", "training", "ops", "external"],
     ["worker"],

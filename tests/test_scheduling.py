@@ -159,3 +159,25 @@ def test_json_events_are_lines_on_standard_output(project: Path) -> None:
     finished = next(event for event in events if event["event"] == "finished")
     assert finished["metrics"] == {"score": 2.0, "loss": 1.5}
     assert events[-1] == last
+
+
+def test_code_that_is_edited_while_trials_wait_is_not_run_under_the_old_name(project: Path) -> None:
+    changed(
+        project,
+        "path = ctx.project / 'experiments' / 'fake.py'\n"
+        "if params.size == 5: path.write_text('# a comment decides nothing\\n' + path.read_text())\n"
+        "if params.exact: raise AssertionError('comments do not count, so this one runs')",
+    )
+    done = papergen("run-exp", cwd=project)
+    assert "comments do not count, so this one runs" in done.stderr
+    changed(
+        project,
+        "path = ctx.project / 'experiments' / 'fake.py'\n"
+        "path.write_text(path.read_text().replace('FACTOR = 2', 'FACTOR = 3'))",
+    )
+    done = papergen("run-exp", cwd=project)
+    assert done.returncode == 1
+    assert len(results(project)) == 4 + 1, "only the first trial ran the planned code"
+    assert done.stderr.count("experiments/fake.py changed since this run was planned") >= 4
+    again = papergen("run-exp", cwd=project)
+    assert again.returncode == 0, again.stderr
