@@ -128,6 +128,11 @@ class Result:
     provenance: Provenance
     artifacts: Mapping[str, str]
 
+    @property
+    def is_imported(self) -> bool:
+        """Whether the numbers were made elsewhere and only read here: the machine and the time are not theirs."""
+        return self.trial.kind == "import"
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data with the schema number and a hash of the content, which detects damage and hand edits."""
         body = {

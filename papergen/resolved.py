@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from papergen.errors import PapergenError, did_you_mean
 from papergen.experiment import Recipe, recipe_named
 from papergen.resources import shipped
 from papergen.secret_values import missing_secrets, secret_names
+from papergen.yaml_strict import Keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +50,12 @@ def resolved_rows(config: ExperimentConfig, recipes: Mapping[str, Recipe], proje
     for row, written in config.rows.items():
         params = checked(recipe.params, written, lambda *path, row=row: config.where(row, path))
         values = params.model_dump(mode="json", by_alias=True)
-        settings = [
-            Setting(
-                name=name,
-                value=value,
-                origin=_origin(config, row, name) if name in written else _default(recipe.params, name, project),
-            )
-            for name, value in values.items()
-        ]
+        settings: list[Setting] = []
+        for name, value in values.items():
+            if name in written:
+                settings += _settings(config, name, value, written[name], config.origins[row][name])
+            else:
+                settings.append(Setting(name=name, value=value, origin=_default(recipe.params, name, project)))
         seeds = config.seeds_of(row) if recipe.is_seeded(params) else config.seeds_of(row)[:1]
         found.append(ResolvedRow(name=row, seeds=seeds, settings=settings))
     return found
@@ -71,8 +70,22 @@ def row_named(rows: Sequence[ResolvedRow], name: str, experiment: str) -> Resolv
     raise PapergenError(f"--row {name}: {experiment} has no row of this name. {did_you_mean(name, known)}")
 
 
-def _origin(config: ExperimentConfig, row: str, name: str) -> str:
-    keys = config.origins[row][name]
+def _settings(config: ExperimentConfig, name: str, value: Any, written: Any, keys: Keys) -> Iterator[Setting]:
+    """A value; a nested one as one setting per part, `metrics.loss.take`, each with its own origin."""
+    if not isinstance(value, Mapping) or not value or "from" in value:
+        yield Setting(name=name, value=value, origin=_origin(config, keys))
+        return
+    for part, inner in value.items():
+        full = f"{name}.{part}"
+        if not isinstance(written, Mapping):  # a short form: metrics: [loss]
+            yield from _settings(config, full, inner, None, keys)
+        elif part in written:
+            yield from _settings(config, full, inner, written[part], (*keys, part))
+        elif inner is not None:
+            yield Setting(name=full, value=inner, origin="default")
+
+
+def _origin(config: ExperimentConfig, keys: Keys) -> str:
     where = config.document.where(*keys)
     sections = {"grid": "grid", "zip": "zip", "presets": f"preset {keys[1]}"} if len(keys) > 1 else {}
     section = sections.get(str(keys[0]))

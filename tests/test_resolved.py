@@ -61,6 +61,22 @@ def test_secrets_are_shown_by_name_only(project: Path, monkeypatch: pytest.Monke
     assert "secret PG_KEY (not set)" in papergen("config", "c", cwd=project).stdout
 
 
+def test_nested_values_have_origins_of_their_own(project: Path) -> None:
+    (project / "run.py").write_text("")
+    (project / "experiments" / "c.yaml").write_text(
+        "kind: command\ncommand: python run.py {out}\nmetrics:\n  x:\n    take: max\n  y: key\nmodel: {from: first}\n"
+        "environment: {M: '{model}'}\n"
+    )
+    done = papergen("config", "c", "-o", "c.metrics.x.scale=100.0", "--json", cwd=project)
+    assert done.returncode == 0, done.stderr
+    found = {item["name"]: (item["value"], item["origin"]) for item in json.loads(done.stdout)["rows"][0]["settings"]}
+    assert found["metrics.x.take"] == ("max", "experiments/c.yaml:5")
+    assert found["metrics.x.scale"] == (100.0, "-o c.metrics.x.scale=100.0")
+    assert found["metrics.x.over"] == ("seeds", "default")
+    assert found["metrics.y.key"] == ("key", "experiments/c.yaml:6")
+    assert found["model"][1] == "experiments/c.yaml:7"
+
+
 def valid(schema: object, text: str) -> bool:
     return bool(jsonschema.Draft202012Validator(schema).is_valid(parse_yaml(text, "x")))
 

@@ -45,7 +45,7 @@ def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparame
 
 def machine_table(results: Results) -> Table:
     """Hardware and versions, one column per machine that results came from."""
-    machines = _machines(results)
+    machines = _machines(results) or [{"Device": "none: all results are imported"}]
     names = list(dict.fromkeys(name for machine in machines for name in machine))
     return Table(
         name="environment",
@@ -111,6 +111,8 @@ def _machines(results: Results) -> list[dict[str, str]]:
     """Facts of every distinct machine and set of versions; runs that agree where both say something share one."""
     machines: list[dict[str, str]] = []
     for result in _in_order(results):
+        if result.is_imported:  # this machine only read the numbers
+            continue
         facts = {**_hardware(result.provenance), **dict(result.provenance.packages)}
         for machine in machines:
             if all(machine.get(name, value) == value for name, value in facts.items()):

@@ -65,6 +65,9 @@ def _dtype(result: Result) -> Mapping[str, Any]:
 
 
 def _hardware(result: Result) -> Mapping[str, Any]:
+    if result.is_imported:  # our own machine only read the number
+        paths = ", ".join(str(origin["path"]) for origin in result.outcome.facts.get("origin", []))
+        return {"the device": f"unknown (imported from {paths})"}
     machine = result.provenance
     gpus = ", ".join(sorted(set(machine.gpus))) if machine.device != "cpu" else ""
     return {"the device": machine.device, "the CPU": machine.cpu, **({"the GPU": gpus} if gpus else {})}

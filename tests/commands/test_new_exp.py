@@ -14,7 +14,10 @@ from papergen.assembly import read_results
 from papergen.errors import PapergenError
 from papergen.new_experiment import new_experiment
 from papergen.project import open_project
+from papergen.report.appendix import machine_table, machine_text
+from papergen.report.comparable import require_comparable
 from papergen.report.parts import Part, View
+from papergen.report.results import Results
 from papergen.report.tex import escape_ascii
 from papergen.testing import run_once
 from papergen.yaml_strict import parse_yaml
@@ -117,3 +120,28 @@ def test_run_once_names_what_is_unknown(project: Path) -> None:
     ]:
         with pytest.raises(PapergenError, match=message.replace("?", r"\?")):
             run_once(project, **arguments)  # type: ignore[arg-type]
+
+
+def test_imported_numbers_are_not_ascribed_to_this_machine(paper: Path) -> None:
+    new_experiment(paper, "old", "import")
+    text = (paper / "experiments" / "old.yaml").read_text().replace('unit: "%"', "unit: s")
+    (paper / "experiments" / "old.yaml").write_text(text)
+    new_experiment(paper, "mine", "python")
+    kind = paper / "experiments" / "mine.py"
+    kind.write_text(kind.read_text().replace('"success"', '"accuracy"').replace('unit="%"', 'unit="s"'))
+    assert papergen("run-exp", cwd=paper).returncode == 0
+    results = read_results(open_project(paper))
+    both = {"old/ours": ["accuracy"], "mine/fair": ["accuracy"]}
+    with pytest.raises(PapergenError, match=r"not comparable: the device is unknown \(imported from data/old\.csv\)"):
+        require_comparable(results, "table", both)
+    require_comparable(results, "table", both, varies={"hardware"})
+    mine = [trial for trial in results.trials if trial.experiment == "mine"]
+    alone = Results(
+        trials=[trial for trial in results.trials if trial.experiment == "old"],
+        results=results.results,
+        states=results.states,
+        metrics=results.metrics,
+    )
+    assert len(mine) == 6
+    assert "all results are imported" in str(machine_table(alone).rows[0].cells[0])
+    assert machine_text(alone, escape_ascii) == "\n"
