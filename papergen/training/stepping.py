@@ -80,8 +80,11 @@ class Stepper:
         """One pass whose gradients are thrown away and whose randomness is given back.
 
         DDP lays out its buckets anew after the first backward pass. Doing that before the first real step makes a
-        resumed run reduce in the same order as the uninterrupted one, and keeps lazy set-up out of the timing.
+        resumed run reduce in the same order as the uninterrupted one, and keeps lazy set-up out of the timing. One
+        sequence will do, except for a compiled model, which would be compiled for that shape.
         """
+        if not self._settings.torch_compile:
+            batch = Batch(batch.inputs[:1], batch.targets[:1])
         devices = [self._ranks.device] if self._ranks.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), self._autocast():
             negative_log_likelihood(self.model, batch).backward()  # type: ignore[no-untyped-call]

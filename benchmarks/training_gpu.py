@@ -1,0 +1,91 @@
+"""The GPU part of benchmarks/training.py: tokens/s and MFU of training, and the optimiser's share of the bandwidth.
+
+AdamW is bound by memory: per parameter it reads weight, gradient and two moments and writes weight and moments, that
+is 28 bytes in float32. Its share is that traffic over its time, divided by the bandwidth of a plain copy on the same GPU.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from papergen.training.loop import train
+from papergen.training.settings import TrainingSettings
+
+ADAMW_BYTES = 28
+COPY_BYTES = 2**30
+
+
+def measure(*, num_layers: int = 12, width: int = 768, batch_size: int = 32, block_size: int = 1024) -> dict[str, Any]:
+    """One GPU, bfloat16 autocast, compiled; the numbers of GPT-2's smallest size by default."""
+    settings = TrainingSettings(
+        world_size=1,
+        n_layer=num_layers,
+        n_embd=width,
+        n_head=max(1, width // 64),
+        block_size=block_size,
+        batch_size=batch_size,
+        max_steps=60,
+        warmup_steps=0,
+        dtype="bfloat16",
+        torch_compile=True,
+        save_every=0,
+        log_every=1000,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trained = train(
+            settings,
+            seed=0,
+            rank=0,
+            world_size=1,
+            local_rank=0,
+            device="cuda",
+            folder=Path(folder),
+            log=lambda *_: None,
+            progress=lambda *_: None,
+            is_only_timed=True,
+        )
+    names = ("tokens_per_s", "step_time_ms", "mfu", "peak_memory_mib", "num_parameters")
+    found = {name: trained.metrics[name] for name in names if name in trained.metrics}
+    copy = copy_bandwidth()
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "settings": settings.model_dump(mode="json"),
+        **found,
+        "copy_gb_per_s": copy / 1e9,
+        "adamw_share_of_copy_bandwidth": adamw_bandwidth(int(found["num_parameters"])) / copy,
+    }
+
+
+def copy_bandwidth() -> float:
+    """Bytes per second that a copy within the GPU's memory reads and writes."""
+    source = torch.empty(COPY_BYTES, dtype=torch.uint8, device="cuda")
+    target = torch.empty_like(source)
+    return 2 * COPY_BYTES / seconds(lambda: target.copy_(source))
+
+
+def adamw_bandwidth(num_parameters: int) -> float:
+    """Bytes per second that one fused AdamW step moves."""
+    parameter = torch.nn.Parameter(torch.zeros(num_parameters, device="cuda"))
+    parameter.grad = torch.ones_like(parameter)
+    optimizer = torch.optim.AdamW([parameter], fused=True)
+    return ADAMW_BYTES * num_parameters / seconds(optimizer.step)
+
+
+def seconds(call: Callable[[], Any], *, repeats: int = 20) -> float:
+    """Median seconds of a call by events in the GPU's stream."""
+    times: list[float] = []
+    for index in range(repeats + 3):
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        if index >= 3:
+            times.append(begin.elapsed_time(end) / 1e3)
+    return statistics.median(times)
