@@ -1,7 +1,7 @@
 """The GPU part of benchmarks/training.py: tokens/s and MFU of training, and the optimiser's share of the bandwidth.
 
 AdamW is bound by memory: per parameter it reads weight, gradient and two moments and writes weight and moments, that
-is 28 bytes in float32. Its share is that traffic over its time, divided by the bandwidth of a plain copy on the same GPU.
+is 28 bytes in float32. Its share is that traffic over its time, divided by the bandwidth of a copy on the same GPU.
 """
 
 from __future__ import annotations
