@@ -14,7 +14,7 @@ import papergen
 PACKAGE = Path(papergen.__file__).parent
 
 ROOMS = [
-    ["errors"],
+    ["errors", "unchanged"],
     ["files", "migrations", "resources", "secret_values", "yaml_strict"],
     ["records"],
     ["runs", "config", "code_digest"],

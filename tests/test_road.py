@@ -137,7 +137,7 @@ def test_the_built_tree_compiles_without_papergen(finished: Path, tmp_path: Path
         (r"\ref{tab:decoding-strategie}", ["sections/abstract.tex:1:", "tab:decoding-strategies"]),
         (r"\input{tables/decoding-strategy}", ["sections/abstract.tex:1:", "tables/decoding-strategies"]),
         (r"\undefinedmacro", ["sections/abstract.tex:1:", "undefinedmacro"]),
-        ("你好", ["sections/abstract.tex:1:", "U+4F60"]),
+        ("ก", ["sections/abstract.tex:1:", "U+0E01"]),
     ],
 )
 def test_what_may_not_reach_the_paper(paper: Path, line: str, messages: list[str]) -> None:

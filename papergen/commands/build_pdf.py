@@ -26,19 +26,23 @@ def build_pdf(draft: bool, timeout_s: float) -> None:
     papergen build-pdf
     papergen build-pdf --draft      before all experiments have run
     """
-    from papergen.paper import build
-    from papergen.project import open_project
+    from papergen import unchanged
 
-    def say(text: str) -> None:
-        click.echo(f"  {text}", err=True)
+    command = ["build-pdf", str(draft)]
+    root = unchanged.find_root()
+    if root and (answer := unchanged.last_answer(root, command)):
+        click.echo(answer[0], err=True)
+        click.echo(answer[1])
+        return
+    recorder = unchanged.Recorder(root)
+    if root:
+        unchanged.forget(root)
+        recorder.start()
+    try:
+        from papergen.commands.building import build_and_say
 
-    built = build(open_project(), is_draft=draft, timeout_s=timeout_s, progress=say)
-    compiled = built.compiled
-    boxes = [problem for problem in compiled.warnings if problem.severity == "box"]
-    for problem in boxes:
-        click.echo(f"warning: {problem}", err=True)
-    passes = f"{compiled.num_passes} LaTeX passes" if compiled.num_passes else "nothing had changed"
-    marked = " DRAFT: what is missing is marked in red." if draft else ""
-    counts = f"{compiled.pages} pages, {built.num_values} results and {built.num_citations} citations in the text"
-    click.echo(f"{counts} ({passes}).{marked}", err=True)
-    click.echo(compiled.pdf)
+        said, printed, outputs = build_and_say(is_draft=draft, timeout_s=timeout_s)
+        if root:
+            recorder.finish(command, said, printed, outputs)
+    finally:
+        recorder.stop()

@@ -93,6 +93,12 @@ def is_hidden(char: str) -> bool:
     return unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} or "\ufe00" <= char <= "\ufe0f"
 
 
-def is_pictograph(char: str) -> bool:
-    """Whether a character is an emoji or another picture that no text font of a TeX distribution has."""
-    return ord(char) >= 0x1F000 and unicodedata.category(char) in {"So", "Sk"}
+def is_common_chinese(char: str) -> bool:
+    """Whether a character is one of GB 2312's Chinese characters or signs, which every Chinese font has."""
+    if char < "\u2e80":
+        return False
+    try:
+        char.encode("gb2312")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from papergen.errors import MachineError
 from papergen.files import digest_bytes, digest_file, digest_json, write_atomic, write_json
@@ -51,6 +52,8 @@ class Compiled:
     pages: int
     warnings: tuple[Problem, ...]
     """Overfull boxes (severity "box") and what LaTeX warned of."""
+    system_files: tuple[str, ...] = ()
+    """Files of the TeX installation that it was made from, programs included."""
 
 
 def set_aside(output: Path) -> Path | None:
@@ -157,7 +160,9 @@ class _Build:
         raw = self.state["warnings"]
         assert isinstance(raw, list), "the state's warnings are a list"
         warnings = tuple(Problem(**{**item, "place": Place(**item["place"])}) for item in raw)
-        return Compiled(self.output, 0, int(str(self.state["pages"])), warnings)
+        return Compiled(
+            self.output, 0, int(str(self.state["pages"])), warnings, self._system_files(self.state["system"])
+        )
 
     def _same_inputs(self) -> bool:
         read, names, system = self.state["read"], self.state["names"], self.state["system"]
@@ -332,7 +337,10 @@ class _Build:
         }
         self._publish(content)
         write_json(self.state_path, state)
-        return Compiled(self.output, num_passes, num_pages, warnings)
+        return Compiled(self.output, num_passes, num_pages, warnings, self._system_files(system))
+
+    def _system_files(self, system: Any) -> tuple[str, ...]:
+        return (str(self.engine.path), *system)
 
     def _keep(self) -> None:
         """Copy what the next build starts from into `settled`; the state is invalid meanwhile."""

@@ -7,7 +7,7 @@ import unicodedata
 from typing import Literal
 from urllib.parse import quote
 
-from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1, code_name, is_hidden, is_pictograph
+from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1, code_name, is_common_chinese, is_hidden
 from papergen.report.tex import SPECIALS, Tex
 
 Engine = Literal["pdflatex", "xelatex"]
@@ -55,8 +55,10 @@ def _one(char: str, engine: Engine) -> str:
                 return char
             if char in PDFLATEX_SYMBOLS:
                 return PDFLATEX_SYMBOLS[char]
-        elif not is_pictograph(char):
+        elif char in T1 or "\u00a1" <= char <= "\u017f" or is_common_chinese(char):
             return char
+        elif char in PDFLATEX_SYMBOLS:
+            return PDFLATEX_SYMBOLS[char]
     return visible_code(char)
 
 

@@ -18,6 +18,7 @@ FORMAT = re.compile(r"[^\\{}%#\[\]~$&^\n]*")
 
 HEAD = r"""% Written by papergen build-pdf from the results: edits here are lost at the next build.
 \makeatletter
+\ifdefined\pdftexversion\DeclareTextSymbol{\textasciigrave}{T1}{0}\fi  % TS1 of Times has none, and T1 has
 \ifdefined\NewExpandableDocumentCommand\else\RequirePackage{xparse}\fi
 \long\def\papergen@def#1#2#3{\expandafter\gdef\csname papergen@\detokenize{#1}@\detokenize{#2}\endcsname{#3}}
 \NewExpandableDocumentCommand{\result}{O{}m}{%

@@ -1,0 +1,30 @@
+"""What `papergen build-pdf` does when something may have changed: build, and say what came out."""
+
+from __future__ import annotations
+
+import click
+
+from papergen.paper import build
+from papergen.project import open_project
+
+
+def build_and_say(*, is_draft: bool, timeout_s: float) -> tuple[str, str, list[str]]:
+    """Build the paper of the current folder and print where it is.
+
+    What the next build says and prints when nothing has changed, and the files it would then leave as they are.
+    """
+
+    def say(text: str) -> None:
+        click.echo(f"  {text}", err=True)
+
+    built = build(open_project(), is_draft=is_draft, timeout_s=timeout_s, progress=say)
+    compiled = built.compiled
+    boxes = [f"warning: {problem}" for problem in compiled.warnings if problem.severity == "box"]
+    marked = " DRAFT: what is missing is marked in red." if is_draft else ""
+    counts = f"{compiled.pages} pages, {built.num_values} results and {built.num_citations} citations in the text"
+    nothing = f"{counts} (nothing had changed).{marked}"
+    passes = f"{counts} ({compiled.num_passes} LaTeX passes).{marked}" if compiled.num_passes else nothing
+    click.echo("\n".join([*boxes, passes]), err=True)
+    click.echo(compiled.pdf)
+    tree = [str(path) for path in sorted(built.tree.rglob("*")) if path.is_file()]
+    return "\n".join([*boxes, nothing]), str(compiled.pdf), [str(compiled.pdf), *compiled.system_files, *tree]
