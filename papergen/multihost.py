@@ -16,6 +16,7 @@ from papergen.experiment import Recipe
 from papergen.launch.base import Job
 from papergen.launch.detect import find_gpus
 from papergen.launch.follower import Follower, join
+from papergen.launch.gpu_locks import GpuLocks
 from papergen.launch.hub import Message
 from papergen.launch.network import (
     Endpoint,
@@ -131,6 +132,7 @@ class _Preparing:
         self._by_digest = {trial.digest: trial for trial in trials}
         self._recipes, self._store, self._say = recipes, store, say
         self._line, self._held = line, held
+        self._locks: GpuLocks | None = None
         self._is_alone = False
         """Whether this machine has a project folder of its own, which no other run-exp may use meanwhile."""
 
@@ -155,7 +157,7 @@ class _Preparing:
             num_threads=message["num_threads"],
         )
         meeting = {**message["environment"], **interface_environment(self._line.socket.getsockname()[0])}
-        gpus = _own_gpus(message["share"]["per_node"]) if message["device"] == "cuda" else []
+        gpus = self._gpus(message["share"]["per_node"]) if message["device"] == "cuda" else []
         return spec_of(job, message["job"], gpus, address, meeting)
 
     @staticmethod
@@ -166,12 +168,18 @@ class _Preparing:
         except OSError:
             return False
 
-
-def _own_gpus(count: int) -> list[str]:
-    gpus = [gpu.name_for_cuda for gpu in find_gpus()]
-    if len(gpus) < count:
-        raise PapergenError(f"the trial needs {count} GPUs on this node, which has {len(gpus)}.")
-    return gpus[:count]
+    def _gpus(self, count: int) -> list[str]:
+        """GPUs of this machine that no other papergen uses; they are kept until the run is over."""
+        found = find_gpus()
+        if self._locks is None:
+            self._locks = GpuLocks({gpu.name_for_cuda: gpu.identity for gpu in found})
+            self._held.callback(self._locks.close)
+        gpus = [gpu.name_for_cuda for gpu in found if self._locks.claim(gpu.name_for_cuda)]
+        if len(gpus) < count:
+            raise PapergenError(
+                f"the trial needs {count} GPUs on this node, which has {len(gpus)} of {len(found)} free."
+            )
+        return gpus[:count]
 
 
 def _span(share: Mapping[str, int]) -> str:

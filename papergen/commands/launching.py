@@ -15,6 +15,7 @@ from papergen.launch.choose import choose_launcher
 from papergen.launch.detect import num_cores
 from papergen.launch.network import Endpoint
 from papergen.launch.settings import LaunchSettings, read_settings
+from papergen.launch.slurm import left_running
 from papergen.launch.supervisor import Supervisor
 from papergen.multihost import Rendezvous, Role, follow, open_nodes, role_of
 from papergen.progress import JsonView, View, view_for
@@ -90,6 +91,11 @@ def launch(project: Project, to_run: Sequence[Trial], request: Request, chosen: 
         settings=chosen.settings,
         device=chosen.device,
     )
+    if chosen.launcher_class.name != "slurm" and (left := left_running(project.root)):
+        raise PapergenError(
+            f"SLURM job {', '.join(left)} of an earlier run-exp still runs trials of this project.",
+            hint=f"Type `papergen run-exp --launcher slurm` to take them over, or `scancel {' '.join(left)}`.",
+        )
     if chosen.rendezvous is None:
         return _run(project, to_run, request, chosen, setup)
     assert issubclass(chosen.launcher_class, Supervisor), "only a supervisor spans hosts"

@@ -29,6 +29,12 @@ class Gpu:
     """What CUDA_VISIBLE_DEVICES calls it: the user's own word, else its UUID, whose meaning no ordering changes."""
     name: str = ""
     memory_gib: float = 0.0
+    uuid: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What every process on the machine calls it: its UUID where that is known."""
+        return self.uuid or self.name_for_cuda
 
 
 def choose_device(requested: str) -> tuple[str, str]:
@@ -83,16 +89,18 @@ def _parse(line: str) -> Gpu | None:
     if len(fields) < 3 or not fields[0].startswith("GPU-"):
         return None
     memory = float(fields[-1]) / 1024 if re.fullmatch(r"[\d.]+", fields[-1]) else 0.0
-    return Gpu(name_for_cuda=fields[0], name=", ".join(fields[1:-1]), memory_gib=memory)
+    return Gpu(name_for_cuda=fields[0], name=", ".join(fields[1:-1]), memory_gib=memory, uuid=fields[0])
 
 
 def _named(word: str, found: list[Gpu]) -> Gpu:
     for gpu in found:
         if gpu.name_for_cuda.startswith(word):
-            return Gpu(name_for_cuda=word, name=gpu.name, memory_gib=gpu.memory_gib)
+            return Gpu(name_for_cuda=word, name=gpu.name, memory_gib=gpu.memory_gib, uuid=gpu.uuid)
     # A number counts in CUDA's order, which need not be nvidia-smi's; where all are alike the name is known anyway.
     names = {gpu.name for gpu in found}
-    return Gpu(name_for_cuda=word, name=names.pop() if len(names) == 1 else "")
+    is_ordered = len(names) == 1 or os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID"
+    uuid = found[int(word)].uuid if is_ordered and word.isdigit() and int(word) < len(found) else ""
+    return Gpu(name_for_cuda=word, name=names.pop() if len(names) == 1 else "", uuid=uuid)
 
 
 def torch_cuda() -> str | None:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,12 +29,14 @@ from papergen.worker.spec import Share, Spec
 
 @dataclass(frozen=True)
 class Host:
-    """The process that starts a trial's ranks; it leads a session, in which they stay."""
+    """The process that starts a trial's ranks; it leads a session, in which spawn's ranks stay."""
 
     job: str
     process: subprocess.Popen[bytes]
     handle: int
     log: Path
+    sessions: set[int] = field(default_factory=set)
+    """Of ranks that torch has put into sessions of their own."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,12 @@ class HostStarter(Starter):
 
     def said_hello(self, job: str, rank: int, pid: int) -> None:
         """A rank is there: watch for its end."""
+        host = self._hosts.get(job)
+        with contextlib.suppress(ProcessLookupError):
+            session = os.getsid(pid)
+            if host is not None and session != host.process.pid:
+                host.sessions.add(session)
+                self._tell_guard(session)
         self.keeper.started(job, {rank: pid})
         try:
             handle = os.pidfd_open(pid)
@@ -112,9 +120,12 @@ class HostStarter(Starter):
         self._leave(host.handle)
         with contextlib.suppress(ProcessLookupError):
             os.kill(host.process.pid, signal.SIGKILL)
-        kill_session(host.process.pid)  # not reaped yet: no other session can have its number
+        sessions = [host.process.pid, *host.sessions]  # the host is not reaped yet: its number is its own
+        for session in sessions:
+            kill_session(session)
         host.process.wait()
-        self._tell_guard(-host.process.pid)
+        for session in sessions:
+            self._tell_guard(-session)
 
     def close(self) -> None:
         """End all hosts and the guard."""

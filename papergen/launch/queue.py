@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from papergen.errors import PapergenError
 from papergen.launch.base import Job
 from papergen.launch.detect import find_gpus
+from papergen.launch.gpu_locks import GpuLocks
 from papergen.launch.slots import Slots
 from papergen.worker.spec import Share
 
@@ -37,13 +38,25 @@ class Queue:
         self._waiting.remove(job)
         return True
 
-    def clear(self) -> None:
-        """Forget all that wait."""
+    def close(self) -> None:
+        """Forget all that wait, and let other processes have the GPUs."""
         self._waiting.clear()
+        if self._slots is not None:
+            self._slots.close()
+
+    @property
+    def is_waiting_for_others(self) -> bool:
+        """Whether a trial waits though none of ours runs: another process has the GPUs."""
+        return bool(self._waiting) and self._slots is not None and self._slots.is_waiting_for_others
 
     def has_room(self, num_ranks: int) -> bool:
         """Whether a trial of so many ranks on CPUs would start at once."""
         return not self._waiting and self._places("cpu").has_room(num_ranks, "cpu")
+
+    @property
+    def first(self) -> Job | None:
+        """The one that is next, left in the queue."""
+        return self._waiting[0] if self._waiting else None
 
     def next(self) -> Job | None:
         """The first trial, taken out of the queue, when there is room for it."""
@@ -78,11 +91,13 @@ class Queue:
 
     def _places(self, device: str) -> Slots:
         if self._slots is None or (device == "cuda" and not self._slots.has_gpus and self._given_gpus is None):
-            gpus = self._given_gpus
+            gpus, locks = self._given_gpus, GpuLocks()
             if gpus is None:
-                gpus = [gpu.name_for_cuda for gpu in find_gpus()] if device == "cuda" else []
+                found = find_gpus() if device == "cuda" else ()
+                gpus = [gpu.name_for_cuda for gpu in found]
+                locks = GpuLocks({gpu.name_for_cuda: gpu.identity for gpu in found})
             if self._slots is None:
-                self._slots = Slots(self._max_trials, self._num_slots, gpus)
+                self._slots = Slots(self._max_trials, self._num_slots, gpus, locks)
             else:
-                self._slots.add_gpus(gpus)
+                self._slots.add_gpus(gpus, locks)
         return self._slots

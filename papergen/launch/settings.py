@@ -19,7 +19,7 @@ from papergen.yaml_strict import parse_yaml, read_yaml
 FILE = "launch.yaml"
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?")
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
+_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
 
 
 class LaunchSettings(BaseModel):

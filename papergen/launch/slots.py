@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from papergen.errors import MachineError
+from papergen.launch.gpu_locks import GpuLocks
 
 
 class Slots:
     """At most `max_trials` trials with together at most `num_ranks` ranks (None: as many as they have).
 
-    A trial too large for `num_ranks` runs when nothing else does. `gpus` are names for CUDA_VISIBLE_DEVICES.
+    A trial too large for `num_ranks` runs when nothing else does. `gpus` are names for CUDA_VISIBLE_DEVICES; `locks`
+    keep them from other processes.
     """
 
-    def __init__(self, max_trials: int, num_ranks: int | None, gpus: Sequence[str]) -> None:
+    def __init__(
+        self, max_trials: int, num_ranks: int | None, gpus: Sequence[str], locks: GpuLocks | None = None
+    ) -> None:
         assert max_trials >= 1, f"max_trials = {max_trials}: nothing could ever run"
         self._max_trials = max_trials
         self._num_ranks = num_ranks
         self._all_gpus = tuple(gpus)
         self._free_gpus = list(gpus)
+        self._locks = GpuLocks() if locks is None else locks
+        self._reserved: tuple[str, ...] = ()
+        """GPUs that were locked for the trial that has room, until it takes them."""
         self._taken: dict[str, tuple[int, tuple[str, ...]]] = {}
 
     @property
@@ -26,8 +33,9 @@ class Slots:
         """Whether there are any GPUs to hand out."""
         return bool(self._all_gpus)
 
-    def add_gpus(self, gpus: Sequence[str]) -> None:
+    def add_gpus(self, gpus: Sequence[str], locks: GpuLocks) -> None:
         """These GPUs may be handed out too."""
+        self._locks = locks
         self._all_gpus += tuple(gpus)
         self._free_gpus += gpus
 
@@ -44,20 +52,47 @@ class Slots:
         """Whether such a trial may start now."""
         if len(self._taken) >= self._max_trials:
             return False
-        if device == "cuda" and num_ranks > len(self._free_gpus):
-            return False
         used = sum(count for count, _ in self._taken.values())
-        return not self._taken or self._num_ranks is None or used + num_ranks <= self._num_ranks
+        if self._taken and self._num_ranks is not None and used + num_ranks > self._num_ranks:
+            return False
+        return device != "cuda" or self._reserve(num_ranks)
+
+    @property
+    def is_waiting_for_others(self) -> bool:
+        """Whether nothing of ours runs: then only another process can hold what is missing."""
+        return not self._taken
+
+    def close(self) -> None:
+        """Let other processes have the GPUs."""
+        self._locks.close()
+
+    def _reserve(self, count: int) -> bool:
+        """Lock `count` free GPUs, or none."""
+        claimed: list[str] = []
+        for gpu in self._free_gpus:
+            if len(claimed) < count and self._locks.claim(gpu):
+                claimed.append(gpu)
+            elif gpu in self._reserved:
+                self._locks.release(gpu)
+        if len(claimed) < count:
+            for gpu in claimed:
+                self._locks.release(gpu)
+            claimed = []
+        self._reserved = tuple(claimed)
+        return bool(claimed) or count == 0
 
     def take(self, name: str, num_ranks: int, device: str) -> tuple[str, ...]:
         """Give the trial `name` its place; the GPUs that are its own until it is over."""
         assert self.has_room(num_ranks, device), f"there is no room for {name}"
         count = num_ranks if device == "cuda" else 0
-        gpus, self._free_gpus = tuple(self._free_gpus[:count]), self._free_gpus[count:]
+        gpus, self._reserved = self._reserved[:count], ()
+        self._free_gpus = [gpu for gpu in self._free_gpus if gpu not in gpus]
         self._taken[name] = (num_ranks, gpus)
         return gpus
 
     def give_back(self, name: str) -> None:
         """The trial `name` is over."""
         _, gpus = self._taken.pop(name)
+        for gpu in gpus:
+            self._locks.release(gpu)
         self._free_gpus = sorted([*self._free_gpus, *gpus], key=self._all_gpus.index)

@@ -58,6 +58,15 @@ class Task:
         return self.batch.task(self.index)
 
 
+def left_running(project: Path) -> Sequence[str]:
+    """The SLURM jobs that an earlier run-exp of the project left and that are not over."""
+    left = BatchFiles.all_in(batches_folder(project))
+    if not left or slurm_words.why_not():
+        return []
+    known = {task.partition("_")[0] for task in slurm_words.states()}
+    return [batch.job_id for batch in left if batch.job_id in known]
+
+
 class SlurmLauncher(Launcher):
     """Trials on a cluster. What is submitted outlives a run-exp that is killed: the next one takes it over."""
 

@@ -57,7 +57,7 @@ class Supervisor(Launcher):
         self._queue = Queue(max_trials, num_slots, gpus, num_nodes=1 if nodes is None else nodes.num_nodes)
         self._running: dict[str, Running] = {}
         self._told: deque[Event | Ended] = deque()
-        self._is_closed = False
+        self._is_closed = self._has_told_gpus = False
         self._starter = self.starter_class(self, self._hub, self._selector)
         self._nodes = nodes
         self._hands = Hands(self._hub, self._starter, nodes)
@@ -102,15 +102,25 @@ class Supervisor(Launcher):
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             self._look(0.0)
+            if self._queue.is_waiting_for_others:
+                self._wait_for_gpus()
             if self._told:
                 told = tuple(self._told)
                 self._told.clear()
                 return told
             now = time.monotonic()
-            if not self._running or (deadline is not None and now >= deadline):
+            if not (self._running or self._queue.is_waiting_for_others) or (deadline is not None and now >= deadline):
                 return ()
             wake = min([self._next_at(now), *([] if deadline is None else [deadline])])
             self._look(max(0.0, wake - now))
+
+    def _wait_for_gpus(self) -> None:
+        """Start what has room by now; say once whom it waits for."""
+        self._fill()
+        if (job := self._queue.first) is not None and self._queue.is_waiting_for_others and not self._has_told_gpus:
+            self._has_told_gpus = True
+            text = f"{job.trial.label} waits for a GPU that another papergen on this machine uses"
+            self._told.append(Event(job=job, kind="note", data={"text": text}))
 
     def cancel(self, job: Job) -> None:
         """End the trial; its Ended, a failure, comes from `wait`."""
@@ -126,12 +136,12 @@ class Supervisor(Launcher):
         if self._is_closed:
             return
         self._is_closed = True
-        self._queue.clear()
         try:
             for running in self._running.values():
                 self._hands.signal(running, signal.SIGKILL)
         finally:
             self._starter.close()
+            self._queue.close()
             if self._nodes is not None:
                 self._nodes.close()
             self._running.clear()

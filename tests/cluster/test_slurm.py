@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import matrix
 import pytest
 import twohosts
 from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
@@ -15,7 +18,7 @@ from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
 from papergen.errors import MachineError
 from papergen.launch.choose import choose_launcher
 from papergen.launch.settings import LaunchSettings
-from papergen.launch.slurm import SlurmLauncher
+from papergen.launch.slurm import SlurmLauncher, left_running
 from papergen.runs import Run
 
 WAIT = "time.sleep(1000)"
@@ -118,6 +121,27 @@ def test_a_trial_whose_job_is_cancelled_says_so_and_the_others_go_on(lab: Lab, l
     assert causes["row1"].cause == f"SLURM job {task.id} was cancelled"
 
 
+def test_every_fault_ends_its_trial_in_time_by_name_and_no_other(slurm: Path, lab: Lab, mark: str) -> None:
+    settings = LaunchSettings(poll_s=0.5, ranks_per_node=2)
+    with SlurmLauncher(lab.project, settings=settings, max_trials=4) as launcher:
+        matrix.check(launcher, lab)
+
+
+@pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_cancels_the_jobs(slurm: Path, tmp_path: Path, mark: str, sent: int, status: int) -> None:
+    project = twohosts.make_project(tmp_path / "stopped", "{wait: {fault: wait}}")
+    run = twohosts.run_exp(None, project, "--launcher", "slurm", "--launch", "poll_s=0.5")
+    while not (project / "seen1").exists():
+        assert run.poll() is None
+        time.sleep(0.1)
+    began = time.monotonic()
+    os.kill(run.pid, sent)
+    told, _ = run.communicate(timeout=10)
+    assert run.returncode == status, told
+    assert time.monotonic() - began < 5
+    assert not wait_until_gone(mark, 5.0)
+
+
 def test_what_sbatch_refuses_is_an_error_that_says_what_to_set(lab: Lab, slurm: Path, mark: str) -> None:
     settings = LaunchSettings(poll_s=0.5, partition="nowhere")
     with SlurmLauncher(lab.project, settings=settings) as launcher:
@@ -177,6 +201,7 @@ def test_a_later_run_takes_over_what_an_earlier_one_left(lab: Lab, slurm: Path, 
         killed.submit(item)
     while not (job.folder / "begun").exists():
         killed.wait(timeout_s=0.2)
+    assert left_running(lab.project) == [killed._tasks[0].batch.job_id], "which no other launcher may disturb"
     with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
         assert launcher.holds(job.trial)
         (lab.project / "go").touch()

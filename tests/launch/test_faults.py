@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 from pathlib import Path
 
 import pytest
-from lab import HEAD, QUICK, Lab, finish, notes, run_job, wait_until_gone
+from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
 
 from papergen.launch.local import LocalLauncher
 from papergen.runs import Run
@@ -221,76 +216,6 @@ def test_close_ends_everything_at_once(lab: Lab, mark: str) -> None:
         folder = launcher._hub.folder
     assert not wait_until_gone(mark, 1.0)
     assert not folder.exists()
-
-
-DRIVER = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {here!r})
-from lab import Lab
-from papergen.launch.local import LocalLauncher
-
-if __name__ == "__main__":
-    lab = Lab(Path({project!r}))
-    try:
-        with LocalLauncher() as launcher:
-            launcher.submit(lab.job({body!r}, num_ranks=2, preload={preload!r}))
-            while True:
-                launcher.wait()
-    except KeyboardInterrupt:
-        sys.exit(130)
-"""
-
-BODY = """
-subprocess.Popen(["sleep", "1000"])
-(ctx.project / f"ready{ctx.rank}").touch()
-time.sleep(1000)
-"""
-
-
-def start_driver(tmp_path: Path, *, preload: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
-    assert HEAD
-    project = tmp_path / "driven"
-    script = tmp_path / "driver.py"
-    here = str(Path(__file__).parent)
-    script.write_text(DRIVER.format(here=here, project=str(project), body=textwrap.dedent(BODY), preload=preload))
-    return subprocess.Popen([sys.executable, str(script)], start_new_session=True), project
-
-
-def wait_for(path: Path, limit_s: float = 30.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} does not come"
-        time.sleep(0.02)
-
-
-@pytest.mark.parametrize("to_group", [True, False], ids=["from the terminal", "to the parent alone"])
-def test_ctrl_c_leaves_nothing(tmp_path: Path, mark: str, to_group: bool) -> None:
-    driver, project = start_driver(tmp_path, preload=[])
-    for rank in range(2):
-        wait_for(project / f"ready{rank}")
-    (os.killpg if to_group else os.kill)(driver.pid, signal.SIGINT)
-    assert driver.wait(5) == 130
-    assert not wait_until_gone(mark, 1.0)
-
-
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_parent_leaves_no_orphan(tmp_path: Path, mark: str, sent: signal.Signals) -> None:
-    driver, project = start_driver(tmp_path, preload=[])
-    for rank in range(2):
-        wait_for(project / f"ready{rank}")
-    driver.send_signal(sent)
-    driver.wait(5)
-    assert not wait_until_gone(mark, 5.0), "the ranks' own children too"
-
-
-def test_a_parent_killed_during_the_imports_leaves_no_orphan(tmp_path: Path, mark: str) -> None:
-    driver, project = start_driver(tmp_path, preload=["torch", "transformers.modeling_utils"])
-    wait_for(project / "results/.running/trial1/trial.json")
-    time.sleep(0.5)
-    driver.kill()
-    driver.wait(5)
-    assert not wait_until_gone(mark, 5.0)
 
 
 MEET = "import torch\nimport torch.distributed as dist\ndist.init_process_group('gloo')\n"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab import Lab
+from lab import QUICK, Lab, finish
 
 from papergen.errors import MachineError
 from papergen.launch import detect
-from papergen.launch.base import Ended
+from papergen.launch.base import Ended, Event
 from papergen.launch.detect import choose_device, cpu_model, find_gpus, memory_gib, num_cores, torch_cuda
+from papergen.launch.gpu_locks import GpuLocks
+from papergen.launch.local import LocalLauncher
 from papergen.launch.ports import Ports
 from papergen.launch.provenance import GitState, _git_state, git_state, provenance_of
 from papergen.launch.slots import Slots
@@ -166,3 +169,71 @@ def test_results_do_not_make_a_repository_dirty(lab: Lab) -> None:
     state = git_state(lab.project)
     assert (state.commit, state.is_dirty) == (commit, True)
     assert b"\n+" in state.diff
+
+
+def test_a_gpu_that_another_process_uses_is_not_handed_out(tmp_path: Path) -> None:
+    other = GpuLocks({"0": "GPU-a"}, tmp_path)
+    slots = Slots(4, None, ["GPU-a", "GPU-b"], GpuLocks(folder=tmp_path))
+    assert other.claim("0"), "another name for the same GPU"
+    assert not slots.has_room(2, "cuda")
+    assert slots.has_room(1, "cuda")
+    assert slots.take("x", 1, "cuda") == ("GPU-b",)
+    assert not slots.has_room(1, "cuda")
+    other.release("0")
+    assert slots.has_room(1, "cuda")
+    assert slots.take("y", 1, "cuda") == ("GPU-a",)
+    assert not other.claim("0")
+    slots.give_back("y")
+    assert other.claim("0")
+
+
+def test_a_killed_process_keeps_no_gpu(tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from papergen.launch.gpu_locks import GpuLocks
+locks = GpuLocks(folder=Path({str(tmp_path)!r}))
+print(locks.claim("GPU-a"), flush=True)
+time.sleep(100)
+"""
+    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "True\n"
+        assert not GpuLocks(folder=tmp_path).claim("GPU-a")
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert GpuLocks(folder=tmp_path).claim("GPU-a")
+
+
+def test_a_number_names_the_gpu_that_nvidia_smi_lists_there_when_all_are_alike(
+    nvidia_smi: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nvidia_smi(TWO_GPUS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,GPU-1111")
+    assert [(gpu.name_for_cuda, gpu.identity) for gpu in find_gpus()] == [
+        ("1", "GPU-2222-bbbb"),
+        ("GPU-1111", "GPU-1111-aaaa"),
+    ]
+
+
+def test_a_trial_waits_for_the_gpu_of_another_papergen(
+    lab: Lab, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("papergen.launch.gpu_locks.FOLDER", tmp_path)
+    other = GpuLocks()
+    assert other.claim("GPU-a")
+    with LocalLauncher(gpus=["GPU-a"], limits=QUICK) as launcher:
+        launcher.submit(
+            lab.job('ctx.fact("gpu", os.environ["CUDA_VISIBLE_DEVICES"])\nreturn {"score": 1.0}', device="cuda")
+        )
+        (told,) = launcher.wait(timeout_s=5.0)
+        assert isinstance(told, Event)
+        assert told.data["text"] == "lab/row1 seed 0 waits for a GPU that another papergen on this machine uses"
+        assert not launcher.wait(timeout_s=0.5)
+        other.close()
+        _, ended = finish(launcher)
+    assert ended[0].failure is None
+    assert other.claim("GPU-a"), "it was given back"
+    other.close()
