@@ -91,7 +91,7 @@ class WarmStarter(Starter):
         log = self.hub.folder / f"worker{self._num_workers}.log"
         with log.open("wb") as output, theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "papergen.worker", "--zygote"],
+                [sys.executable, "-P", "-m", "papergen.worker", "--zygote", str(os.getpid())],
                 stdin=theirs.fileno(),
                 stdout=output,
                 stderr=output,

@@ -1,6 +1,6 @@
 """`python -m papergen.worker SPEC.json` is one rank, by RANK and WORLD_SIZE.
 
-`--zygote` serves a LocalLauncher; `--spawn SPEC.json SHARE` and `--torchrun SPEC.json SHARE` start the ranks of this
+`--zygote PARENT` serves a LocalLauncher; `--spawn SPEC.json SHARE` and `--torchrun SPEC.json SHARE` start the ranks of this
 machine and wait for them; `--guard` ends what a launcher that was killed has started.
 """
 
@@ -24,10 +24,12 @@ def spec_at(path: str) -> Spec:
 def main() -> None:
     """Start the process that the arguments name."""
     match sys.argv[1:]:
-        case ["--zygote"]:
+        case ["--zygote", parent]:
+            # By number: a launcher that was killed while this started is nobody's parent any more.
+            die_with_parent(int(parent))
             from papergen.worker import zygote
 
-            zygote.main()
+            zygote.main(int(parent))
         case ["--guard"]:
             from papergen.worker import guard
 

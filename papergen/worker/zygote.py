@@ -43,14 +43,14 @@ class Zygote:
     is a signal.
     """
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, parent: int) -> None:
         self._control = control
         self._buffer = b""
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
         self._children: dict[int, Child] = {}
         """By descriptor of the process."""
-        self._parent = os.getppid()
+        self._parent = parent
 
     def serve(self) -> NoReturn:
         """Answer until the launcher is gone."""
@@ -156,10 +156,10 @@ def hold_models(spec: Spec) -> None:
         traceback.print_exc()
 
 
-def main() -> NoReturn:
+def main(parent: int) -> NoReturn:
     """Serve on standard input, which is a socket."""
     control = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    Zygote(control).serve()
+    Zygote(control, parent).serve()
