@@ -1,7 +1,7 @@
 """`python -m papergen.worker SPEC.json` is one rank, by RANK and WORLD_SIZE.
 
-`--zygote PARENT` serves a LocalLauncher; `--spawn SPEC.json SHARE` and `--torchrun SPEC.json SHARE` start the ranks of this
-machine and wait for them; `--guard` ends what a launcher that was killed has started.
+`--zygote PARENT` serves a LocalLauncher; `--spawn SPEC.json SHARE` and `--torchrun SPEC.json SHARE` start the ranks of
+this machine and wait for them; `--guard` ends what a launcher that was killed has started.
 """
 
 from __future__ import annotations
