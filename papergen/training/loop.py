@@ -133,7 +133,7 @@ def train(
             evaluation = _validate(material, unwrapped(model), settings, ranks)
             curve.log(done, {"validation_loss": evaluation.loss, "perplexity": evaluation.perplexity})
             fields["validation_loss"] = evaluation.loss
-        if done < num_steps and _is_save_due(settings, ranks, done, saved_at):
+        if done < num_steps and is_save_due(settings, ranks, done, saved_at):
             saved_at = time.perf_counter()
             wall_time_s = before_s + time.perf_counter() - began
             store.save(
@@ -173,11 +173,12 @@ def _num_targets(batches: list[Batch], settings: TrainingSettings, ranks: Ranks)
     return int(ranks.sum(count).item())
 
 
-def _is_save_due(settings: TrainingSettings, ranks: Ranks, done: int, saved_at: float) -> bool:
+def is_save_due(settings: TrainingSettings, ranks: Ranks, done: int, saved_at: float) -> bool:
     """Whether all ranks write a checkpoint now: they must agree, so where the clock decides it is asked together."""
     if settings.save_every is not None:
         return settings.save_every > 0 and done % settings.save_every == 0
-    return done % settings.log_every == 0 and ranks.maximum(time.perf_counter() - saved_at) >= SAVE_AFTER_S
+    is_asked = settings.is_resumable and done % settings.log_every == 0
+    return is_asked and ranks.maximum(time.perf_counter() - saved_at) >= SAVE_AFTER_S
 
 
 def _owner(settings: TrainingSettings, material: Material, seed: int) -> str:

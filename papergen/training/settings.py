@@ -106,12 +106,18 @@ class TrainingSettings(Params):
     save_every: int | None = Field(
         default=None,
         ge=0,
-        description="Steps between two checkpoints to resume from; 0: none; about once a minute when absent.",
+        description="Steps between two checkpoints to resume from, 0: none; when absent, about once a minute where a "
+        "resume is exact.",
     )
     profile_steps: int = Field(
         default=0, ge=0, description="Steps traced by the profiler for the share of communication; they are not timed."
     )
     timeout_s: int = Field(default=60, ge=1, description="Seconds a collective may take before the run is given up.")
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a checkpoint holds all that an exact resume needs; where not, none is written unasked."""
+        return self.strategy == "ddp" and self.comm_hook != "powersgd" and not self.profile_steps
 
     @property
     def sequences_per_pass(self) -> int:

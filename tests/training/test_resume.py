@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 
 from papergen.training.checkpoint import random_state, set_random_state
 from papergen.training.distributed import Ranks
+from papergen.training.loop import is_save_due
+from papergen.training.settings import TrainingSettings
 
 LONG = {"max_steps": 14, "save_every": 4, "eval_every": 5}
 
@@ -72,3 +75,26 @@ def losses(run: dict[str, Any]) -> list[Any]:
         (step, {name: value for name, value in metrics.items() if name != "tokens_per_s"})
         for step, metrics in run["points"]
     ]
+
+
+ALONE = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "done", "age_s", "is_due"),
+    [
+        ({}, 10, 61, True),
+        ({}, 10, 59, False),
+        ({}, 11, 61, False),  # ranks agree at the points of the curve only
+        ({"save_every": 7}, 14, 0, True),
+        ({"save_every": 0}, 10, 61, False),
+        ({"strategy": "fsdp2"}, 10, 61, False),
+        ({"comm_hook": "powersgd"}, 10, 61, False),
+        ({"profile_steps": 3}, 10, 61, False),
+    ],
+)
+def test_checkpoints_are_due_about_once_a_minute_where_a_resume_is_exact(
+    overrides: dict[str, Any], done: int, age_s: float, is_due: bool
+) -> None:
+    settings = TrainingSettings(max_steps=100, **overrides)
+    assert is_save_due(settings, ALONE, done, time.perf_counter() - age_s) is is_due
