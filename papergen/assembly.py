@@ -69,7 +69,8 @@ def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: 
     if is_draft:
         drafted = drafted.with_files(_placeholders(tree, generated))
         tree = drafted.tree(folder)
-    values, problems = _values(tree, results, claimed.claimed_uses(project))
+    values, problems = _values(tree, results, claimed.claimed_uses(project), has_links=project.paper.has_links)
+    problems += _unlinked(project, tree)
     stated = claimed.stated_claims(project, tree, results)
     problems += [claim.problem for claim in stated if not claim.holds]
     problems += claimed.text_problems(project, tree)
@@ -102,7 +103,7 @@ def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: 
 
 
 def _values(
-    tree: SourceTree, results: Results, others: Iterable[Use]
+    tree: SourceTree, results: Results, others: Iterable[Use], *, has_links: bool
 ) -> tuple[dict[str, dict[str, str]], list[Problem]]:
     r"""Key -> format -> TeX for every `\result` of the tree and of `others`, and a problem for each that has none."""
     values: dict[str, dict[str, str]] = {}
@@ -110,11 +111,27 @@ def _values(
     for use in [*tree.uses("result"), *(use for use in others if use.kind == "result")]:
         try:
             found = claims.evaluate(results, use.argument)
-            values.setdefault(use.argument, {})[use.option] = str(formats.tex(found, use.option))
+            tex = str(formats.tex(found, use.option))
+            if has_links and found.digests and "raw" not in use.option:
+                tex = rf"\papergenlink{{{found.digests[0][:12]}}}{{{tex}}}"
+            values.setdefault(use.argument, {})[use.option] = tex
         except PapergenError as error:
             message = error.message.removeprefix(f"{use.argument}: ")
             problems.append(_at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or "", "result"))
     return values, problems
+
+
+def _unlinked(project: Project, tree: SourceTree) -> list[Problem]:
+    """A problem when numbers are to link to a table of runs that the paper does not print."""
+    takes_in = {use.argument.removesuffix(".tex") for use in tree.uses("input")}
+    if not project.paper.has_links or "tables/runs" in takes_in:
+        return []
+    message = "provenance: links needs the table of runs, which the paper does not print"
+    return [
+        Problem(
+            "error", message, Place("paper.yaml"), remedy=r"Put \input{tables/runs} into a table, or take the line out."
+        )
+    ]
 
 
 def _in_bib(root: Path, fault: Fault) -> Problem:

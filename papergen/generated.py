@@ -74,7 +74,10 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             generated.files[f"{texts}{stem}.tex"] = f"{text}".encode()
     if results.results:
         column = template.column_width_in
-        for table in (appendix.machine_table(results), appendix.runs_table(results)):
+        for table in (
+            appendix.machine_table(results),
+            appendix.runs_table(results, has_targets=project.paper.has_links),
+        ):
             generated.files[f"tables/{table.name}.tex"] = str(table.to_tex(escape, width_in=column)).encode()
         text = appendix.machine_text(results, escape, language=project.paper.language)
         generated.files["text/environment.tex"] = str(text).encode()

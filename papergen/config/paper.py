@@ -60,6 +60,10 @@ class Paper(BaseModel):
     )
     bibliography: Literal["bibtex", "biber"] = Field(default="bibtex", description="Program for the bibliography.")
     page_limit: int | None = Field(default=None, ge=1, description="Most pages, in place of the venue's own limit.")
+    provenance: Literal["off", "links"] = Field(
+        default="off",
+        description="links: each number links to its run in the appendix's table; never in review mode.",
+    )
     date: str = Field(default="", description="Date printed under the authors; none when empty.")
     claims: dict[str, Claim] = Field(default={}, description="Name -> what the results must support.")
     tables: dict[Name, TableSpec] = Field(default={}, description="Name -> a table of results: tables/NAME.tex.")
@@ -69,6 +73,11 @@ class Paper(BaseModel):
         description="Checks of `papergen check` whose findings stand as they are -> the reason.",
     )
     main: str = Field(default="main.tex", description="Root file of the paper (main.tex or main.tex.j2 must exist).")
+
+    @property
+    def has_links(self) -> bool:
+        """Whether numbers link to their runs."""
+        return self.provenance == "links" and self.mode != "review"
 
 
 def read_paper(project: Path) -> Paper:

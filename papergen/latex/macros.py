@@ -29,6 +29,15 @@ HEAD = r"""% Written by papergen build-pdf from the results: edits here are lost
 
 UNKNOWN = {False: r"\PapergenUnknownResult{\detokenize{#2}}", True: r"\papergenmissing{#2}"}
 
+LINK_MACROS = r"""\DeclareRobustCommand{\papergenlink}[2]{\ifmmode#2\else\ifdefined\hyperlink
+  \begingroup\hypersetup{pdfborder={0 0 0}}%
+  \expandafter\def\csname Hy@colorlink\endcsname##1{\begingroup}%
+  \expandafter\def\csname Hy@endcolorlink\endcsname{\endgroup}%
+  \hyperlink{papergen-run-#1}{#2}\endgroup\else#2\fi\fi}
+\AtBeginDocument{\ifdefined\pdfstringdefDisableCommands\pdfstringdefDisableCommands{\def\papergenlink#1#2{#2}}\fi}
+"""
+"""Numbers that link to the row of their run, when paper.yaml asks for it; they look like any other text."""
+
 TAIL = r"""\DeclareExpandableDocumentCommand{\claim}{+O{}+m}{#2}
 \NewExpandableDocumentCommand{\says}{O{}m}{#2}
 \NewExpandableDocumentCommand{\claimed}{m}{\result[text]{claim #1}}
@@ -58,7 +67,8 @@ def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False)
             assert FORMAT.fullmatch(name), f"{name!r} cannot be a format of \\result"
             assert is_complete(tex), f"the TeX of {key} is not complete: {tex!r}"
             lines.append(f"\\papergen@def{{{key}}}{{{name}}}{{{tex}}}%\n")
-    return "".join([*lines, TEX_MACROS, TAIL])
+    links = LINK_MACROS if r"\papergenlink" in "".join(lines) else ""
+    return "".join([*lines, TEX_MACROS, links, TAIL])
 
 
 def is_complete(tex: str) -> bool:

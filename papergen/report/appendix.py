@@ -58,15 +58,18 @@ def machine_table(results: Results) -> Table:
     )
 
 
-def runs_table(results: Results) -> Table:
-    """One line per trial: its key, seed, digest, when it started and how long it took."""
+def runs_table(results: Results, *, has_targets: bool = False) -> Table:
+    """One line per trial: its key, seed, digest, when it started and how long it took.
+
+    With `has_targets` each digest can be linked to.
+    """
     rows = [
         Row(
             name=result.trial.digest,
             label=result.trial.key,
             cells=(
                 str(result.trial.seed) if result.trial.is_seeded else Tex("--"),
-                Tex(rf"\texttt{{{result.trial.digest[:12]}}}"),
+                _digest(result.trial.digest[:12], is_target=has_targets),
                 result.provenance.started.replace("T", " ").removesuffix("Z")[:16],
                 f"{result.provenance.duration_s:.0f}",
             ),
@@ -80,6 +83,13 @@ def runs_table(results: Results) -> Table:
         Column(name="seconds", heading="Time (s)", align="r"),
     )
     return Table(name="runs", columns=columns, rows=tuple(rows), corner="Run", marks_best=False)
+
+
+def _digest(digest: str, *, is_target: bool) -> Tex:
+    shown = rf"\texttt{{{digest}}}"
+    if not is_target:
+        return Tex(shown)
+    return Tex(rf"\ifdefined\hypertarget\hypertarget{{papergen-run-{digest}}}{{{shown}}}\else{shown}\fi")
 
 
 def machine_text(results: Results, escape: Escape, *, language: str = "en") -> Tex:

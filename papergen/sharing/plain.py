@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from papergen.latex.macros import RESULTS_FILE
+from papergen.latex.macros import LINK_MACROS, RESULTS_FILE
 from papergen.latex.sources import OPAQUE_ENVIRONMENTS, group, masked, spans
 from papergen.report.formats import TEX_MACROS
 
@@ -159,7 +159,7 @@ def _file(texts: Mapping[str, str], argument: str) -> str | None:
     return next((full for full in (f"{name}.tex", name) if full in texts), None)
 
 
-def standing_macros(text: str, results: str) -> str:
-    r"""What is left of `papergen-results.tex` (`results`) in the preamble when every `\result` has become a number."""
-    used = re.search(r"\\papergen(?:minus|pm|power)(?![A-Za-z])", text)
-    return TEX_MACROS if used else ""
+def standing_macros(text: str) -> str:
+    r"""What is left of `papergen-results.tex` in the preamble when every `\result` has become a number."""
+    signs = TEX_MACROS if re.search(r"\\papergen(?:minus|pm|power)(?![A-Za-z])", text) else ""
+    return signs + (LINK_MACROS if r"\papergenlink" in text else "")
