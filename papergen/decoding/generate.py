@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from transformers import GenerationConfig
@@ -17,6 +17,7 @@ from papergen.decoding.dola import DolaStepper, contrast_layers
 from papergen.decoding.drafting import decode_with_drafts
 from papergen.decoding.models import quiet_transformers
 from papergen.decoding.processors import Limits, Processors
+from papergen.decoding.resuming import Generation, Kept
 from papergen.decoding.sampling import sample
 from papergen.decoding.scoring import score_continuations
 from papergen.decoding.search import Batch, Hypothesis, Search
@@ -40,31 +41,6 @@ _SEARCHES: Mapping[Mode, Search] = {
 """The algorithm of each mode; drafting modes are not here, they run one prompt at a time."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Generation:
-    """One continuation of one prompt."""
-
-    prompt_index: int
-    sample_index: int
-    """Which of the prompt's continuations: the number of the sample, or the rank in a search."""
-    ids: tuple[int, ...]
-    """New tokens up to and including the first EOS."""
-    text: str
-    """The new tokens as text, special tokens left out."""
-    finish: Literal["eos", "length"]
-    log_prob: float
-    """Sum of the generating model's log-probabilities of `ids`, whatever the strategy did to the scores."""
-    score: float | None
-    """What a search ranked it by (log-probabilities after the processors, length and diversity penalties); not a
-    log-probability. None without a search."""
-    is_met: bool | None
-    """Whether all forced words are among the new tokens; None without forced words."""
-    time_to_first_token_s: float
-    """From the start of the prompt's batch to its first token."""
-    duration_s: float
-    """From the start of the prompt's batch to its end."""
-
-
 def generate(
     model: Any,
     tokenizer: Any,
@@ -76,14 +52,16 @@ def generate(
     device: str | torch.device | None = None,
     progress: Callable[[int, int], None] | None = None,
     timings: list[BatchTiming] | None = None,
+    kept: Kept | None = None,
 ) -> list[Generation]:
     """Continue every prompt (token ids): `num_return_sequences` generations per prompt, in the order of the prompts.
 
     A continuation depends on (prompt, seed, sample index) alone; `batch_size` (prompts per batch) and the order of the
     prompts change nothing but the speed. (What remains is rounding: a model's logits may differ in their last bits
     with the shape of the batch, which decides a token only where two are as good as tied.) `tokenizer` may be None:
-    the texts are then empty. `progress(done, total)` is called after each batch; `timings` collects one record per
-    batch.
+    the texts are then empty. `progress(done, total)` is called at every step and counts tokens, as if every text ran to
+    its limit; `timings` collects one record per batch. What `kept` holds is not generated again, and what is finished
+    is added to it.
 
     Raises PapergenError when a prompt is empty or too long for the model, or the strategy does not fit the model.
     """
@@ -95,25 +73,51 @@ def generate(
     limits = [_limits(index, prompt, strategy, model) for index, prompt in enumerate(prompts)]
     width = batch_size if strategy.mode in _SEARCHES else 1
     layers = None if strategy.dola_layers is None else contrast_layers(strategy.dola_layers, model)
-    found: dict[int, list[Generation]] = {}
-    for indices in _batches(prompts, limits, batch_size=width, exact=_needs_equal(model)):
+    found: dict[int, list[Generation]] = {} if kept is None else dict(kept.generations)
+    if timings is not None and kept is not None:
+        timings += kept.timings
+    told = Told(progress, sum(limit.max_new for limit in limits), sum(limits[index].max_new for index in found))
+    pending = [index for index in range(len(prompts)) if index not in found]
+    for indices in _batches(pending, prompts, limits, batch_size=width, exact=_needs_equal(model)):
         keys = [
             [row_key(seed, prompts[index], sample) for sample in range(_num_streams(strategy))] for index in indices
         ]
         chosen = [prompts[index] for index in indices]
         with torch.inference_mode(), quiet_transformers():
             run = _run if strategy.mode in _SEARCHES else _run_with_drafts
-            hypotheses, timing = run(model, chosen, strategy, tokens, limits[indices[0]], keys, layers)
-        for index, group in zip(indices, hypotheses, strict=True):
-            found[index] = [
+            hypotheses, timing = run(model, chosen, strategy, tokens, limits[indices[0]], keys, layers, told)
+        batch = {
+            index: [
                 _generation(index, sample, hypothesis, tokens, tokenizer, timing)
                 for sample, hypothesis in enumerate(group)
             ]
+            for index, group in zip(indices, hypotheses, strict=True)
+        }
+        found |= batch
+        timing = replace(timing, num_tokens=sum(len(one.ids) for group in batch.values() for one in group))
         if timings is not None:
-            timings.append(replace(timing, num_tokens=sum(len(g.ids) for index in indices for g in found[index])))
-        if progress is not None:
-            progress(len(found), len(prompts))
+            timings.append(timing)
+        if kept is not None:
+            kept.add(batch, timing)
+        told.finish(len(indices) * limits[indices[0]].max_new)
     return [generation for index in range(len(prompts)) for generation in found[index]]
+
+
+class Told:
+    """Tells how far all batches together have come."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, total: int, done: int) -> None:
+        self._progress, self._total, self._done = progress, total, done
+
+    def step(self, num_tokens: int) -> None:
+        """So many tokens of the present batch are known."""
+        if self._progress is not None:
+            self._progress(self._done + num_tokens, self._total)
+
+    def finish(self, num_tokens: int) -> None:
+        """The batch, which could have had so many, is finished."""
+        self._done += num_tokens
+        self.step(0)
 
 
 def _limits(index: int, prompt: Sequence[int], strategy: Strategy, model: Any) -> Limits:
@@ -148,10 +152,15 @@ def _needs_equal(model: Any) -> bool:
 
 
 def _batches(
-    prompts: Sequence[Sequence[int]], limits: Sequence[Limits], *, batch_size: int, exact: bool
+    pending: Sequence[int],
+    prompts: Sequence[Sequence[int]],
+    limits: Sequence[Limits],
+    *,
+    batch_size: int,
+    exact: bool,
 ) -> Iterator[list[int]]:
     """Indices of the prompts of each batch: same limits, neighbouring lengths, longest first."""
-    order = sorted(range(len(prompts)), key=lambda i: (-limits[i].max_new, limits[i].min_new, -len(prompts[i]), i))
+    order = sorted(pending, key=lambda i: (-limits[i].max_new, limits[i].min_new, -len(prompts[i]), i))
     batch: list[int] = []
     for index in order:
         fits = not batch or (
@@ -177,6 +186,7 @@ def _run(
     limits: Limits,
     keys: list[list[int]],
     layers: tuple[int, ...] | None,
+    told: Told,
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
     """One batch: transformers prepares masks, positions, cache and encoder states, our search does the rest."""
     inputs = padded(prompts, tokens.pad, model)
@@ -190,6 +200,7 @@ def _run(
             stepper: Stepper = DolaStepper(model, input_ids, kwargs, layers)
         else:
             stepper = Stepper(model, input_ids, kwargs, wants_hidden=strategy.mode == "contrastive")
+        stepper.on_step = lambda num_new: told.step(num_new * len(prompts))
         batch = Batch(
             stepper=stepper,
             strategy=strategy,
@@ -219,6 +230,7 @@ def _run_with_drafts(
     limits: Limits,
     _keys: list[list[int]],
     _layers: tuple[int, ...] | None,
+    _told: Told,
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
     """One prompt by transformers' assisted decoding; its log-probability comes from a pass of its own, untimed."""
     assert len(prompts) == 1, "drafts are checked for one prompt at a time"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +22,8 @@ class Stepper:
         self.ids = ids
         """(rows, width) tokens so far, left padding included."""
         self.prompt_width = ids.shape[1]
+        self.on_step: Callable[[int], None] = lambda _: None
+        """Called with the number of new tokens when one is known."""
         self.marks: list[float] = []
         """Clock readings, in seconds: one when each token of the batch was known."""
         self.hidden: tuple[torch.Tensor, ...] = ()
@@ -65,6 +68,7 @@ class Stepper:
     def mark(self) -> None:
         """Note that the batch's next token is known now."""
         self.marks.append(time.perf_counter())
+        self.on_step(len(self.marks))
 
     def select(self, index: torch.Tensor) -> None:
         """Keep, repeat or reorder rows: row i becomes the old row `index[i]`, in the cache and everywhere else."""

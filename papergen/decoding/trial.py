@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from papergen.decoding.generate import generate
 from papergen.decoding.measure import Continuation, measure, repetition_by_position
 from papergen.decoding.models import load_model, load_tokenizer
+from papergen.decoding.resuming import Kept
 from papergen.decoding.scoring import Score, score_continuations, score_texts
 from papergen.decoding.sources import DecodingSettings, local
 from papergen.decoding.speed import BatchTiming, PeakMemory, summarise
@@ -83,6 +85,8 @@ def human_texts(passages: Sequence[Passage], eos: Sequence[int]) -> Texts:
 def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: DecodingSettings, ctx: Context) -> Texts:
     """What the strategy makes of the prompts."""
     timings: list[BatchTiming] = []
+    kept = Kept(ctx.scratch / "batches.jsonl")
+    ctx.fact("num_resumed_prompts", len(kept.generations))
     with PeakMemory(ctx.device) as memory:
         found = generate(
             loaded.model,
@@ -91,10 +95,9 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
             params,
             seed=ctx.trial.seed,
             batch_size=params.batch_size,
-            progress=lambda done, total: ctx.progress(
-                done, total, tokens_per_s=summarise(timings).tokens_per_s if timings else 0.0
-            ),
+            progress=_with_rate(ctx),
             timings=timings,
+            kept=kept,
         )
     speed = {name: value for name, value in vars(summarise(timings)).items() if name in SPEED and value is not None}
     return Texts(
@@ -110,6 +113,20 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
         scored=[item.ids for item in found],
         speed={**speed, "peak_memory_mib": memory.mib},
     )
+
+
+def _with_rate(ctx: Context) -> Callable[[int, int], None]:
+    """Progress that tells tokens per second as well: since the first call, which may come after a resumption."""
+    first: list[tuple[float, int]] = []
+
+    def tell(done: int, total: int) -> None:
+        now = time.perf_counter()
+        if not first:
+            first.append((now, done))
+        start, before = first[0]
+        ctx.progress(done, total, tokens_per_s=(done - before) / (now - start) if now > start else 0.0)
+
+    return tell
 
 
 def record(

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from papergen.decoding.generate import generate
+from papergen.decoding.resuming import Kept
 from papergen.decoding.scoring import score_continuations
 from papergen.decoding.settings import Strategy
 from papergen.decoding.speed import BatchTiming, summarise
@@ -138,11 +139,40 @@ def test_progress_and_timings_count_what_was_returned(llama, prompts):
     found = generate(
         llama, None, prompts, strategy, seed=0, batch_size=4, progress=lambda *now: seen.append(now), timings=timings
     )
-    assert seen == [(4, 6), (6, 6)]
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert {(32, 48), (48, 48)} <= set(seen)
+    assert {total for _, total in seen} == {48}
     assert [timing.num_prompts for timing in timings] == [4, 2]
     speed = summarise(timings)
     assert speed.num_tokens == sum(len(one.ids) for one in found)
     assert all(0 < one.time_to_first_token_s <= one.duration_s for one in found)
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("name", ["multinomial", "diverse", "constrained", "lookup"])
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_killed_run_goes_on_with_the_prompts_it_had_not_finished(name, torn, llama, prompts, tmp_path):
+    whole = run(llama, prompts, STRATEGIES[name], batch_size=6)
+    strategy = Strategy.model_validate({"max_new_tokens": 16, **STRATEGIES[name]})
+
+    def killed(done, total):
+        if done >= total / 2:
+            raise KilledError
+
+    path = tmp_path / "batches.jsonl"
+    with pytest.raises(KilledError):
+        generate(llama, None, prompts, strategy, seed=5, batch_size=2, progress=killed, kept=Kept(path))
+    if torn:
+        path.write_bytes(path.read_bytes() + b'{"generations": [{"prompt_in')
+    kept, timings = Kept(path), []
+    assert 0 < len(kept.generations) < len(prompts)
+    again = generate(llama, None, prompts, strategy, seed=5, batch_size=4, kept=kept, timings=timings)
+    assert [(one.ids, one.sample_index) for one in again] == [(one.ids, one.sample_index) for one in whole]
+    assert summarise(timings).num_tokens == sum(len(one.ids) for one in whole)
+    assert len(Kept(path).generations) == len(prompts)
 
 
 def test_latencies_by_hand():
