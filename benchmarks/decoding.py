@@ -1,34 +1,71 @@
-"""Decoding: ours against a plain loop over prompts and a plain batch through `model.generate`, on the same work.
+"""Decoding: ours against plain scripts through `model.generate`, on the same work and in one run.
 
-    python benchmarks/decoding.py [--rounds 5] [--prompts 32]
+    python benchmarks/decoding.py [--rounds 5] [--prompts 32] [--only greedy,beam] [--no-sweep]
 
 A GPT-2-shaped model of about 10 M parameters with random weights, prompts of 8 to 64 tokens, 32 new tokens, EOS off,
-float32,
-all on CPU threads as torch has them. Contenders take turns within every round; medians over the rounds.
+float32, on the CPU threads that torch has. For every strategy: ours; a plain script that takes prompt after prompt; one
+that pads all prompts into a batch. Where transformers 5 has no such strategy, or takes one prompt at a time, the plain
+scripts run what is nearest (beam search for diverse and constrained search) and `against` says so. lm-eval's model
+class, which batches as well, joins greedy decoding where it is installed. Contenders take turns within every round.
+
+`sweep` times all strategies from a model folder to the texts: one load and batches, against a script that loads the
+model for every strategy and one that loops. On CUDA `benchmarks/decoding_gpu.py` has the roofline.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import importlib.util
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from common import interleaved, ratios, save, show
 from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.utils import logging
 
 from papergen.decoding.generate import generate
+from papergen.decoding.models import load_model
 from papergen.decoding.settings import Strategy
 
 NEW_TOKENS = 32
 
 STRATEGIES: dict[str, dict[str, Any]] = {
     "greedy": {},
-    "nucleus": {"do_sample": True, "top_p": 0.95},
+    "multinomial": {"do_sample": True},
+    "temperature": {"do_sample": True, "temperature": 0.7},
     "top_k": {"do_sample": True, "top_k": 40},
-    "beam": {"num_beams": 4},
+    "nucleus": {"do_sample": True, "top_p": 0.95},
+    "min_p": {"do_sample": True, "min_p": 0.05},
+    "typical": {"do_sample": True, "typical_p": 0.95},
+    "epsilon": {"do_sample": True, "epsilon_cutoff": 3e-4},
+    "eta": {"do_sample": True, "eta_cutoff": 3e-4},
+    "five_samples": {"do_sample": True, "num_return_sequences": 5},
     "repetition_penalty": {"repetition_penalty": 1.2},
+    "no_repeat_ngram": {"no_repeat_ngram_size": 3},
+    "beam": {"num_beams": 4},
+    "beam_sample": {"num_beams": 4, "do_sample": True},
+    "diverse": {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5},
+    "constrained": {"num_beams": 4, "force_words_ids": [[17, 18]]},
+    "contrastive": {"penalty_alpha": 0.6, "top_k": 4},
+    "dola": {"dola_layers": "low"},
+    "prompt_lookup": {"prompt_lookup_num_tokens": 4},
+    "assisted": {"assistant_model": ""},
 }
+
+INSTEAD: dict[str, dict[str, Any]] = {
+    "diverse": {"num_beams": 4},
+    "constrained": {"num_beams": 4},
+    "contrastive": {"do_sample": True, "num_return_sequences": 4},
+    "dola": {},
+}
+"""What the plain scripts run where transformers has the strategy on the Hub only: as many rows in every step."""
+
+ONE_PROMPT = {"prompt_lookup", "assisted"}
+"""transformers takes one prompt at a time."""
+
+Prompts = list[list[int]]
 
 
 def main() -> None:
@@ -36,50 +73,144 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--only", default=",".join(STRATEGIES))
+    parser.add_argument("--no-sweep", action="store_true")
+    parser.add_argument("--no-save", action="store_true")
     arguments = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     torch.manual_seed(0)
-    config = GPT2Config(
-        n_layer=6, n_embd=320, n_head=5, vocab_size=8000, n_positions=256, bos_token_id=0, eos_token_id=0
-    )
-    model = GPT2LMHeadModel(config).eval()
-    lengths = torch.randint(8, 65, (arguments.prompts,)).tolist()
-    prompts = [torch.randint(1, config.vocab_size, (length,)).tolist() for length in lengths]
-    record: dict[str, Any] = {
-        "num_parameters": model.num_parameters(),
-        "num_prompts": len(prompts),
-        "new_tokens": NEW_TOKENS,
-        "num_threads": torch.get_num_threads(),
-        "rounds": arguments.rounds,
-        "strategies": {},
-    }
-    for name, changes in STRATEGIES.items():
-        table = ratios(interleaved(contenders(model, prompts, changes), rounds=arguments.rounds), "papergen")
-        show(name, table)
-        record["strategies"][name] = table
-    print(save("decoding-cpu", record))
+    with tempfile.TemporaryDirectory() as folder:
+        model, prompts = material(arguments.prompts, folder)
+        record: dict[str, Any] = {
+            "num_parameters": model.num_parameters(),
+            "num_prompts": len(prompts),
+            "new_tokens": NEW_TOKENS,
+            "num_threads": torch.get_num_threads(),
+            "rounds": arguments.rounds,
+            "strategies": {},
+        }
+        for name in arguments.only.split(","):
+            table = ratios(interleaved(contenders(name, model, prompts, folder), rounds=arguments.rounds), "papergen")
+            show(name, table)
+            against = {"against": INSTEAD[name]} if name in INSTEAD else {}
+            record["strategies"][name] = {**table, **against}
+        if not arguments.no_sweep:
+            table = ratios(interleaved(sweeps(prompts, folder), rounds=max(1, arguments.rounds // 2)), "papergen")
+            show("sweep", table)
+            record["sweep"] = table
+    if not arguments.no_save:
+        print(save("decoding-cpu", record))
 
 
-def contenders(model: Any, prompts: list[list[int]], changes: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    """The three ways to do the same work."""
-    strategy = Strategy.model_validate({"max_new_tokens": NEW_TOKENS, "eos_token_id": None, **changes})
-    plain = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "pad_token_id": 0, **changes}
+def material(num_prompts: int, folder: str) -> tuple[Any, Prompts]:
+    """The model, also saved in `folder` with a smaller one to draft for it, and the prompts."""
+    shape = {"vocab_size": 8000, "n_positions": 256, "bos_token_id": 0, "eos_token_id": 0}
+    model = GPT2LMHeadModel(GPT2Config(n_layer=6, n_embd=320, n_head=5, **shape)).eval()
+    model.save_pretrained(f"{folder}/model")
+    GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=320, n_head=5, **shape)).save_pretrained(f"{folder}/draft")
+    lengths = torch.randint(8, 65, (num_prompts,)).tolist()
+    return model, [torch.randint(1, 8000, (length,)).tolist() for length in lengths]
+
+
+def strategy_of(name: str, folder: str) -> Strategy:
+    """The strategy under our names."""
+    own = dict(STRATEGIES[name])
+    if name == "assisted":
+        own["assistant_model"] = f"{folder}/draft"
+    return Strategy.model_validate({"max_new_tokens": NEW_TOKENS, "eos_token_id": None, **own})
+
+
+def arguments_of(name: str) -> dict[str, Any]:
+    """The same for `model.generate`, or what is nearest."""
+    changes = INSTEAD.get(name, STRATEGIES[name])
+    # Without an EOS there is nothing to wait for; the text runs to the limit as ours does.
+    plain = {"max_new_tokens": NEW_TOKENS, "eos_token_id": None, "pad_token_id": 0, **changes}
     if changes.get("do_sample"):
         plain.setdefault("top_k", 0)
+    return plain
+
+
+def contenders(name: str, model: Any, prompts: Prompts, folder: str) -> dict[str, Callable[[], Any]]:
+    """The ways to do the same work."""
+    strategy, plain = strategy_of(name, folder), arguments_of(name)
+    if name == "assisted":
+        plain["assistant_model"] = load_model(f"{folder}/draft")
+    ways: dict[str, Callable[[], Any]] = {
+        "papergen": lambda: generate(model, None, prompts, strategy, seed=0, batch_size=len(prompts)),
+        "plain loop": lambda: loop(model, prompts, plain),
+    }
+    if name not in ONE_PROMPT:
+        ways["plain batch"] = lambda: batch(model, prompts, plain)
+    if name == "greedy" and importlib.util.find_spec("lm_eval") is not None:
+        ways["lm-eval"] = lm_eval_way(model, prompts)
+    return ways
+
+
+def loop(model: Any, prompts: Prompts, plain: Mapping[str, Any]) -> None:
+    """One prompt after the other."""
+    for prompt in prompts:
+        ids = torch.tensor([prompt])
+        model.generate(ids, attention_mask=torch.ones_like(ids), **plain)
+
+
+def batch(model: Any, prompts: Prompts, plain: Mapping[str, Any]) -> None:
+    """All prompts padded on the left."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    model.generate(ids, attention_mask=mask, **plain)
+
+
+def lm_eval_way(model: Any, prompts: Prompts) -> Callable[[], Any]:
+    """The same prompts through lm-evaluation-harness's batching of `generate_until`."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+    from transformers import PreTrainedTokenizerFast
+
+    harness = HFLM(pretrained=model, tokenizer=words(PreTrainedTokenizerFast), batch_size=len(prompts))
+    requests = [
+        Instance(
+            request_type="generate_until",
+            doc={},
+            arguments=(
+                " ".join(f"w{token}" for token in prompt),
+                {"until": ["never"], "max_gen_toks": NEW_TOKENS, "do_sample": False, "min_new_tokens": NEW_TOKENS},
+            ),
+            idx=index,
+        )
+        for index, prompt in enumerate(prompts)
+    ]
+    return lambda: harness.generate_until(requests, disable_tqdm=True)
+
+
+def words(kind: Any) -> Any:
+    """A tokenizer of the model's 8,000 tokens, one word each."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({f"w{token}": token for token in range(8000)}, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return kind(tokenizer_object=tokenizer, eos_token="w0", pad_token="w0", padding_side="left")
+
+
+def sweeps(prompts: Prompts, folder: str, names: Sequence[str] = ("greedy", "nucleus", "top_k", "beam")) -> Any:
+    """Four strategies, from the model's folder to the texts."""
+    place = f"{folder}/model"
 
     def ours() -> None:
-        generate(model, None, prompts, strategy, seed=0, batch_size=len(prompts))
+        model = load_model(place)
+        for name in names:
+            generate(model, None, prompts, strategy_of(name, folder), seed=0, batch_size=len(prompts))
 
-    def loop() -> None:
-        for prompt in prompts:
-            model.generate(torch.tensor([prompt]), **plain)
+    def loads_each_time(way: Callable[..., None]) -> None:
+        for name in names:
+            way(GPT2LMHeadModel.from_pretrained(place).eval(), prompts, arguments_of(name))
 
-    def batch() -> None:
-        width = max(map(len, prompts))
-        ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
-        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-        model.generate(ids, attention_mask=mask, **plain)
-
-    return {"papergen": ours, "plain loop": loop, "plain batch": batch}
+    return {
+        "papergen": ours,
+        "plain loop": lambda: loads_each_time(loop),
+        "plain batch": lambda: loads_each_time(batch),
+    }
 
 
 if __name__ == "__main__":
