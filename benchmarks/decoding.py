@@ -9,7 +9,7 @@ scripts run what is nearest (beam search for diverse and constrained search) and
 class, which batches as well, joins greedy decoding where it is installed. Contenders take turns within every round.
 
 `sweep` times all strategies from a model folder to the texts: one load and batches, against a script that loads the
-model for every strategy and one that loops. On CUDA `benchmarks/decoding_gpu.py` has the roofline.
+model for every strategy and one that loops. `benchmarks/decoding_gpu.py` has the GPU.
 """
 
 from __future__ import annotations
