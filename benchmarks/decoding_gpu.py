@@ -66,7 +66,7 @@ def make_model(device: str, shape: dict[str, int]) -> Any:
 
 
 def contenders(model: Any, device: str, new_tokens: int) -> dict[str, Callable[[], Any]]:
-    """One prompt of 32 tokens: ours, plain `generate`, and the same with a static cache, which transformers compiles."""
+    """One prompt of 32 tokens: ours, plain `generate`, and that with a static cache, which it compiles."""
     prompt = torch.randint(3, 32000, (32,)).tolist()
     strategy = Strategy(max_new_tokens=new_tokens, eos_token_id=None)
     ids = torch.tensor([prompt], device=device)
