@@ -8,6 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from papergen.worker.system import descendants
+
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 IDLE_CPU = 0.05
 """Share of one core under which a group of processes counts as idle."""
@@ -30,13 +32,12 @@ def state_of(pid: int) -> str:
 
 
 def vitals_of(group: int) -> Vitals:
-    """What the processes of a group have used; zero when there are none."""
+    """What the processes of a group, and what its leader has started in other groups, have used; zero without any."""
     cpu_ticks, io_bytes = 0, 0
-    for name in os.listdir("/proc"):  # noqa: PTH208  a thousand Path objects are not free
-        if not name.isdigit():
-            continue
-        fields = _stat(int(name))
-        if fields is None or int(fields[2]) != group:
+    stats = {int(name): fields for name in os.listdir("/proc") if name.isdigit() and (fields := _stat(int(name)))}  # noqa: PTH208
+    started = descendants({group}, {pid: int(fields[1]) for pid, fields in stats.items()})
+    for name, fields in stats.items():
+        if int(fields[2]) != group and name not in started:
             continue
         cpu_ticks += sum(int(item) for item in fields[11:15])  # utime, stime, cutime, cstime
         with contextlib.suppress(OSError):

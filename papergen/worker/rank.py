@@ -22,7 +22,7 @@ from papergen.runs import Run
 from papergen.secret_values import revealed
 from papergen.worker.channel import Channel
 from papergen.worker.recorder import Recorder, sync_tree
-from papergen.worker.spec import Place, Spec
+from papergen.worker.spec import JOB_VARIABLE, Place, Spec
 from papergen.worker.system import redirect_output
 
 MAX_CAUSE = 500
@@ -55,7 +55,7 @@ def run_rank(spec: Spec, place: Place) -> NoReturn:
 
 def set_environment(spec: Spec, place: Place) -> None:
     """Variables, threads, working folder and import path of the rank; before torch is used for anything."""
-    os.environ.update({**spec.environment, **place.environment()})
+    os.environ.update({**spec.environment, **place.environment(), JOB_VARIABLE: spec.job})
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(spec.num_threads)
     if (random := sys.modules.get("numpy.random")) is not None:

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
+JOB_VARIABLE = "PAPERGEN_JOB"
+"""Environment variable that a rank and all that it starts carry: which attempt they belong to."""
+
 HOST_RANK = -1
 """The rank under which a process reports that starts ranks and is none."""
 

@@ -7,8 +7,10 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Collection, Mapping
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def die_with_parent(parent: int, sent: int = signal.SIGKILL) -> None:
@@ -24,6 +26,34 @@ def die_with_parent(parent: int, sent: int = signal.SIGKILL) -> None:
         os._exit(1)
 
 
+def adopt_orphans() -> None:
+    """Have the kernel give this process the orphans among its descendants, so that none of them gets out of sight."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def parents() -> dict[int, int]:
+    """Process -> its parent, of all that there are."""
+    found: dict[int, int] = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208  a thousand Path objects are not free
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as stream:  # noqa: PTH123
+                data = stream.read()
+                found[int(name)] = int(data[data.rindex(b")") + 2 :].split()[1])
+    return found
+
+
+def descendants(ancestors: Collection[int], of: Mapping[int, int] | None = None) -> set[int]:
+    """The processes that these have started, near and far, whatever group or session they have moved to."""
+    of = parents() if of is None else of
+    found: set[int] = set()
+    level = set(ancestors)
+    while level:
+        level = {pid for pid, parent in of.items() if parent in level} - found
+        found |= level
+    return found
+
+
 def lead_own_group() -> None:
     """Put this process into a process group of its own, so that what it starts can be ended with it."""
     with contextlib.suppress(PermissionError):  # a session leader has its own group already
@@ -34,6 +64,21 @@ def signal_group(group: int, sent: int) -> None:
     """Send a signal to all processes of a group; none left is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, sent)
+
+
+def signal_process(pid: int, sent: int) -> None:
+    """Send a signal to one process; none of that number is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, sent)
+
+
+def has_variable(pid: int, name: str, value: str) -> bool:
+    """Whether the process was started with this environment variable."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:  # noqa: PTH123
+            return f"{name}={value}".encode() in stream.read().split(b"\0")
+    except OSError:
+        return False
 
 
 def redirect_output(path: str) -> None:

@@ -22,8 +22,18 @@ from typing import Any, NoReturn
 
 from papergen.runs import Run
 from papergen.worker.rank import run_rank
-from papergen.worker.spec import Place, Share, Spec
-from papergen.worker.system import die_with_parent, lead_own_group, redirect_output, signal_group
+from papergen.worker.spec import JOB_VARIABLE, Place, Share, Spec
+from papergen.worker.system import (
+    adopt_orphans,
+    descendants,
+    die_with_parent,
+    has_variable,
+    lead_own_group,
+    parents,
+    redirect_output,
+    signal_group,
+    signal_process,
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ class Zygote:
         """Answer until the launcher is gone."""
         signal.signal(signal.SIGTERM, lambda *_: self.end())
         die_with_parent(self._parent)
+        adopt_orphans()
         while True:
             for handle, _ in self._poll.poll():
                 if handle in self._children:
@@ -65,6 +76,8 @@ class Zygote:
 
     def end(self) -> NoReturn:
         """End all ranks with what they started, then this process."""
+        for pid in descendants({os.getpid()}):  # torchrun puts its workers into sessions of their own
+            signal_process(pid, signal.SIGKILL)
         for child in self._children.values():
             signal_group(child.pid, signal.SIGKILL)
         os._exit(0)
@@ -119,10 +132,23 @@ class Zygote:
         os.close(handle)
         # The group is ended while its leader is a zombie: its number cannot belong to anybody else yet.
         signal_group(child.pid, signal.SIGKILL)
+        self._end_orphans(child)
         _, status = os.waitpid(child.pid, 0)
         self._reply({"exited": child.job, "rank": child.rank, "status": os.waitstatus_to_exitcode(status)})
         if not self._children:
             die_with_parent(self._parent)
+
+    def _end_orphans(self, ended: Child) -> None:
+        """End what a rank started and left behind in another group or session: it is a child of this process now."""
+        of = parents()
+        ranks = {child.pid for child in self._children.values()}
+        left = {pid for pid, parent in of.items() if parent == os.getpid() and pid not in {ended.pid, *ranks}}
+        orphans = {pid for pid in left if not ranks or has_variable(pid, JOB_VARIABLE, ended.job)}
+        for pid in orphans | descendants(orphans, of):
+            signal_process(pid, signal.SIGKILL)
+        for pid in orphans:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
 
     def _reply(self, message: dict[str, Any]) -> None:
         try:

@@ -15,7 +15,9 @@ from test_cli import papergen
 from test_run_exp import marked, wait_for
 
 from papergen.errors import PapergenError
+from papergen.launch.processes import vitals_of
 from papergen.project import open_project
+from papergen.worker.system import descendants
 
 SCRIPT = """
 import argparse, json, os, sys
@@ -255,9 +257,35 @@ def test_what_a_command_wrote_is_an_artifact_for_others(plain: Path) -> None:
     assert status(plain)[1] == ("stale", "upstream: model (mine/main seed 0) changed")
 
 
+APART = "import subprocess\nsubprocess.run(['sh', '-c', f'touch {out}/up; sleep 90'], start_new_session=True)"
+"""As torchrun starts its workers: in sessions of their own."""
+
+
+def test_a_time_limit_reaches_what_left_the_process_group(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAPERGEN_TEST_MARK", str(plain))
+    (plain / "go.sh").write_text("setsid sh -c 'sleep 90 & sleep 90' &\nsleep 90\n")
+    (plain / "experiments" / "mine.yaml").write_text("kind: command\ncommand: sh go.sh {out}\nmetrics: [x]\n")
+    done = papergen("run-exp", "--time-limit", "1", cwd=plain)
+    assert "ran longer than its time limit of 1 s" in done.stderr
+    wait_for(lambda: not [pid for pid in marked(str(plain)) if pid != os.getpid()], limit_s=10)
+
+
+def test_work_in_another_session_is_a_sign_of_life(tmp_path: Path) -> None:
+    burn = "import time\nend = time.time() + 20\nwhile time.time() < end: pass"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}], start_new_session=True)"
+    leader = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
+    try:
+        wait_for(lambda: vitals_of(leader.pid).cpu_s > 1, limit_s=60)
+    finally:
+        for pid in descendants({leader.pid}):
+            os.kill(pid, signal.SIGKILL)
+        leader.kill()
+        leader.wait()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_leaves_nothing_of_the_command(plain: Path, number: int) -> None:
-    simple(plain, "import subprocess\nopen(out + '/up', 'w')\nsubprocess.run(['sleep', '60'])")
+    simple(plain, APART)
     process = subprocess.Popen(
         [sys.executable, "-m", "papergen", "run-exp"],
         cwd=plain,
