@@ -95,7 +95,7 @@ def test_a_hub_id_offline_fails_at_once(monkeypatch):
     start = time.monotonic()
     with pytest.raises(MachineError, match="HF_HUB_OFFLINE is set"):
         load_model("some-org/some-model")
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 5
 
 
 def test_a_hub_that_does_not_answer_is_one_clear_error(monkeypatch):

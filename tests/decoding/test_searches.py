@@ -247,3 +247,13 @@ def test_beam_sampling_draws_in_proportion(llama):
         wanted = p[a] * p[b] / (1 - p[a]) + p[b] * p[a] / (1 - p[b])
         share = sum(pair == {(a,), (b,)} for pair in pairs) / len(pairs)
         assert share == pytest.approx(wanted, abs=4 * math.sqrt(wanted * (1 - wanted) / len(pairs)) + 1e-9)
+
+
+@pytest.mark.parametrize("name", ["bart", "t5"])
+def test_drafts_change_no_text_of_encoder_decoder_models(name, request, prompts, tmp_path):
+    model = request.getfixturevalue(name)
+    model.save_pretrained(tmp_path / "assistant")
+    plain = generate(model, None, prompts, Strategy(max_new_tokens=12), seed=0, batch_size=6)
+    for drafts in ({"prompt_lookup_num_tokens": 3}, {"assistant_model": str(tmp_path / "assistant")}):
+        found = generate(model, None, prompts, Strategy(max_new_tokens=12, **drafts), seed=0, batch_size=6)
+        assert [one.ids for one in found] == [one.ids for one in plain]

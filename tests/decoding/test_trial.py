@@ -1,0 +1,70 @@
+"""What a trial records, from the model's folder to the metrics."""
+
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from papergen.decoding.sources import DecodingSettings
+from papergen.decoding.trial import generated_texts, human_texts, load, record
+from papergen.experiment import Context
+from papergen.training.corpus import load_corpus, prompts
+
+HAS_MAUVE = importlib.util.find_spec("mauve") is not None
+ORACLE = Path(__file__).parents[3] / "shared" / "oracle"
+MODEL = str(ORACLE / "model_trained")
+
+
+def trial(tmp_path, **changes):
+    """Metrics, units, facts and samples of a trial on the oracle's trained model."""
+    events = []
+    params = DecodingSettings(model=MODEL, num_prompts=6, prompt_tokens=8, **{"max_new_tokens": 20, **changes})
+    ctx = Context(
+        trial=SimpleNamespace(seed=0),
+        folder=tmp_path,
+        scratch=tmp_path,
+        project=tmp_path,
+        device="cpu",
+        rank=0,
+        local_rank=0,
+        world_size=1,
+        num_threads=1,
+        upstream={},
+        emit=lambda kind, data: events.append((kind, data)),
+    )
+    loaded = load(params, ctx)
+    passages = prompts(load_corpus(params, tmp_path), loaded.tokenizer, count=6, prompt_tokens=8, reference_tokens=20)
+    starts = [passage.ids for passage in passages]
+    texts = human_texts(passages, loaded.eos) if params.reference else generated_texts(loaded, starts, params, ctx)
+    metrics = record(loaded, passages, starts, texts, params, ctx)
+    units = {data["name"]: data["values"] for kind, data in events if kind == "units"}
+    return metrics, units, [data for kind, data in events if kind == "sample"]
+
+
+def test_a_second_scorer_stands_beside_the_generating_model(oracle, tmp_path):
+    metrics, units, samples = trial(tmp_path, scorer=MODEL)
+    # The scorer reads text anew, with a BOS before it and without the EOS behind it, so it is near and not equal.
+    assert metrics["scorer_perplexity"] == pytest.approx(metrics["perplexity"], rel=0.8)
+    assert len(units["scorer_perplexity"]) == len(units["perplexity"]) == len(samples) == 6
+    assert sum(units["perplexity"]) / 6 == pytest.approx(metrics["perplexity"])
+    assert metrics["tokens_per_s"] > 0
+
+
+def test_forced_words_are_counted_one_by_one_and_together(oracle, tmp_path):
+    metrics, _, samples = trial(tmp_path, num_beams=4, force_words=["class", ["object", "value"]])
+    assert metrics["coverage"] == metrics["constraints_met"] == 100.0
+    assert all("class" in sample["text"] for sample in samples)
+
+
+def test_human_text_is_measured_and_generates_nothing(oracle, tmp_path):
+    metrics, _, samples = trial(tmp_path, reference=True)
+    assert metrics["length"] == 20.0
+    assert "tokens_per_s" not in metrics
+    assert {sample["finish"] for sample in samples} == {"length"}
+
+
+@pytest.mark.skipif(not HAS_MAUVE, reason="mauve-text is not installed")
+def test_mauve_by_local_features(oracle, tmp_path):
+    metrics, _, _ = trial(tmp_path, mauve_model=MODEL, do_sample=True, num_return_sequences=4)
+    assert 0 < metrics["mauve"] <= 1
