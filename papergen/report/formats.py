@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from papergen.errors import PapergenError, did_you_mean
+from papergen.report import statistics
 from papergen.report.tex import Tex, escape_ascii
 from papergen.report.values import Text, Value
 
@@ -29,6 +30,8 @@ FORMATS = {
     "": "the mean, rounded by its uncertainty",
     "pm": "mean and half-width of the 95 % interval",
     "ci": "the 95 % interval as [low, high]",
+    "median": "the median of the units",
+    "bootstrap": "the BCa bootstrap 95 % interval of the mean as [low, high], from 20 units on",
     "sd": "the standard deviation between the units",
     "n": "the number of units (prompts or seeds) behind it",
     "seeds": "the number of seeds behind it",
@@ -43,7 +46,7 @@ FORMATS = {
 }
 """Words of a format; one of them, a number of decimals 0 to 9, or several with commas: `percent,1`, `pm,unit`."""
 
-STYLES = ("pm", "ci", "sd", "n", "seeds", "raw", "word", "times", "of")
+STYLES = ("pm", "ci", "median", "bootstrap", "sd", "n", "seeds", "raw", "word", "times", "of")
 """At most one of these; the other words say how its numbers look."""
 
 MAX_DECIMALS = 6
@@ -162,6 +165,11 @@ def _written(value: Value, spec: Spec) -> tuple[str, str]:
     decimals = spec.decimals if spec.decimals is not None else decimals_of(value, scale=scale)
     if spec.style == "":
         return _one(value.mean * scale, decimals, spec, is_free=spec.decimals is None), unit
+    if spec.style == "median":
+        return _one(statistics.median(value.samples or [value.mean]) * scale, decimals, spec, is_free=False), unit
+    if spec.style == "bootstrap":
+        low, high = (grouped(rounded(end * scale, decimals)) for end in _bootstrap(value))
+        return f"[{low}, {high}]", unit
     if spec.style == "sd":
         if value.sd is None:
             raise _no_spread(value, "standard deviation")
@@ -215,6 +223,15 @@ def _one(number: float, decimals: int, spec: Spec, *, is_free: bool) -> str:
 def _decimals(magnitude: float, digits: int) -> int:
     """Decimals that give `magnitude` so many significant digits."""
     return digits - 1 - Decimal(repr(float(magnitude))).adjusted() if magnitude else digits - 1
+
+
+def _bootstrap(value: Value) -> tuple[float, float]:
+    warning = statistics.small_sample_warning("bootstrap", len(value.samples))
+    if warning:
+        raise PapergenError(f"{value.key}: {warning}.", hint="Use [ci], Student's interval.")
+    interval = statistics.bootstrap_interval(value.samples)
+    assert interval is not None, "twenty values have an interval"
+    return interval.low, interval.high
 
 
 def _no_spread(value: Value, what: str) -> PapergenError:

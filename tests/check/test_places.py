@@ -32,7 +32,8 @@ PLACES = (
 
 def uses() -> list[str]:
     """Every format, and every kind of computed key."""
-    found = [f"\\result[{name}]{{{KEYS.get(name, 'decode/greedy/rep_4')}}}" for name in FORMATS if name != "percent"]
+    names = [name for name in FORMATS if name not in {"percent", "bootstrap"}]  # six prompts have no bootstrap interval
+    found = [f"\\result[{name}]{{{KEYS.get(name, 'decode/greedy/rep_4')}}}" for name in names]
     found += ["\\result[percent,1]{decode/greedy/share}", "\\result[2]{decode/greedy/rep_4}"]
     found += [f"\\result[times]{{{RATIO}}}", "\\result[pm,sign]{diff(decode/greedy/rep_4, decode/beam/rep_4)}"]
     found += ["\\result{best(decode, rep_4)}", "\\result{argbest(decode, rep_4)}"]

@@ -120,7 +120,7 @@ def test_unknown_and_contradictory_formats_say_so() -> None:
 
 
 def test_every_documented_format_works_on_a_real_sample() -> None:
-    sample = Value(key="e/r/m", **summary([0.11, 0.12, 0.15]))
+    sample = Value(key="e/r/m", **summary([0.11, 0.12, 0.15] * 7))
     count = Value(key="wins", mean=3, n=4, over="comparisons")
     for name in FORMATS:
         value = count if name in {"word", "of"} else sample
@@ -134,3 +134,19 @@ def test_counts_and_factors_in_words() -> None:
     assert [plain(bare(number), "times") for number in (2.0, 1.83, 0.5)] == ["twice", "1.8 times", "0.5 times"]
     with pytest.raises(PapergenError, match="no whole number from zero to twelve"):
         plain(bare(13), "word")
+
+
+def test_median_and_bootstrap_are_of_the_units_and_refused_where_they_mislead() -> None:
+    import numpy as np
+    from scipy import stats
+
+    draws = tuple(float(x) for x in np.random.default_rng(0).gamma(2.0, 3.0, 40))
+    value = Value(key="a/b/c", mean=sum(draws) / 40, n=40, samples=draws, sd=1.0, low=1.0, high=2.0)
+    assert plain(value, "median,4") == f"{np.median(draws):.4f}"
+    ends = [float(text) for text in plain(value, "bootstrap,3").strip("[]").split(", ")]
+    reference = stats.bootstrap((draws,), np.mean, method="BCa", rng=np.random.default_rng(1)).confidence_interval
+    assert ends == pytest.approx([reference.low, reference.high], rel=0.02)
+    few = Value(key="a/b/c", mean=2.0, n=3, samples=(1.0, 2.0, 3.0))
+    assert plain(few, "median") == "2"
+    with pytest.raises(PapergenError, match="too narrow below about 20 values"):
+        plain(few, "bootstrap")
