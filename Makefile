@@ -16,13 +16,15 @@ endif
 export TOKENIZERS_PARALLELISM := false
 
 TEX_PACKAGES := texlive-latex-recommended texlive-fonts-recommended cm-super-minimal latexmk poppler-utils
+TEX_VENUES := texlive-publishers texlive-science texlive-latex-extra texlive-xetex texlive-lang-chinese \
+	texlive-bibtex-extra biber lmodern texlive-plain-generic texlive-fonts-extra
 TEX_PROGRAMS := pdflatex bibtex kpsewhich pdftoppm pdftotext
 TEX_FILES := natbib.sty booktabs.sty microtype.sty hyperref.sty mathptmx.sty caption.sty float.sty sftt1000.pfb t1xtt.pfb
 
 CLUSTER_PACKAGES := slurm-wlm iproute2
 CLUSTER_PROGRAMS := slurmctld slurmd sbatch srun ip
 
-.PHONY: help demo test test-slow test-cluster lint format install install-dev tex venv docs
+.PHONY: help demo test test-slow test-cluster lint format install install-dev tex tex-venues venv docs
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -92,6 +94,9 @@ tex: ## Install the minimal TeX tier where it is missing
 		echo "TeX lacks:$$missing"; \
 		$(call apt,$(TEX_PACKAGES)); \
 	fi
+
+tex-venues: tex ## Install the TeX of all venues, about 2.5 GB: their tests skip without it
+	@$(call apt,$(TEX_VENUES))
 
 # Install Debian packages as root or by sudo; otherwise print the exact line and stop with exit 3.
 define apt

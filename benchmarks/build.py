@@ -1,0 +1,179 @@
+"""The build driver against `latexmk -norc` (and calkit, where it runs): cold, one-word edit, nothing to do.
+
+    python benchmarks/build.py [--rounds 7] [--paper FOLDER] [--calkit PROGRAM] [--save]
+
+All build the same generated 6-page paper (two columns, 6 figures, 4 tables, 25 citations), each as a process of its
+own, interleaved. With --paper, the whole `papergen build-pdf` of a finished paper project is timed as well when it has
+nothing to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from common import interleaved, ratios, save, show
+
+OURS = """import sys
+from pathlib import Path
+from papergen.latex.compile import compile_tree
+from papergen.latex.engine import find_engine
+tree = Path(sys.argv[1])
+compile_tree(tree, "main.tex", engine=find_engine("pdflatex"), output=tree.parent / "paper.pdf")
+"""
+WORDS = (
+    "model",
+    "search",
+    "token",
+    "prompt",
+    "sample",
+    "beam",
+    "text",
+    "loss",
+    "rate",
+    "gradient",
+    "measure",
+    "likely",
+)
+PREAMBLE = r"""\documentclass[twocolumn]{article}
+\usepackage[T1]{fontenc}
+\usepackage{mathptmx}\renewcommand{\ttdefault}{txtt}
+\usepackage[a4paper,margin=2cm]{geometry}
+\usepackage{microtype,amsmath,graphicx,xcolor,booktabs,float}
+\usepackage[font=small]{caption}
+\usepackage[numbers,sort&compress]{natbib}
+\usepackage{hyperref}
+\title{A generated paper}\author{Nobody}\date{}
+"""
+
+
+def write_paper(tree: Path) -> None:
+    """The same bytes at every call."""
+    from matplotlib.figure import Figure
+
+    chance = random.Random(0)
+    (tree / "sections").mkdir(parents=True)
+    (tree / "figures").mkdir()
+    for number in range(6):
+        figure = Figure(figsize=(3.3, 2.2))
+        figure.subplots().plot([chance.random() for _ in range(200)])
+        figure.savefig(tree / "figures" / f"f{number}.pdf", metadata={"CreationDate": None})
+    names = []
+    for number in range(8):
+        lines = [rf"\section{{Part {number}}}\label{{sec:{number}}}"]
+        for paragraph in range(5):
+            words = " ".join(chance.choices(WORDS, k=110))
+            key = (number * 5 + paragraph) % 25
+            lines.append(f"{words.capitalize()}~\\cite{{key{key}}}, as \\autoref{{sec:{(number + 3) % 8}}} says.\n")
+        if number < 6:
+            lines.append(
+                rf"\begin{{figure}}[t]\includegraphics[width=\columnwidth]{{figures/f{number}}}"
+                rf"\caption{{Curve {number}.}}\label{{fig:{number}}}\end{{figure}}"
+            )
+        if number < 4:
+            rows = r"\\".join(" & ".join(f"{chance.random():.3f}" for _ in range(4)) for _ in range(8))
+            lines.append(
+                rf"\begin{{table}}[t]\centering\caption{{Table {number}.}}\begin{{tabular}}{{llll}}\toprule "
+                rf"a & b & c & d\\\midrule {rows}\\\bottomrule\end{{tabular}}\end{{table}}"
+            )
+        (tree / "sections" / f"s{number}.tex").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        names.append(rf"\input{{sections/s{number}}}")
+    body = "\n".join(names)
+    (tree / "main.tex").write_text(
+        f"{PREAMBLE}\\begin{{document}}\\maketitle\n{body}\n"
+        "\\bibliographystyle{unsrtnat}\\bibliography{references}\n"
+        "\\end{document}\n",
+        encoding="utf-8",
+    )
+    entries = [
+        f"@article{{key{n},\n  author = {{Author, A. {chr(65 + n % 26)}.}},\n  title = {{Work number {n}}},\n"
+        f"  journal = {{Journal}},\n  year = {{{2000 + n}}},\n}}\n"
+        for n in range(25)
+    ]
+    (tree / "references.bib").write_text("\n".join(entries), encoding="utf-8")
+
+
+def quietly(command: list[str], folder: Path) -> None:
+    """Run a contender; stop at the first that fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout.decode()[-1500:]}{done.stderr.decode()[-1500:]}")
+
+
+def edit(tree: Path) -> None:
+    """Change one word of the third section."""
+    path = tree / "sections" / "s3.tex"
+    lines = path.read_text(encoding="utf-8").split("\n")
+    words = lines[1].split(" ")
+    words[0] = "Other" if words[0] != "Other" else "Another"
+    lines[1] = " ".join(words)
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--paper", type=Path)
+    parser.add_argument("--calkit")
+    parser.add_argument("--save", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        origin = Path(scratch) / "origin"
+        origin.mkdir()
+        write_paper(origin)
+        commands: dict[str, list[str]] = {
+            "papergen": [sys.executable, "-c", OURS, "TREE"],
+            "latexmk -norc": ["latexmk", "-norc", "-pdf", "-interaction=nonstopmode", "-silent", "main.tex"],
+        }
+        if options.calkit:
+            commands["calkit"] = [options.calkit, "latex", "build", "main.tex"]
+        results = {
+            kind: ratios(_timed(commands, origin, Path(scratch) / kind, options.rounds, kind), "papergen")
+            for kind in ("cold", "edit", "same")
+        }
+    if options.paper:
+        build = functools.partial(quietly, [sys.executable, "-m", "papergen", "build-pdf"], options.paper)
+        build()
+        build()
+        results["whole build-pdf, nothing to do"] = ratios(
+            interleaved({"papergen": build}, rounds=options.rounds), "papergen"
+        )
+    for title, table in results.items():
+        show(title, table)
+    if options.save:
+        print(save("build", {"results": results, "rounds": options.rounds}))
+
+
+def _timed(
+    commands: dict[str, list[str]], origin: Path, scratch: Path, rounds: int, kind: str
+) -> dict[str, list[float]]:
+    """Seconds of every contender: preparation (copying, editing) is part of no contender's time worth naming."""
+    contenders: dict[str, Callable[[], None]] = {}
+    for name, command in commands.items():
+        tree = scratch / name.split()[0] / "tree"
+        shutil.copytree(origin, tree)
+        own = [str(tree) if word == "TREE" else word for word in command]
+        if kind != "cold":
+            quietly(own, tree)
+        contenders[name] = functools.partial(_one, own, tree, origin, kind)
+    return interleaved(contenders, rounds=rounds)
+
+
+def _one(command: list[str], tree: Path, origin: Path, kind: str) -> None:
+    if kind == "cold":
+        shutil.rmtree(tree.parent)
+        shutil.copytree(origin, tree)
+    if kind == "edit":
+        edit(tree)
+    quietly(command, tree)
+
+
+if __name__ == "__main__":
+    main()
