@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -206,8 +207,11 @@ def _files_among(words: list[str], cwd: Path, project: Path, roots: tuple[Path, 
 
 
 def _is_installed(path: Path) -> bool:
-    return path.is_relative_to(Path(sys.prefix)) or any(
-        part in {"site-packages", "node_modules", ".venv"} for part in path.parts
+    """Whether a file is no work of the author's: an interpreter, or part of an environment."""
+    return (
+        re.fullmatch(r"python[\d.]*", path.name) is not None
+        or path.is_relative_to(Path(sys.prefix))
+        or any(part in {"site-packages", "node_modules", ".venv"} for part in path.parts)
     )
 
 

@@ -327,3 +327,29 @@ def test_a_command_gets_secrets_that_no_record_holds(plain: Path, monkeypatch: p
     assert log.read_text().endswith("'${secret:PG_TOKEN}'\n${secret:PG_TOKEN}\n")
     edit(plain, "environment:", "shell: true\nenvironment:")
     assert "a shell would read a secret as code" in fault(plain)
+
+
+def test_libraries_of_another_python_count_by_its_own_versions(plain: Path) -> None:
+    simple(plain, "import numpy, click")
+    assert list(open_project(plain).trials[0].parts["libraries"]) == ["numpy"]
+    other = plain / "env" / "bin" / "python3"
+    other.parent.mkdir(parents=True)
+    other.write_text("#!/bin/sh\necho numpy 9.8.7\n")
+    other.chmod(0o755)
+    edit(plain, "command: python", f"command: {other}")
+    parts = open_project(plain).trials[0].parts
+    assert parts["libraries"] == {"numpy": "9.8.7"}
+    assert set(parts["code"]) == {"go.py", "kind: command"}
+
+
+def test_files_of_a_command_outside_the_project_and_modules_count(plain: Path) -> None:
+    (plain / "code").mkdir()
+    (plain / "code" / "lib.py").write_text("import deep\n")
+    (plain / "code" / "deep.py").write_text("")
+    (plain / "code" / "a.toml").write_text("")
+    (plain / "experiments" / "mine.yaml").write_text(
+        "kind: command\ncommand: python -m lib --config=code/{name}.toml {out}\nname: a\nmetrics: [x]\n"
+        "environment: {PYTHONPATH: code}\n"
+    )
+    code = open_project(plain).trials[0].parts["code"]
+    assert set(code) == {"code/lib.py", "code/deep.py", "code/a.toml", "kind: command"}
