@@ -39,7 +39,9 @@ def difference_pdf(old: Version, new: Version, output: Path, *, timeout_s: float
     MachineError without latexdiff, ResultError when no marked version compiles.
     """
     program = require_latexdiff()
-    style = "UNDERLINE" if locate(["ulem.sty"])["ulem.sty"] else "CFONT"
+    # Underlined Chinese does not break into lines; without ulem nothing is underlined.
+    underlines = new.snapshot.engine == "pdflatex" and locate(["ulem.sty"])["ulem.sty"]
+    style = "UNDERLINE" if underlines else "CFONT"
     options = [f"--type={style}", "--math-markup=whole", "--graphics-markup=none", "--disable-citation-markup"]
     with tempfile.TemporaryDirectory(prefix="papergen-diff-") as scratch:
         folder = Path(scratch)
