@@ -55,9 +55,10 @@ def number_in_tex(written: str) -> str:
 
 
 def padding(widest: str, text: str) -> str:
-    """An invisible copy of the characters that `widest` has in front of where `text` begins."""
+    """An invisible copy of what `widest` has in front of where `text` begins; nothing beside powers of ten."""
     missing = widest[: len(widest) - len(text)]
-    return rf"\phantom{{{number_in_tex(missing)}}}" if missing else ""
+    is_power = "^" in widest  # cut anywhere, it would be half a formula
+    return rf"\phantom{{{number_in_tex(missing)}}}" if missing and not is_power else ""
 
 
 def ems(text: str) -> float:

@@ -212,3 +212,9 @@ def test_a_row_that_cannot_run_prints_na_and_the_reason_once_below() -> None:
 
 def test_a_table_without_such_rows_has_no_note() -> None:
     assert "parbox" not in table_of(make_results(speed_results()), "t", "speed", ["tokens_per_s"]).to_tex()
+
+
+def test_a_column_with_a_power_of_ten_is_whole_tex() -> None:
+    tex = simple({"tiny": -2.2e-14, "zero": 0.0, "one": 1.5}).to_tex()
+    assert r"$-$2.2\papergenpower{-14}" in tex
+    assert "phantom" not in tex, "half a power of ten is no formula"
