@@ -19,7 +19,14 @@ from papergen.launch.detect import choose_device, cpu_model, find_gpus, memory_g
 from papergen.launch.gpu_locks import GpuLocks
 from papergen.launch.local import LocalLauncher
 from papergen.launch.ports import Ports
-from papergen.launch.provenance import GitState, _git_state, git_state, provenance_of
+from papergen.launch.provenance import (
+    GitState,
+    _git_state,
+    git_state,
+    provenance_of,
+    redacted_command,
+    relevant_environment,
+)
 from papergen.launch.slots import Slots
 
 TWO_GPUS = """#!/bin/sh
@@ -237,3 +244,23 @@ def test_a_trial_waits_for_the_gpu_of_another_papergen(
     assert ended[0].failure is None
     assert other.claim("GPU-a"), "it was given back"
     other.close()
+
+
+def test_secrets_do_not_reach_the_record() -> None:
+    environment = {
+        "HF_TOKEN": "hf_abcdefghijklmnop",
+        "HF_HOME": "https://me:pass@host/cache",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": "2",
+        "CUDA_NOTE": "sk-abcdefghijklmnopqr",
+        "MY_DIARY": "private",
+    }
+    assert relevant_environment(environment) == {
+        "CUDA_NOTE": "<redacted>",
+        "HF_HOME": "https://<redacted>@host/cache",
+        "HF_TOKEN": "<redacted>",
+        "OMP_NUM_THREADS": "2",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    command = ["papergen", "run-exp", "-o", "x.api_key=12345", "-o", "x.lr=1e-3", "ghp_abcdefghijklmnop"]
+    assert redacted_command(command) == [*command[:3], "x.api_key=<redacted>", "-o", "x.lr=1e-3", "<redacted>"]
