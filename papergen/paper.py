@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from papergen.generated import Generated
 from papergen.latex.compile import Compiled, compile_tree, set_aside
 from papergen.latex.engine import Toolchain, find_engine, require_files
 from papergen.latex.macros import RESULTS_FILE
+from papergen.latex.render import Sources
 from papergen.latex.tree import TexError
 from papergen.latex.typesetting import Typeset, typeset
 from papergen.project import Project
@@ -91,9 +92,8 @@ def publish(ready: Prepared, output: Path, *, timeout_s: float = 120, progress: 
         raise TexError(paper.problems)
     require_files(ready.setting.needed, tree=paper.folder, why=f"the template {project.paper.template}")
     drawn = drawn_figures(project, paper.generated, progress)
-    digest = snapshots.paper_digest(paper, drawn)
-    marked = snapshots.results_with_digest(paper.sources.contents[RESULTS_FILE], digest)
-    rendered = paper.sources.with_files({**drawn, RESULTS_FILE: marked}).write(paper.folder)
+    sources, digest = complete(paper, drawn)
+    rendered = sources.write(paper.folder)
     compiled = compile_tree(
         paper.folder,
         rendered.main,
@@ -111,6 +111,13 @@ def remember(built: Built) -> None:
     root = built.assembly.project.root
     if not (snapshots.folder_of(root) / built.digest[:16]).is_dir():
         snapshots.keep(root, snapshots.take(built.assembly, built.digest, built.engine.engine), built.tree)
+
+
+def complete(paper: Assembly, drawn: Mapping[str, bytes]) -> tuple[Sources, str]:
+    """The tree as it is compiled, with its figures and the digest of everything behind it, and that digest."""
+    digest = snapshots.paper_digest(paper, drawn)
+    marked = snapshots.results_with_digest(paper.sources.contents[RESULTS_FILE], digest)
+    return paper.sources.with_files({**drawn, RESULTS_FILE: marked}), digest
 
 
 def drawn_figures(project: Project, generated: Generated, progress: Progress) -> dict[str, bytes]:

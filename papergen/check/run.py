@@ -16,6 +16,7 @@ from papergen.latex.compile import Compiled, last_build
 from papergen.latex.engine import find_engine
 from papergen.latex.escape import Engine
 from papergen.latex.typesetting import typeset
+from papergen.paper import complete
 from papergen.project import Project
 from papergen.report.rendering import cached
 
@@ -83,13 +84,14 @@ def _last_build(assembly: Assembly, engine: Engine) -> tuple[Compiled | None, st
     stale = f"{project.pdf.name} is older than the paper"
     if assembly.problems:
         return None, stale
-    for name, content in assembly.sources.contents.items():
-        wanted = content
-        if name in assembly.generated.figures:
-            figure, width_in = assembly.generated.figures[name]
-            wanted = cached(figure, width_in, project.root / "build" / ".figures") or b""
+    cache = project.root / "build" / ".figures"
+    drawn = {name: cached(figure, width_in, cache) for name, (figure, width_in) in assembly.generated.figures.items()}
+    if None in drawn.values():
+        return None, stale
+    sources, _ = complete(assembly, {name: content for name, content in drawn.items() if content is not None})
+    for name, content in sources.contents.items():
         path = assembly.folder / name
-        if not path.is_file() or path.read_bytes() != wanted:
+        if not path.is_file() or path.read_bytes() != content:
             return None, stale
     try:
         toolchain = find_engine(engine)

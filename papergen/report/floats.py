@@ -31,6 +31,8 @@ def table_tex(
     environment = "table*" if is_wide and text_in > column_in else "table"
     parts = list(parts_of(table, max_rows))
     bodies = [str(part.to_tex(escape, width_in=width)).rstrip("\n") for part in parts]
+    if not table.fits(width):
+        bodies = [f"\\resizebox{{{width:g}in}}{{!}}{{%\n{body}}}" for body in bodies]
     if not caption:
         return Tex("\n\\par\\bigskip\n".join(bodies) + "\n")
     floats = []

