@@ -25,6 +25,7 @@ ROOMS = {
     "training": "training/",
     "external": "external/",
     "ops": "ops/",
+    "tasks": "tasks/",
     "worker": "worker/",
     "launch": "launch/",
     "report": "report/",
@@ -39,7 +40,7 @@ ROOMS = {
 INTRODUCTION = """# Rooms
 
 Made by `make docs` from the modules' docstrings. A room imports only rooms below it (`tests/test_layers.py` holds the
-storeys and checks every import); torch and transformers are met only in decoding, training, ops and the worker.
+storeys and checks every import); torch and transformers are met only in decoding, training, tasks, ops and the worker.
 
 What flows: `paper.yaml` and `experiments/*.yaml` -> **plan** (trials, each with a digest) -> **launcher** -> **result**
 (one folder per trial, written last) -> **report** (values, tables, figures, citations) -> **LaTeX tree** -> **PDF**.

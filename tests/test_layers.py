@@ -22,6 +22,7 @@ ROOMS = [
     ["archive", "code_guard", "listing", "trackers", "upkeep"],
     ["plan", "resolved", "schema"],
     ["decoding", "training", "ops", "external"],
+    ["tasks"],
     ["worker"],
     ["launch", "progress", "scheduling", "availability"],
     ["runner"],
@@ -47,7 +48,7 @@ ROOMS = [
 STOREY = {room: storey for storey, rooms in enumerate(ROOMS) for room in rooms}
 
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
-HEAVY_ROOMS = {"decoding", "training", "ops", "worker"}
+HEAVY_ROOMS = {"decoding", "training", "ops", "tasks", "worker"}
 
 
 def room_of(path: Path) -> str:
@@ -115,6 +116,8 @@ LIGHT = [
     "papergen.decoding.settings",
     "papergen.training.settings",
     "papergen.ops.catalogue",
+    "papergen.tasks.settings",
+    "papergen.tasks.embedded",
 ]
 
 

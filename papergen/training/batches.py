@@ -6,7 +6,7 @@ of a step are the same for every world size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,7 +100,7 @@ class Order:
     """Which blocks a rank sees at an optimiser step, by torch's DistributedSampler."""
 
     def __init__(
-        self, blocks: Blocks, *, batch_size: int, rank: int, world_size: int, seed: int, set_epoch: bool = True
+        self, blocks: Sized, *, batch_size: int, rank: int, world_size: int, seed: int, set_epoch: bool = True
     ) -> None:
         if len(blocks) < batch_size:
             raise PapergenError(
@@ -113,8 +113,9 @@ class Order:
         self._set_epoch = set_epoch
         # Rank r takes every world_size-th index, so a step's slices on all ranks together are one stretch of the
         # global order: the same sequences for every world size.
+        data: Any = blocks  # the sampler asks for its length only
         self._sampler: DistributedSampler[torch.Tensor] = DistributedSampler(
-            blocks, num_replicas=world_size, rank=rank, shuffle=True, seed=seed, drop_last=True
+            data, num_replicas=world_size, rank=rank, shuffle=True, seed=seed, drop_last=True
         )
         self._epoch = -1
         self._indices: list[int] = []

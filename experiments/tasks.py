@@ -1,0 +1,218 @@
+"""Task heads on one backbone: fine-tune transformers' heads and evaluate them by the measures of the field.
+
+A row is one task. The embedded data are made from Python's language reference and standard library, with labels that
+nobody had to annotate; any CSV, JSONL or datasets folder takes their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from papergen.experiment import Context, Metric
+from papergen.tasks.settings import HEADS, TaskSettings, data_digests
+
+if TYPE_CHECKING:
+    from papergen.report.figures import Figure
+    from papergen.report.parts import Part, View
+    from papergen.report.tables import Table
+
+LABEL = "Task heads"
+
+METRICS = (
+    Metric(name="accuracy", label="Accuracy", unit="%", direction="higher", over="examples"),
+    Metric(name="macro_f1", label="Macro-F1", unit="%", direction="higher"),
+    Metric(name="exact_match", label="EM", unit="%", direction="higher", over="examples"),
+    Metric(name="span_f1", label="F1", unit="%", direction="higher", over="examples"),
+    Metric(name="entity_precision", label="Precision", unit="%", direction="higher"),
+    Metric(name="entity_recall", label="Recall", unit="%", direction="higher"),
+    Metric(name="entity_f1", label="Entity F1", unit="%", direction="higher"),
+    Metric(name="token_accuracy", label="Token acc.", unit="%", direction="higher"),
+    Metric(name="perplexity", label="Perplexity", direction="lower"),
+    Metric(name="loss", label="Test loss", unit="nats", direction="lower"),
+    Metric(name="baseline", label="Baseline", unit="%"),
+    Metric(name="train_loss", label="Train loss", unit="nats", direction="lower"),
+    Metric(name="num_parameters", label="Parameters"),
+    Metric(name="num_steps", label="Steps"),
+    Metric(name="step_time_ms", label="Step", unit="ms", direction="lower"),
+    Metric(name="examples_per_s", label="Speed", unit="examples/s", direction="higher"),
+)
+
+HEADLINE = {
+    "feature_extraction": "accuracy",
+    "causal_lm": "perplexity",
+    "masked_lm": "perplexity",
+    "multiple_choice": "accuracy",
+    "question_answering": "span_f1",
+    "sequence_classification": "accuracy",
+    "token_classification": "entity_f1",
+}
+"""The measure by which each task is known."""
+
+
+class Params(TaskSettings):
+    """Parameters of one row."""
+
+
+def num_ranks(params: Params) -> int:
+    """One process per rank."""
+    return params.world_size
+
+
+def data(params: Params, project: Path) -> Mapping[str, str]:
+    """The examples, and the model folder when a backbone is named by path."""
+    return data_digests(params, project)
+
+
+def is_seeded(params: Params) -> bool:
+    """Features of a given backbone draw no random numbers."""
+    return params.is_trained or params.model is None
+
+
+def run(params: Params, ctx: Context) -> Mapping[str, float]:
+    """Fine-tune and evaluate on this rank; rank 0 saves `model/`, which a pipeline or another row can take."""
+    from papergen.tasks.running import run_task
+
+    source: str | Path | None = ctx.upstream.get("model")
+    if source is None and isinstance(params.model, str):
+        folder = ctx.project / Path(params.model).expanduser()
+        source = folder if folder.is_dir() else params.model
+    done = run_task(
+        params,
+        source=source,
+        seed=ctx.trial.seed,
+        rank=ctx.rank,
+        world_size=ctx.world_size,
+        local_rank=ctx.local_rank,
+        device=ctx.device,
+        folder=ctx.folder,
+        project=ctx.project,
+        log=lambda step, values: ctx.log(step, **values),
+        progress=lambda done, total, values: ctx.progress(done, total, **values),
+    )
+    for name, values in done.units.items():
+        ctx.units(name, values)
+    for name, value in done.facts.items():
+        ctx.fact(name, value)
+    for sample in done.samples:
+        ctx.sample(**sample)
+    return done.metrics
+
+
+def report(view: View) -> Part:
+    """One table of all heads, their loss curves, the settings and the method in words."""
+    from papergen.report.appendix import hyperparameter_table
+    from papergen.report.parts import Part
+
+    return Part(
+        tables=(heads(view), hyperparameter_table({row: view.params(row) for row in view.rows})),
+        figures=curves(view),
+        texts={"method": method(view)},
+    )
+
+
+def heads(view: View) -> Table:
+    """Every row with its head, its data and the measures that its task has."""
+    import dataclasses
+
+    from papergen.report.tables import Column, table_of
+
+    reported = {name for row in view.rows for name in view.finished(row)[0].outcome.metrics}
+    wanted = ("accuracy", "macro_f1", "exact_match", "span_f1", "entity_f1", "perplexity", "baseline")
+    table = table_of(
+        view.results,
+        "heads",
+        view.experiment,
+        [name for name in wanted if name in reported],
+        labels=row_label,
+        corner="Task",
+        varies={"data"},
+        marks_best=False,
+    )
+    columns = (
+        Column(name="head", heading="Head", align="l"),
+        Column(name="examples", heading="Train / test"),
+        *(dataclasses.replace(column, direction="none") for column in table.columns),
+    )
+    rows = []
+    for row in table.rows:
+        facts = view.finished(row.name)[0].outcome.facts
+        sizes = f"{facts['num_train_examples']} / {facts['num_test_examples']}"
+        rows.append(dataclasses.replace(row, cells=(str(facts["head"]), sizes, *row.cells)))
+    return dataclasses.replace(table, columns=columns, rows=tuple(rows))
+
+
+def curves(view: View) -> tuple[Figure, ...]:
+    """Training loss over the share of the steps, so that rows of different length stand side by side."""
+    from papergen.report.figures import Figure, Series
+
+    series = []
+    for row in view.rows:
+        if "train_loss" not in view.finished(row)[0].outcome.series:
+            continue
+        band = view.series(row, "train_loss")
+        last = band.steps[-1]
+        series.append(
+            Series(
+                label=row_label(row),
+                x=[100 * step / last for step in band.steps],
+                y=band.mean,
+                low=band.low,
+                high=band.high,
+            )
+        )
+    if not series:
+        return ()
+    return (
+        Figure(
+            name="loss",
+            kind="band",
+            series=tuple(series),
+            x_label="Training completed (%)",
+            y_label="Training loss (nats)",
+            y_scale="log",
+        ),
+    )
+
+
+def row_label(row: str) -> str:
+    """What a row is called in tables and figures."""
+    return row.replace("_", " ")
+
+
+def method(view: View) -> Any:
+    """The set-up in words, from the recorded parameters and facts."""
+    from papergen.report.tex import Tex
+
+    first: Any = view.params(view.rows[0])
+    tasks = [view.params(row).task for row in view.rows]  # type: ignore[attr-defined]
+    names = ", ".join(dict.fromkeys(f"\\texttt{{{HEADS[task]}}}" for task in tasks))
+    trained = next((row for row in view.rows if "num_steps" in view.finished(row)[0].outcome.metrics), None)
+    if first.model is None:
+        backbone = (
+            f"a BERT-shaped encoder~\\cite{{devlin2019bert}} of {first.num_hidden_layers} layers of width "
+            f"{first.hidden_size}, built from scratch for each task"
+        )
+    elif isinstance(first.model, str):
+        backbone = f"\\texttt{{{view.escape(first.model)}}}"
+    else:
+        backbone = f"the model of the experiment {view.escape(first.model.source)}"
+    data_ = (
+        "The data are made from Python's language reference and standard library, whose structure supplies the labels."
+        if first.train_file == "embedded"
+        else "The data are the author's own."
+    )
+    optimiser = (
+        ""
+        if trained is None
+        else f" Heads are fine-tuned for {first.num_train_epochs} epochs in batches of {first.batch_size} with "
+        f"AdamW~\\cite{{loshchilov2019decoupled}}, a linear schedule and at most {first.max_length} tokens per input."
+    )
+    return Tex(
+        f"We evaluate the heads {names} of Transformers~\\cite{{wolf2020transformers}} on {backbone}. {data_}"
+        f"{optimiser} Classification is measured by accuracy and macro-averaged F1, entities by micro-averaged F1 over "
+        f"whole spans, answers by exact match and word F1 after the normalisation of SQuAD, masked and running text by "
+        f"perplexity. Features without a head are judged by the nearest class mean. The baseline always gives the most "
+        f"frequent answer of the test set.\n"
+    )

@@ -1,0 +1,218 @@
+"""Data sets with true labels, made from what every CPython carries: the language reference and the standard library.
+
+Nobody annotated them: a paragraph's class is the topic it stands in, a word's tag what Python's own tokenizer says, an
+answer the default value that the signature states, the right continuation the one that stands in the text. They depend
+on the Python version, so their digest is part of a trial's.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import io
+import itertools
+import keyword
+import random
+import re
+import sysconfig
+import tokenize
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from papergen.files import digest_bytes, digest_json
+from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
+
+NUM_TOPICS = 8
+"""Classes of the topic data: the topics with the most paragraphs."""
+NUM_OPTIONS = 4
+TEST_SHARE = 0.2
+MODULES = (
+    "argparse",
+    "calendar",
+    "configparser",
+    "csv",
+    "dataclasses",
+    "difflib",
+    "fractions",
+    "gettext",
+    "heapq",
+    "imaplib",
+    "inspect",
+    "locale",
+    "mailbox",
+    "optparse",
+    "pickletools",
+    "shutil",
+    "smtplib",
+    "statistics",
+    "string",
+    "subprocess",
+    "tarfile",
+    "textwrap",
+    "threading",
+    "turtle",
+    "unittest/case",
+    "zipfile",
+)
+"""Modules of the standard library whose source is read; one that this Python lacks is left out."""
+MAX_WORDS = 40
+
+
+@functools.cache
+def embedded(task: str) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Training and test examples of a task, in a fixed order that has nothing to do with the text's."""
+    makers = {
+        "sequence_classification": _topics,
+        "feature_extraction": _topics,
+        "token_classification": _tagged_lines,
+        "question_answering": _default_questions,
+        "multiple_choice": _next_paragraphs,
+        "masked_lm": _texts,
+        "causal_lm": _texts,
+    }
+    examples = list(dict.fromkeys(makers[task]()))
+    examples.sort(key=lambda example: _hash(repr(example)))
+    train = tuple(example for example in examples if not _is_held_out(example))
+    return train, tuple(example for example in examples if _is_held_out(example))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_held_out(example: Example) -> bool:
+    """By the hash of what must not stand on both sides: a question's context, a choice's context, else all of it."""
+    key = example.context if isinstance(example, Question | Choice) else repr(example)
+    return int(_hash(key)[:8], 16) / 16**8 < TEST_SHARE
+
+
+def source_digest(task: str) -> str:
+    """Digest of the texts that the examples of a task are made from: known without making them."""
+    if task in {"token_classification", "question_answering"}:
+        return digest_json([digest_bytes(source.encode()) for source in _sources()])
+    from pydoc_data.topics import topics
+
+    return digest_json(topics)
+
+
+@functools.cache
+def paragraphs_by_topic() -> Mapping[str, tuple[str, ...]]:
+    """Topic -> its paragraphs of prose, those left out that stand in several topics."""
+    from pydoc_data.topics import topics
+
+    found: dict[str, list[str]] = {}
+    for name in sorted(topics):
+        pieces = (" ".join(piece.split()) for piece in re.split(r"\n\s*\n", topics[name]))
+        found[name] = [piece for piece in pieces if len(piece.split()) >= 8 and "::=" not in piece]
+    places = Counter(piece for pieces in found.values() for piece in dict.fromkeys(pieces))
+    return {name: tuple(piece for piece in pieces if places[piece] == 1) for name, pieces in found.items()}
+
+
+def _topics() -> Iterator[Example]:
+    by_topic = paragraphs_by_topic()
+    chosen = sorted(by_topic, key=lambda name: (-len(by_topic[name]), name))[:NUM_TOPICS]
+    for name in chosen:
+        for piece in by_topic[name]:
+            yield Labelled(piece, name)
+
+
+def _texts() -> Iterator[Example]:
+    for pieces in paragraphs_by_topic().values():
+        for piece in pieces:
+            yield Text(piece)
+
+
+def _next_paragraphs() -> Iterator[Example]:
+    by_topic = paragraphs_by_topic()
+    everything = [piece for pieces in by_topic.values() for piece in pieces]
+    for pieces in by_topic.values():
+        for context, following in itertools.pairwise(pieces):
+            draw = random.Random(_hash(context))
+            others = draw.sample([piece for piece in everything if piece not in {context, following}], NUM_OPTIONS - 1)
+            answer = draw.randrange(NUM_OPTIONS)
+            options = [*others[:answer], following, *others[answer:]]
+            yield Choice(context, tuple(options), answer)
+
+
+def _sources() -> Iterator[str]:
+    library = Path(sysconfig.get_paths()["stdlib"])
+    for name in MODULES:
+        for path in (library / f"{name}.py", library / name / "__init__.py"):
+            if path.is_file():
+                yield path.read_text(encoding="utf-8")
+
+
+def _tagged_lines() -> Iterator[Example]:
+    """Logical lines of code: keywords, numbers, strings and comments are the entities, names and operators are not."""
+    for source in _sources():
+        words: list[str] = []
+        tags: list[str] = []
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            kind = _kind(token)
+            if kind is not None:
+                pieces = token.string.split()
+                words += pieces
+                tags += (
+                    ["O"] * len(pieces)
+                    if kind == "O"
+                    else [f"{'B' if i == 0 else 'I'}-{kind}" for i in range(len(pieces))]
+                )
+            elif token.type in {tokenize.NEWLINE, tokenize.NL} and words:
+                if 4 <= len(words) <= MAX_WORDS and any(tag != "O" for tag in tags):
+                    yield Tagged(tuple(words), tuple(tags))
+                words, tags = [], []
+
+
+def _kind(token: tokenize.TokenInfo) -> str | None:
+    if token.type == tokenize.NAME:
+        return "KEYWORD" if keyword.iskeyword(token.string) else "O"
+    return {
+        tokenize.OP: "O",
+        tokenize.NUMBER: "NUMBER",
+        tokenize.STRING: "STRING",
+        tokenize.COMMENT: "COMMENT",
+    }.get(token.type)
+
+
+def _default_questions() -> Iterator[Example]:
+    """What is the default of a parameter? The signature says it, or says that there is none."""
+    for source in _sources():
+        lines = source.splitlines(keepends=True)
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef) and not _has_wide_characters(
+                lines[node.lineno - 1 : node.body[0].lineno]
+            ):
+                yield from _questions_of(node, lines)
+
+
+def _has_wide_characters(lines: Sequence[str]) -> bool:
+    """Ast counts columns in bytes: only in ASCII are they characters."""
+    return not all(line.isascii() for line in lines)
+
+
+def _questions_of(node: ast.FunctionDef, lines: Sequence[str]) -> Iterator[Question]:
+    header = "".join(lines[node.lineno - 1 : node.body[0].lineno - 1])
+    doc = " ".join((ast.get_docstring(node) or "").split())[:200]
+    positional = [*node.args.posonlyargs, *node.args.args]
+    padded = [None] * (len(positional) - len(node.args.defaults)) + list(node.args.defaults)
+    pairs = [*zip(positional, padded, strict=True), *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
+    if not doc or not any(default for _, default in pairs):
+        return
+    # Spaces are made one, so places are counted in the text without them and found again by what stands before.
+    context = f"{' '.join(header.split())} {doc}"
+    for argument, default in pairs:
+        question = f"What is the default of {argument.arg} in {node.name}?"
+        if default is None:
+            yield Question(question, context, ())
+            continue
+        before = "".join(lines[node.lineno - 1 : default.lineno - 1]) + lines[default.lineno - 1][: default.col_offset]
+        if default.end_lineno != default.lineno:
+            continue
+        answer = lines[default.lineno - 1][default.col_offset : default.end_col_offset]
+        if not any(char.isalnum() for char in answer):
+            continue  # SQuAD's normalisation takes punctuation out: nothing would be left to compare
+        start = len(" ".join(before.split())) + (1 if before[-1:].isspace() else 0)
+        if answer and context[start : start + len(answer)] == answer:
+            yield Question(question, context, ((start, answer),))

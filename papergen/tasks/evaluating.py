@@ -1,0 +1,233 @@
+"""Evaluating a head: every example once at any number of ranks, one prediction per feature, measures of the whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from papergen.errors import PapergenError
+from papergen.tasks import metrics as m
+from papergen.tasks.encoding import IGNORED, Encoder, Feature, num_targets
+from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged
+from papergen.tasks.learning import on_device
+from papergen.tasks.spans import Span, Window, answer, read_window
+from papergen.training.distributed import Ranks
+from papergen.training.stepping import autocast
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Measures of the whole test set, and per example where they are defined for one."""
+
+    metrics: Mapping[str, float]
+    units: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    predictions: Sequence[str] = ()
+    """What was answered, per example, as text."""
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """What the model said of one feature, as JSON data: its loss over how many targets, and its prediction."""
+
+    nats: float
+    count: int
+    said: Any
+
+
+def evaluate(
+    task: str,
+    model: nn.Module,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    *,
+    batch_size: int,
+    dtype: str,
+    ranks: Ranks,
+) -> Scores:
+    """Rank r answers every world_size-th feature; the answers are brought together and measured on every rank alike."""
+    features = encoder.encode(examples)
+    own = list(range(ranks.rank, len(features), ranks.world_size))
+    # Alike in length, so that little is padded.
+    own.sort(key=lambda index: _length(features[index]))
+    said: dict[int, _Answered] = {}
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), autocast(dtype, ranks.device):
+        for start in range(0, len(own), batch_size):
+            indices = own[start : start + batch_size]
+            said |= dict(zip(indices, _ask(task, model, encoder, [features[i] for i in indices], ranks), strict=True))
+    model.train(was_training)
+    parts = ranks.gathered(json.dumps([[index, one.nats, one.count, one.said] for index, one in said.items()]))
+    together = {index: _Answered(*rest) for part in parts for index, *rest in json.loads(part)}
+    assert sorted(together) == list(range(len(features))), "evaluation must answer each feature exactly once"
+    return _measure(task, encoder, examples, features, [together[index] for index in range(len(features))])
+
+
+def _length(feature: Feature) -> int:
+    ids = feature.inputs["input_ids"]
+    return max(map(len, ids)) if isinstance(ids[0], list) else len(ids)
+
+
+def _ask(task: str, model: nn.Module, encoder: Encoder, features: Sequence[Feature], ranks: Ranks) -> list[_Answered]:
+    batch = on_device(encoder.batch(features), ranks)
+    output = model(**batch)
+    if task == "question_answering":
+        nats = float(output.loss) * len(features)
+        windows = [
+            read_window(output.start_logits[row], output.end_logits[row], feature.offsets)
+            for row, feature in enumerate(features)
+        ]
+        return [
+            _Answered(nats / len(features), 1, [window.null_score, [[s.score, s.start, s.end] for s in window.spans]])
+            for window in windows
+        ]
+    logits, labels = output.logits.float(), batch["labels"]
+    if task == "causal_lm":
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    flat = nn.functional.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=IGNORED, reduction="none"
+    ).view(len(features), -1)
+    best = logits.argmax(dim=-1)
+    answered = []
+    for row in range(len(features)):
+        kept = labels[row] != IGNORED
+        count = int(kept.sum()) if labels.dim() > 1 else 1
+        if task in {"masked_lm", "causal_lm"}:
+            said: Any = int((best[row][kept] == labels[row][kept]).sum())
+        else:
+            said = best[row][kept].tolist() if task == "token_classification" else int(best[row])
+        answered.append(_Answered(float(flat[row].double().sum()), count, said))
+    assert sum(one.count for one in answered) == num_targets(task, batch)
+    return answered
+
+
+def _measure(
+    task: str,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    features: Sequence[Feature],
+    answered: Sequence[_Answered],
+) -> Scores:
+    nats, count = math.fsum(one.nats for one in answered), sum(one.count for one in answered)
+    loss = {"loss": nats / count}
+    if task in {"masked_lm", "causal_lm"}:
+        right = [100.0 * one.said / one.count for one in answered]
+        whole = {**loss, "perplexity": math.exp(min(loss["loss"], 700.0))}
+        whole["token_accuracy"] = 100.0 * sum(one.said for one in answered) / count
+        return Scores(metrics=whole, predictions=[f"{share:.0f} % of the tokens" for share in right])
+    if task == "question_answering":
+        return _questions(examples, features, answered, loss)
+    if task == "token_classification":
+        return _tags(encoder, examples, answered, loss)
+    gold = [_gold(example) for example in examples]
+    found = [_said(encoder, example, one.said) for example, one in zip(examples, answered, strict=True)]
+    correct = [100.0 * (a == b) for a, b in zip(gold, found, strict=True)]
+    whole = {**loss, "accuracy": m.accuracy(gold, found)}
+    if task == "sequence_classification":
+        whole["macro_f1"] = m.macro_f1(gold, found)
+    return Scores(metrics=whole, units={"accuracy": correct}, predictions=found)
+
+
+def _gold(example: Example) -> str:
+    match example:
+        case Labelled(_, label, _):
+            return label
+        case Choice(_, _, index):
+            return str(index)
+    raise AssertionError("only classes and choices have one label")
+
+
+def _said(encoder: Encoder, example: Example, index: int) -> str:
+    return str(index) if isinstance(example, Choice) else encoder.labels[index]
+
+
+def _tags(
+    encoder: Encoder, examples: Sequence[Example], answered: Sequence[_Answered], loss: Mapping[str, float]
+) -> Scores:
+    """Words that were cut off count as O, so that what the model was not shown is not found."""
+    counts, right, total, texts = [], 0, 0, []
+    for example, one in zip(examples, answered, strict=True):
+        assert isinstance(example, Tagged)
+        tags = [encoder.labels[index] for index in one.said]
+        tags += ["O"] * (len(example.words) - len(tags))
+        counts.append(m.entity_counts(example.tags, tags))
+        right += sum(a == b for a, b in zip(example.tags, tags, strict=True))
+        total += len(tags)
+        texts.append(" ".join(tags))
+    precision, recall, f1 = m.entity_scores(counts)
+    whole = {
+        "entity_precision": precision,
+        "entity_recall": recall,
+        "entity_f1": f1,
+        "token_accuracy": 100 * right / total,
+    }
+    return Scores(metrics={**loss, **whole}, predictions=texts)
+
+
+def _questions(
+    examples: Sequence[Example], features: Sequence[Feature], answered: Sequence[_Answered], loss: Mapping[str, float]
+) -> Scores:
+    windows: dict[int, list[Window]] = {}
+    for feature, one in zip(features, answered, strict=True):
+        null_score, spans = one.said
+        windows.setdefault(feature.example, []).append(Window(null_score, tuple(Span(*span) for span in spans)))
+    exact, shared, texts = [], [], []
+    for index, example in enumerate(examples):
+        assert isinstance(example, Question)
+        found = answer(windows[index], example.context)
+        golds = [text for _, text in example.answers]
+        exact.append(m.exact_match(found, golds))
+        shared.append(m.span_f1(found, golds))
+        texts.append(found)
+    units = {"exact_match": exact, "span_f1": shared}
+    return Scores(
+        metrics={**loss, **{name: math.fsum(values) / len(values) for name, values in units.items()}},
+        units=units,
+        predictions=texts,
+    )
+
+
+@torch.inference_mode()
+def features_of(
+    model: nn.Module, encoder: Encoder, examples: Sequence[Example], *, batch_size: int, ranks: Ranks
+) -> torch.Tensor:
+    """Mean of the last hidden states over the real tokens, (examples, width), of unit length."""
+    model.eval()
+    features = encoder.encode(examples)
+    order = sorted(range(len(features)), key=lambda index: _length(features[index]))
+    rows: dict[int, torch.Tensor] = {}
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = on_device(encoder.batch([features[index] for index in chosen]), ranks)
+        batch.pop("labels", None)
+        states = model(**batch).last_hidden_state  # (batch, time, width)
+        mask = batch["attention_mask"][:, :, None].to(states.dtype)
+        means = (states * mask).sum(dim=1) / mask.sum(dim=1)
+        rows |= dict(zip(chosen, nn.functional.normalize(means.float(), dim=-1).cpu(), strict=True))
+    return torch.stack([rows[index] for index in range(len(features))])
+
+
+def nearest_centroid(
+    train: torch.Tensor, train_labels: Sequence[str], test: torch.Tensor, test_labels: Sequence[str]
+) -> Scores:
+    """How well the frozen features tell the classes apart: each test example gets the class of the nearest mean."""
+    labels = sorted(set(train_labels))
+    if not set(test_labels) <= set(labels):
+        raise PapergenError(f"labels {sorted(set(test_labels) - set(labels))} stand in no training example.")
+    centroids = torch.stack(
+        [train[[i for i, label in enumerate(train_labels) if label == name]].mean(dim=0) for name in labels]
+    )
+    nearest = (test @ nn.functional.normalize(centroids, dim=-1).T).argmax(dim=-1).tolist()
+    found = [labels[index] for index in nearest]
+    correct = [100.0 * (a == b) for a, b in zip(test_labels, found, strict=True)]
+    return Scores(
+        metrics={"accuracy": m.accuracy(test_labels, found), "macro_f1": m.macro_f1(test_labels, found)},
+        units={"accuracy": correct},
+        predictions=found,
+    )

@@ -1,0 +1,121 @@
+"""A task head on a backbone: built from a config, or loaded so that only the head may be new; saved and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoConfig, AutoTokenizer, BertConfig
+
+from papergen.errors import PapergenError
+from papergen.tasks.settings import HEADS, TaskSettings
+
+
+@dataclass(frozen=True)
+class Head:
+    """A model with its head, and which of its weights were not in what it was loaded from."""
+
+    model: Any
+    new_weights: tuple[str, ...]
+    """Names of weights drawn anew: the head's, and a pooler that the backbone lacked."""
+
+
+def auto_class(task: str) -> Any:
+    """Transformers' Auto class of the task."""
+    return getattr(transformers, f"AutoModel{HEADS[task].removeprefix('Model')}")
+
+
+def build_head(settings: TaskSettings, tokenizer: Any, labels: Sequence[str]) -> Head:
+    """A new BERT-shaped model with the task's head, drawn from torch's global generator."""
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        num_hidden_layers=settings.num_hidden_layers,
+        num_attention_heads=settings.num_attention_heads,
+        intermediate_size=4 * settings.hidden_size,
+        max_position_embeddings=settings.max_length,
+        pad_token_id=tokenizer.pad_token_id,
+        is_decoder=settings.task == "causal_lm",
+        **_label_maps(labels),
+    )
+    model = auto_class(settings.task).from_config(config)
+    return Head(model, ("all",))
+
+
+def load_head(settings: TaskSettings, source: str | Path, labels: Sequence[str]) -> Head:
+    """The task's head on the backbone of a folder or Hub id; what is missing may only be the head or a pooler.
+
+    Safetensors only, no remote code. PapergenError names weights of the backbone that are missing or mis-shaped.
+    """
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        if settings.task == "causal_lm" and config.model_type == "bert":
+            config.is_decoder = True
+        for name, value in _label_maps(labels).items():
+            setattr(config, name, value)
+        model, loading = auto_class(settings.task).from_pretrained(
+            source,
+            config=config,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, ValueError) as error:
+        raise PapergenError(
+            f"model: {source} cannot be loaded for {settings.task}: {str(error).splitlines()[0]}",
+            hint="Give a folder written by save_pretrained, or the id of a model with safetensors on the Hub.",
+        ) from error
+    mismatched = [str(item[0] if isinstance(item, tuple | list) else item) for item in loading["mismatched_keys"]]
+    new = sorted({*map(str, loading["missing_keys"]), *mismatched})
+    backbone = f"{model.base_model_prefix}."
+    has_backbone = model.base_model is not model
+    lost = [name for name in new if (name.startswith(backbone) or not has_backbone) and ".pooler." not in f".{name}"]
+    if lost:
+        raise PapergenError(
+            f"model: {source} lacks weights of the backbone or has them in another shape: {', '.join(lost[:5])}."
+        )
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is not None and settings.max_length > longest:
+        raise PapergenError(f"max_length = {settings.max_length} is more than the {longest} positions of {source}.")
+    return Head(model, tuple(new))
+
+
+def load_tokenizer(source: str | Path) -> Any:
+    """The fast tokenizer of a folder or Hub id: the offsets of its tokens are needed."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise PapergenError(f"model: no tokenizer in {source}: {str(error).splitlines()[0]}") from error
+    if not tokenizer.is_fast:
+        raise PapergenError(f"model: the tokenizer of {source} is a slow one, which does not tell where tokens stand.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+@torch.no_grad()
+def reload_difference(task: str, model: Any, folder: Path, batch: dict[str, torch.Tensor]) -> float:
+    """Largest difference of an output between the model and the one read back from `folder`; 0 when all is saved."""
+    again = auto_class(task).from_pretrained(folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True)
+    again.to(model.device).eval()
+    was_training = model.training
+    model.eval()
+    inputs = {
+        name: value for name, value in batch.items() if name not in {"labels", "start_positions", "end_positions"}
+    }
+    mine, read = model(**inputs), again(**inputs)
+    model.train(was_training)
+    pairs = [(mine[name], read[name]) for name in mine if isinstance(mine[name], torch.Tensor)]
+    return max(float((one.float() - two.float()).abs().max()) for one, two in pairs)
+
+
+def _label_maps(labels: Sequence[str]) -> dict[str, Any]:
+    if not labels:
+        return {}
+    return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}

@@ -1,0 +1,146 @@
+"""What fine-tuning and evaluating a task head may vary: one frozen class, importable without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from papergen.errors import PapergenError
+from papergen.experiment import From, Params
+
+Task = Literal[
+    "feature_extraction",
+    "causal_lm",
+    "masked_lm",
+    "multiple_choice",
+    "question_answering",
+    "sequence_classification",
+    "token_classification",
+]
+
+HEADS: dict[str, str] = {
+    "feature_extraction": "Model",
+    "causal_lm": "ForCausalLM",
+    "masked_lm": "ForMaskedLM",
+    "multiple_choice": "ForMultipleChoice",
+    "question_answering": "ForQuestionAnswering",
+    "sequence_classification": "ForSequenceClassification",
+    "token_classification": "ForTokenClassification",
+}
+"""Task -> the suffix of transformers' Auto class."""
+
+EMBEDDED = "embedded"
+SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+"""Parameters of a backbone built from scratch; without effect when a model is given."""
+
+
+class TaskSettings(Params):
+    """Task, data, backbone and optimiser of one fine-tuning; the seed comes from the trial."""
+
+    task: Task = Field(description="Task head, by transformers' names: sequence_classification, ...")
+    model: From | str | None = Field(
+        default=None,
+        description="{from: experiment}, a local folder or a Hub id to start from; a new BERT-shaped one when absent.",
+    )
+    hidden_size: int = Field(default=128, ge=4, description="Width of a new backbone.")
+    num_hidden_layers: int = Field(default=2, ge=1, description="Layers of a new backbone.")
+    num_attention_heads: int = Field(default=4, ge=1, description="Attention heads of a new backbone.")
+    vocab_size: int = Field(default=2048, ge=300, description="Size of a new backbone's WordPiece vocabulary.")
+
+    train_file: str = Field(
+        default=EMBEDDED,
+        description="embedded (made from Python's standard library), a CSV or JSONL file, or a folder of datasets.",
+    )
+    test_file: str | None = Field(
+        default=None, description="File to evaluate on; with train_file: embedded its own test part."
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="The task's field -> the file's column, where they have other names."
+    )
+    max_train_examples: int = Field(default=2000, ge=1, description="Most examples to train on.")
+    max_test_examples: int = Field(default=500, ge=2, description="Most examples to evaluate on.")
+    max_length: int = Field(default=96, ge=16, description="Most tokens of an input; longer ones are cut or windowed.")
+    doc_stride: int = Field(default=32, ge=1, description="Tokens that windows of a long context share (questions).")
+    mlm_probability: float = Field(default=0.15, gt=0, lt=1, description="Share of tokens masked (masked_lm).")
+
+    world_size: int = Field(default=1, ge=1, description="Number of ranks (processes), each holding a replica.")
+    batch_size: int = Field(default=32, ge=1, description="Examples per optimiser step, over all ranks.")
+    num_train_epochs: int = Field(default=3, ge=1, description="Passes over the training examples.")
+    max_steps: int | None = Field(default=None, ge=1, description="Most optimiser steps, in place of all epochs.")
+    learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of AdamW.")
+    weight_decay: float = Field(default=0.01, ge=0, description="Decoupled weight decay of the weight matrices.")
+    warmup_ratio: float = Field(default=0.1, ge=0, lt=1, description="Share of the steps for linear warm-up.")
+    max_grad_norm: float = Field(default=1.0, ge=0, description="Gradient norm to clip at; 0 leaves it as it is.")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="Arithmetic; bfloat16 by autocast over float32 weights."
+    )
+    timeout_s: int = Field(default=60, ge=1, description="Seconds a collective may take before the run is given up.")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the task has a head to fine-tune; features are taken from the backbone as it is."""
+        return self.task != "feature_extraction"
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        faults = [*self._model_faults(), *self._data_faults()]
+        if self.batch_size % self.world_size:
+            faults.append(f"world_size = {self.world_size} does not divide batch_size = {self.batch_size}.")
+        if not self.is_trained and self.world_size > 1:
+            faults.append("task = feature_extraction trains nothing: world_size must be 1.")
+        if faults:
+            raise ValueError(" ".join(faults))
+        return self
+
+    def _model_faults(self) -> list[str]:
+        if self.model is not None:
+            idle = [name for name in SIZES if getattr(self, name) != type(self).model_fields[name].default]
+            return [f"{', '.join(idle)}: no effect with a model given. Leave it out."] if idle else []
+        if self.hidden_size % self.num_attention_heads:
+            return [
+                f"num_attention_heads = {self.num_attention_heads} does not divide hidden_size = {self.hidden_size}."
+            ]
+        return []
+
+    def _data_faults(self) -> list[str]:
+        faults = []
+        if self.train_file != EMBEDDED and self.test_file is None:
+            faults.append(
+                "test_file is missing: what is trained on cannot be what is evaluated on. Name a second file."
+            )
+        if self.train_file == EMBEDDED and self.test_file is not None:
+            faults.append("test_file: train_file = embedded brings its own test part. Leave it out.")
+        if self.train_file == EMBEDDED and self.columns:
+            faults.append("columns: no effect with train_file = embedded. Leave it out.")
+        if self.doc_stride >= self.max_length // 2:
+            faults.append(f"doc_stride = {self.doc_stride} leaves windows of {self.max_length} tokens little new text.")
+        return faults
+
+
+def data_digests(settings: TaskSettings, project: Path) -> dict[str, str]:
+    """Name -> digest of the data and of a local model folder."""
+    from papergen.files import digest_file, digest_folder
+
+    found: dict[str, str] = {}
+    if settings.train_file == EMBEDDED:
+        from papergen.tasks.embedded import source_digest
+
+        found["data"] = source_digest(settings.task)
+    else:
+        for name in ("train_file", "test_file"):
+            path = project / Path(str(getattr(settings, name))).expanduser()
+            if not path.exists():
+                raise PapergenError(f"{name} = {str(getattr(settings, name))!r}: there is no such file ({path}).")
+            found[name] = digest_folder(path) if path.is_dir() else digest_file(path)
+    if isinstance(settings.model, str):
+        folder = project / Path(settings.model).expanduser()
+        if folder.is_dir():
+            found["model"] = digest_folder(folder)
+        elif settings.model.startswith((".", "/", "~")) or settings.model.count("/") > 1:
+            raise PapergenError(
+                f"model = {settings.model!r}: there is no such folder.",
+                hint="Write {from: experiment}, the path of a model folder, or a name on the Hugging Face Hub.",
+            )
+    return found

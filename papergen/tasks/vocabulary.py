@@ -1,0 +1,66 @@
+"""A WordPiece tokenizer learnt from the training examples, for a backbone built from scratch (Devlin et al. 2019)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PREFIX = "##"
+
+
+def texts_of(examples: Sequence[Example]) -> Iterator[str]:
+    """Every text in the examples."""
+    for example in examples:
+        match example:
+            case Text(text):
+                yield text
+            case Labelled(text, _, second):
+                yield from filter(None, (text, second))
+            case Tagged(words, _):
+                yield " ".join(words)
+            case Question(question, context, _):
+                yield from (question, context)
+            case Choice(context, options, _):
+                yield from (context, *options)
+
+
+def train_wordpiece(texts: Iterable[str], *, vocab_size: int) -> str:
+    """The JSON of a cased WordPiece tokenizer; the same texts give the same JSON."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece(prefix=PREFIX)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=list(SPECIAL), continuing_subword_prefix=PREFIX, show_progress=False
+    )
+    # Once each and in order: the trainer's ties follow the order in which it meets the words.
+    tokenizer.train_from_iterator(sorted(set(texts)), trainer=trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer.to_str()
+
+
+def wrap(json: str, *, max_length: int) -> Any:
+    """The tokenizer of `train_wordpiece` for transformers."""
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=Tokenizer.from_str(json),
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        model_max_length=max_length,
+        clean_up_tokenization_spaces=False,
+    )

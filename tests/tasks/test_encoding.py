@@ -1,0 +1,100 @@
+"""What the heads are shown: first subwords answer for words, windows cover long contexts, masks belong to examples."""
+
+from __future__ import annotations
+
+import pytest
+import taskslab as lab
+import torch
+
+from papergen.errors import PapergenError
+from papergen.tasks.encoding import IGNORED, Encoder, num_targets
+from papergen.tasks.examples import Labelled, Question, Tagged, Text
+from papergen.tasks.spans import Span, Window, answer, read_window
+
+
+def encoder(task: str, *, max_length: int = 32, stride: int = 8) -> Encoder:
+    base = lab.encoder_of(lab.settings_of(task), lab.examples(task))
+    return Encoder(task, base.tokenizer, base.labels, max_length=max_length, doc_stride=stride)
+
+
+def test_the_first_token_of_a_word_answers_for_it() -> None:
+    one = encoder("token_classification")
+    (feature,) = one.encode([Tagged(("red", "ned", "nine"), ("B-COLOUR", "O", "O"))])
+    words = [label for label in feature.targets["labels"] if label != IGNORED]
+    assert [one.labels[label] for label in words] == ["B-COLOUR", "O", "O"]
+    assert len(feature.inputs["input_ids"]) > 3 + 2  # the middle word is several tokens
+
+
+def test_an_unknown_label_is_named() -> None:
+    with pytest.raises(PapergenError, match="'shape' stands in the test examples and in no training example"):
+        encoder("sequence_classification").encode([Labelled("red", "shape")])
+
+
+def test_windows_of_a_long_context_cover_it_and_point_at_the_answer_where_it_is_whole() -> None:
+    words = [lab.WORDS[index % 6] for index in range(60)]
+    context = " ".join(words)
+    start = len(" ".join(words[:40])) + 1
+    question = Question("which?", context, ((start, words[40]),))
+    features = encoder("question_answering").encode([question])
+    assert len(features) > 2
+    covered = set()
+    found = []
+    for feature in features:
+        covered |= {place for place in feature.offsets if place is not None}
+        first, last = feature.targets["start_positions"], feature.targets["end_positions"]
+        if first:
+            begin, end = feature.offsets[first], feature.offsets[last]
+            assert begin is not None
+            assert end is not None
+            found.append(context[begin[0] : end[1]])
+    assert {context[a:b] for a, b in covered} <= set(lab.WORDS)
+    assert max(b for _, b in covered) == len(context)
+    assert set(found) == {words[40]}
+    assert len(found) < len(features)
+
+
+def test_what_is_masked_depends_on_the_example_and_the_seed_alone() -> None:
+    one = encoder("masked_lm")
+    features = one.encode([Text(" ".join(lab.WORDS * 3)) for _ in range(6)])
+    together = one.batch(features, seed="a")
+    for row, feature in enumerate(features):
+        alone = one.batch([feature], seed="a")
+        width = alone["input_ids"].shape[1]
+        assert torch.equal(together["input_ids"][row, :width], alone["input_ids"][0])
+        assert torch.equal(together["labels"][row, :width], alone["labels"][0])
+    assert not torch.equal(one.batch(features, seed="b")["labels"], together["labels"])
+
+
+def test_masking_follows_berts_shares() -> None:
+    one = encoder("masked_lm")
+    features = one.encode([Text(" ".join(lab.WORDS * 4)) for _ in range(400)])
+    batch = one.batch(features)
+    chosen = batch["labels"] != IGNORED
+    real = sum(not flag for feature in features for flag in feature.special)
+    assert int(chosen.sum()) / real == pytest.approx(0.15, abs=0.015)
+    masked = batch["input_ids"][chosen] == one.tokenizer.mask_token_id
+    assert float(masked.double().mean()) == pytest.approx(0.8, abs=0.04)
+    kept = batch["input_ids"][chosen] == batch["labels"][chosen]
+    assert float(kept.double().mean()) == pytest.approx(0.1, abs=0.03)
+    assert num_targets("masked_lm", batch) == int(chosen.sum())
+
+
+def test_the_best_span_lies_in_the_context_and_goes_forward() -> None:
+    offsets = [None, (0, 3), (4, 7), (8, 11), None]
+    start = torch.tensor([9.0, 1.0, 2.0, 0.0, 9.0])
+    end = torch.tensor([9.0, 5.0, 1.0, 2.0, 9.0])
+    window = read_window(start, end, offsets)
+    assert window.spans[0] == Span(6.0, 0, 3)  # 2 + 5 would run backwards
+    assert window.null_score == 18.0
+    assert all(span.start < span.end for span in window.spans)
+    short = read_window(start, end, offsets, max_answer_tokens=1)
+    assert {(span.start, span.end) for span in short.spans} == {(0, 3), (4, 7), (8, 11)}
+
+
+def test_no_answer_wins_only_when_no_window_has_a_better_one() -> None:
+    without = Window(5.0, (Span(4.0, 0, 3),))
+    with_answer = Window(1.0, (Span(3.0, 4, 7),))
+    assert answer([without], "red blue") == ""
+    assert answer([without], "red blue", null_threshold=2.0) == "red"
+    assert answer([without, with_answer], "red blue") == "red"
+    assert answer([Window(0.0, ())], "red") == ""
