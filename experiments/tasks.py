@@ -22,12 +22,12 @@ LABEL = "Task heads"
 
 METRICS = (
     Metric(name="accuracy", label="Accuracy", unit="%", direction="higher", over="examples"),
-    Metric(name="macro_f1", label="Macro-F1", unit="%", direction="higher"),
+    Metric(name="macro_f1", label="Macro-F1", unit="%", direction="higher", over="examples"),
     Metric(name="exact_match", label="EM", unit="%", direction="higher", over="examples"),
     Metric(name="span_f1", label="F1", unit="%", direction="higher", over="examples"),
-    Metric(name="entity_precision", label="Precision", unit="%", direction="higher"),
-    Metric(name="entity_recall", label="Recall", unit="%", direction="higher"),
-    Metric(name="entity_f1", label="Entity F1", unit="%", direction="higher"),
+    Metric(name="entity_precision", label="Precision", unit="%", direction="higher", over="examples"),
+    Metric(name="entity_recall", label="Recall", unit="%", direction="higher", over="examples"),
+    Metric(name="entity_f1", label="Entity F1", unit="%", direction="higher", over="examples"),
     Metric(name="token_accuracy", label="Token acc.", unit="%", direction="higher"),
     Metric(name="perplexity", label="Perplexity", direction="lower"),
     Metric(name="loss", label="Test loss", unit="nats", direction="lower"),

@@ -26,6 +26,7 @@ from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged,
 
 NUM_TOPICS = 8
 """Classes of the topic data: the topics with the most paragraphs."""
+HYPOTHESIS = "This is about {}."
 NUM_OPTIONS = 4
 TEST_SHARE = 0.2
 MODULES = (
@@ -66,6 +67,7 @@ def embedded(task: str) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     makers = {
         "sequence_classification": _topics,
         "feature_extraction": _topics,
+        "entailment": _entailments,
         "token_classification": _tagged_lines,
         "question_answering": _default_questions,
         "multiple_choice": _next_paragraphs,
@@ -83,8 +85,14 @@ def _hash(text: str) -> str:
 
 
 def _is_held_out(example: Example) -> bool:
-    """By the hash of what must not stand on both sides: a question's context, a choice's context, else all of it."""
-    key = example.context if isinstance(example, Question | Choice) else repr(example)
+    """By the hash of what must not stand on both sides: a context, a text whatever is said of it, else all of it."""
+    match example:
+        case Question(_, context, _) | Choice(context, _, _):
+            key = context
+        case Labelled(text, _, _):
+            key = text
+        case _:
+            key = repr(example)
     return int(_hash(key)[:8], 16) / 16**8 < TEST_SHARE
 
 
@@ -116,6 +124,17 @@ def _topics() -> Iterator[Example]:
     for name in chosen:
         for piece in by_topic[name]:
             yield Labelled(piece, name)
+
+
+def _entailments() -> Iterator[Example]:
+    """A paragraph entails the sentence that names its topic; it does not entail one that names another."""
+    topics = sorted({example.label for example in _topics() if isinstance(example, Labelled)})
+    for example in _topics():
+        assert isinstance(example, Labelled)
+        draw = random.Random(_hash(example.text))
+        other = draw.choice([topic for topic in topics if topic != example.label])
+        yield Labelled(example.text, "entailment", HYPOTHESIS.format(example.label))
+        yield Labelled(example.text, "not entailment", HYPOTHESIS.format(other))
 
 
 def _texts() -> Iterator[Example]:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from papergen.decoding.jackknife import contributions
 from papergen.errors import PapergenError
 from papergen.tasks import metrics as m
 from papergen.tasks.encoding import IGNORED, Encoder, Feature, num_targets
@@ -129,9 +130,17 @@ def _measure(
     found = [_said(encoder, example, one.said) for example, one in zip(examples, answered, strict=True)]
     correct = [100.0 * (a == b) for a, b in zip(gold, found, strict=True)]
     whole = {**loss, "accuracy": m.accuracy(gold, found)}
+    units: dict[str, Sequence[float]] = {"accuracy": correct}
     if task == "sequence_classification":
         whole["macro_f1"] = m.macro_f1(gold, found)
-    return Scores(metrics=whole, units={"accuracy": correct}, predictions=found)
+        units |= _macro_units(whole["macro_f1"], gold, found)
+    return Scores(metrics=whole, units=units, predictions=found)
+
+
+def _macro_units(whole: float, gold: Sequence[str], found: Sequence[str]) -> dict[str, Sequence[float]]:
+    """What each example contributes to macro-F1, by the jackknife: its interval runs over the examples."""
+    parts = contributions(whole, m.macro_f1_without(gold, found))
+    return {} if parts is None else {"macro_f1": parts}
 
 
 def _gold(example: Example) -> str:
@@ -167,7 +176,11 @@ def _tags(
         "entity_f1": f1,
         "token_accuracy": 100 * right / total,
     }
-    return Scores(metrics={**loss, **whole}, predictions=texts)
+    units: dict[str, Sequence[float]] = {}
+    for place, name in enumerate(("entity_precision", "entity_recall", "entity_f1")):
+        parts = contributions(whole[name], [scores[place] for scores in m.entity_scores_without(counts)])
+        units |= {} if parts is None else {name: parts}
+    return Scores(metrics={**loss, **whole}, units=units, predictions=texts)
 
 
 def _questions(
@@ -226,8 +239,9 @@ def nearest_centroid(
     nearest = (test @ nn.functional.normalize(centroids, dim=-1).T).argmax(dim=-1).tolist()
     found = [labels[index] for index in nearest]
     correct = [100.0 * (a == b) for a, b in zip(test_labels, found, strict=True)]
+    whole = {"accuracy": m.accuracy(test_labels, found), "macro_f1": m.macro_f1(test_labels, found)}
     return Scores(
-        metrics={"accuracy": m.accuracy(test_labels, found), "macro_f1": m.macro_f1(test_labels, found)},
-        units={"accuracy": correct},
+        metrics=whole,
+        units={"accuracy": correct, **_macro_units(whole["macro_f1"], test_labels, found)},
         predictions=found,
     )

@@ -25,6 +25,22 @@ def macro_f1(gold: Sequence[str], found: Sequence[str]) -> float:
     return 100.0 * sum(scores) / len(scores)
 
 
+def macro_f1_without(gold: Sequence[str], found: Sequence[str]) -> list[float]:
+    """Macro-F1 of the set without each example."""
+    right = Counter(a for a, b in zip(gold, found, strict=True) if a == b)
+    ours, theirs = Counter(found), Counter(gold)
+    scores: dict[tuple[str, str], float] = {}  # examples of one kind are alike
+    for pair in set(zip(gold, found, strict=True)):
+        a, b = pair
+        without = [
+            _f1(right[label] - (a == b == label), ours[label] - (b == label), theirs[label] - (a == label))
+            for label in {*gold, *found}
+            if ours[label] - (b == label) + theirs[label] - (a == label)
+        ]
+        scores[pair] = 100.0 * sum(without) / len(without) if without else 0.0
+    return [scores[pair] for pair in zip(gold, found, strict=True)]
+
+
 def entities(tags: Sequence[str]) -> set[Entity]:
     """The chunks of an IOB sequence as conlleval and seqeval's default mode read it.
 
@@ -55,6 +71,12 @@ def entity_scores(counts: Sequence[tuple[int, int, int]]) -> tuple[float, float,
     precision = 100.0 * right / found if found else 0.0
     recall = 100.0 * right / gold if gold else 0.0
     return precision, recall, 100.0 * _f1(right, found, gold)
+
+
+def entity_scores_without(counts: Sequence[tuple[int, int, int]]) -> list[tuple[float, float, float]]:
+    """Precision, recall and F1 without each sentence."""
+    right, found, gold = (sum(column) for column in zip(*counts, strict=True))
+    return [entity_scores([(right - own[0], found - own[1], gold - own[2])]) for own in counts]
 
 
 def normalised(answer: str) -> str:

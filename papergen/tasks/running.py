@@ -20,7 +20,7 @@ from papergen.tasks.evaluating import Scores, evaluate, features_of, nearest_cen
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, read_examples
 from papergen.tasks.heads import Head, build_head, load_head, load_tokenizer, reload_difference
 from papergen.tasks.learning import Learned, finetune, on_device
-from papergen.tasks.settings import EMBEDDED, TaskSettings
+from papergen.tasks.settings import TaskSettings
 from papergen.tasks.vocabulary import texts_of, train_wordpiece, wrap
 from papergen.training import distributed
 from papergen.training.distributed import Ranks
@@ -124,8 +124,8 @@ def run_task(
 
 def examples_of(settings: TaskSettings, project: Path) -> tuple[list[Example], list[Example]]:
     """Training and test examples, at most as many as asked for, chosen alike in every trial."""
-    if settings.train_file == EMBEDDED:
-        train, test = map(list, embedded(settings.task))
+    if settings.embedded_data is not None:
+        train, test = map(list, embedded(settings.embedded_data))
     else:
         paths = [project / Path(str(name)).expanduser() for name in (settings.train_file, settings.test_file)]
         train, test = (read_examples(settings.task, path, settings.columns) for path in paths)

@@ -32,6 +32,8 @@ HEADS: dict[str, str] = {
 """Task -> the suffix of transformers' Auto class."""
 
 EMBEDDED = "embedded"
+ENTAILMENT = "embedded:entailment"
+"""Pairs for sequence_classification: a paragraph, and a sentence that says what it is about."""
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
 """Parameters of a backbone built from scratch; without effect when a model is given."""
 
@@ -51,7 +53,8 @@ class TaskSettings(Params):
 
     train_file: str = Field(
         default=EMBEDDED,
-        description="embedded (made from Python's standard library), a CSV or JSONL file, or a folder of datasets.",
+        description="embedded (made from Python's standard library), embedded:entailment (pairs for zero-shot "
+        "classification), a CSV or JSONL file, or a folder of datasets.",
     )
     test_file: str | None = Field(
         default=None, description="File to evaluate on; with train_file: embedded its own test part."
@@ -77,6 +80,11 @@ class TaskSettings(Params):
         default="float32", description="Arithmetic; bfloat16 by autocast over float32 weights."
     )
     timeout_s: int = Field(default=60, ge=1, description="Seconds a collective may take before the run is given up.")
+
+    @property
+    def embedded_data(self) -> str | None:
+        """Which of the embedded data sets is used, None with the author's files."""
+        return {EMBEDDED: str(self.task), ENTAILMENT: "entailment"}.get(self.train_file)
 
     @property
     def is_trained(self) -> bool:
@@ -106,14 +114,16 @@ class TaskSettings(Params):
 
     def _data_faults(self) -> list[str]:
         faults = []
-        if self.train_file != EMBEDDED and self.test_file is None:
+        if self.train_file == ENTAILMENT and self.task != "sequence_classification":
+            faults.append(f"train_file = {ENTAILMENT} is for sequence_classification, not {self.task}. Use {EMBEDDED}.")
+        if self.embedded_data is None and self.test_file is None:
             faults.append(
                 "test_file is missing: what is trained on cannot be what is evaluated on. Name a second file."
             )
-        if self.train_file == EMBEDDED and self.test_file is not None:
-            faults.append("test_file: train_file = embedded brings its own test part. Leave it out.")
-        if self.train_file == EMBEDDED and self.columns:
-            faults.append("columns: no effect with train_file = embedded. Leave it out.")
+        if self.embedded_data is not None and self.test_file is not None:
+            faults.append(f"test_file: train_file = {self.train_file} brings its own test part. Leave it out.")
+        if self.embedded_data is not None and self.columns:
+            faults.append(f"columns: no effect with train_file = {self.train_file}. Leave it out.")
         if self.doc_stride >= self.max_length // 2:
             faults.append(f"doc_stride = {self.doc_stride} leaves windows of {self.max_length} tokens little new text.")
         return faults
@@ -124,10 +134,10 @@ def data_digests(settings: TaskSettings, project: Path) -> dict[str, str]:
     from papergen.files import digest_file, digest_folder
 
     found: dict[str, str] = {}
-    if settings.train_file == EMBEDDED:
+    if settings.embedded_data is not None:
         from papergen.tasks.embedded import source_digest
 
-        found["data"] = source_digest(settings.task)
+        found["data"] = source_digest(settings.embedded_data)
     else:
         for name in ("train_file", "test_file"):
             path = project / Path(str(getattr(settings, name))).expanduser()

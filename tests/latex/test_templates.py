@@ -17,7 +17,16 @@ from papergen.latex.templates import list_templates, load_template
 from papergen.latex.typesetting import typeset
 
 TITLE = "A \"quoted\": 100% of $x_i$ & #1 \\ {50}\n- ok ~^ | <b> 'end'"
-SUBSETS = [["training"], ["decoding"], ["training", "decoding"], ["ops"], ["training", "decoding", "ops"]]
+SUBSETS = [
+    ["training"],
+    ["decoding"],
+    ["training", "decoding"],
+    ["ops"],
+    ["tasks"],
+    ["pipeline"],
+    ["tasks", "pipeline"],
+    ["training", "decoding", "ops"],
+]
 CASES = list(itertools.product(["en", "zh"], SUBSETS))
 RESULT = re.compile(r"\\result(?:\[[^\]]*\])?\{([^{}]*)\}")
 

@@ -60,3 +60,13 @@ def test_entities_agree_with_seqeval() -> None:
 def test_answers_are_compared_after_squads_normalisation(found: str, golds: list[str], exact: float, f1: float) -> None:
     assert m.exact_match(found, golds) == exact
     assert m.span_f1(found, golds) == pytest.approx(f1)
+
+
+def test_leaving_one_out_is_what_the_rest_scores() -> None:
+    gold, found = ["a", "b", "b", "c", "a"], ["a", "b", "c", "c", "b"]
+    for index, score in enumerate(m.macro_f1_without(gold, found)):
+        rest = [[*side[:index], *side[index + 1 :]] for side in (gold, found)]
+        assert score == pytest.approx(m.macro_f1(*rest))
+    counts = [(1, 2, 2), (0, 1, 3), (2, 2, 2)]
+    for index, scores in enumerate(m.entity_scores_without(counts)):
+        assert scores == pytest.approx(m.entity_scores([*counts[:index], *counts[index + 1 :]]))

@@ -1,0 +1,70 @@
+"""Whether the stages give what `transformers.pipeline` gives for the same model and inputs, number for number."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from papergen.tasks.stages import Options, Results
+
+TOLERANCE = 1e-4
+"""Of probabilities and hidden states: a batch is summed in another order than a single input."""
+
+
+def pipeline_of(task: str, model: Any, tokenizer: Any) -> Any:
+    """The library's own pipeline over the same objects; None for question answering, which version 5 removed."""
+    if task == "question-answering":
+        return None
+    import transformers
+
+    make: Any = transformers.pipeline  # its overloads want the task's name as a literal
+    extra = {"aggregation_strategy": "simple"} if task == "token-classification" else {}
+    return make(task, model=model, tokenizer=tokenizer, device=model.device, **extra)
+
+
+def call_pipeline(pipe: Any, task: str, inputs: Sequence[Any], options: Options, *, batch_size: int = 1) -> Results:
+    """The pipeline's own results, in the form of the stages'."""
+    limits = {"truncation": True, "max_length": options.max_length}
+    calls: dict[str, dict[str, Any]] = {
+        "text-classification": {"top_k": None, **limits},
+        "zero-shot-classification": {
+            "candidate_labels": list(options.candidate_labels),
+            "hypothesis_template": options.hypothesis_template,
+        },
+        "token-classification": {},
+        "fill-mask": {"top_k": options.top_k, "tokenizer_kwargs": limits},
+        "text-generation": {
+            "max_new_tokens": options.max_new_tokens,
+            "do_sample": False,
+            "add_special_tokens": False,
+            "return_full_text": True,
+        },
+        "feature-extraction": {"truncation": True, "tokenize_kwargs": {"max_length": options.max_length}},
+    }
+    if task == "feature-extraction":
+        calls[task] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "use a dataset": one by one is what is compared here
+        found = pipe(list(inputs), batch_size=batch_size, **calls[task])
+    if task == "feature-extraction":
+        return [one[0] for one in found]
+    return list(found)
+
+
+def largest_difference(ours: Results, theirs: Results) -> float:
+    """The largest difference between two numbers that stand at the same place; infinite where anything else differs."""
+    return _difference(ours, theirs)
+
+
+def _difference(a: Any, b: Any) -> float:
+    if isinstance(a, bool) or isinstance(b, bool) or isinstance(a, str) or isinstance(b, str):
+        return 0.0 if a == b else float("inf")
+    if isinstance(a, dict) and isinstance(b, dict):
+        shared = a.keys() & b.keys()
+        return max((_difference(a[key], b[key]) for key in shared), default=float("inf"))
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        if len(a) != len(b):
+            return float("inf")
+        return max((_difference(x, y) for x, y in zip(a, b, strict=True)), default=0.0)
+    return abs(float(a) - float(b))

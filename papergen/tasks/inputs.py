@@ -1,0 +1,66 @@
+"""Models and inputs for the pipelines: loaded with every weight found, and test examples in the form that is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from papergen.errors import PapergenError
+from papergen.tasks.embedded import embedded
+from papergen.tasks.examples import Labelled, Question, Tagged, Text
+from papergen.tasks.heads import load_tokenizer
+from papergen.tasks.stages import AUTO, Asked
+
+
+def load_for(task: str, source: str | Path, *, device: str) -> tuple[Any, Any]:
+    """Model and tokenizer for a pipeline, in evaluation mode on the device.
+
+    PapergenError when a weight is missing: an untrained head would give answers that mean nothing.
+    """
+    tokenizer = load_tokenizer(source)
+    try:
+        model, loading = getattr(transformers, AUTO[task]).from_pretrained(
+            source, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError) as error:
+        raise PapergenError(
+            f"model: {source} cannot be loaded for {task}: {str(error).splitlines()[0]}",
+            hint="Give a folder written by save_pretrained, or the id of a model with safetensors on the Hub.",
+        ) from error
+    missing = sorted(str(name) for name in loading["missing_keys"])
+    # A pooler is of no use where the last hidden states are what is asked for.
+    missing = [name for name in missing if not (task == "feature-extraction" and "pooler." in name)]
+    if missing:
+        raise PapergenError(f"model: {source} has no trained weights for {task}: {', '.join(missing[:4])}.")
+    return model.to(device).eval(), tokenizer
+
+
+def inputs_for(task: str, texts: Sequence[str], data: str, count: int, tokenizer: Any) -> list[Any]:
+    """The given texts, or the first `count` test examples of the embedded data `data` as inputs of the pipeline."""
+    if texts:
+        return list(texts)
+    found: list[Any] = []
+    for example in embedded(data)[1][:count]:
+        match example:
+            case Question(question, context, _):
+                found.append(Asked(question, context))
+            case Tagged(words, _):
+                found.append(" ".join(words))
+            case Labelled(text, _, _):
+                found.append(text)
+            case Text(text):
+                found.append(_prompt(task, text, tokenizer))
+    return found
+
+
+def _prompt(task: str, text: str, tokenizer: Any) -> str:
+    """For a mask one word of the text's middle is masked; a prompt is its first eight words."""
+    words = text.split()
+    if task == "fill-mask":
+        start = words[: min(len(words), 24)]
+        start[len(start) // 2] = tokenizer.mask_token
+        return " ".join(start)
+    return " ".join(words[:8])

@@ -1,0 +1,181 @@
+"""The stages give what transformers' own pipelines give; question answering what the former one gave, by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import taskslab as lab
+import torch
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    BertConfig,
+    GPT2Config,
+)
+
+from papergen.errors import PapergenError
+from papergen.tasks.agreement import TOLERANCE, call_pipeline, largest_difference, pipeline_of
+from papergen.tasks.post import best_answers
+from papergen.tasks.stages import Asked, Options, softmax, stages_of
+from papergen.tasks.staging import NAMES, run_stages
+
+TEXTS = ["red green blue", "seven", "nine eight red seven green blue blue red", "green nine"]
+LABELS = {"text-classification": ["a", "b", "c"], "zero-shot-classification": ["entailment", "other"]}
+LABELS["token-classification"] = ["O", "B-X", "I-X", "B-Y"]
+
+
+def tokenizer() -> Any:
+    return lab.encoder_of(lab.settings_of("masked_lm"), lab.examples("masked_lm")).tokenizer
+
+
+def model_of(task: str) -> Any:
+    torch.manual_seed(1)
+    classes = {
+        "text-classification": AutoModelForSequenceClassification,
+        "zero-shot-classification": AutoModelForSequenceClassification,
+        "token-classification": AutoModelForTokenClassification,
+        "fill-mask": AutoModelForMaskedLM,
+        "feature-extraction": AutoModel,
+        "question-answering": AutoModelForQuestionAnswering,
+        "text-generation": AutoModelForCausalLM,
+    }
+    labels = LABELS.get(task, ["x", "y"])
+    maps = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    size = len(tokenizer())
+    if task == "text-generation":
+        config: Any = GPT2Config(vocab_size=size, n_embd=16, n_layer=1, n_head=2, n_positions=64, eos_token_id=3)
+    else:
+        config = BertConfig(
+            vocab_size=size,
+            hidden_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=64,
+            initializer_range=0.6,
+            **maps,
+        )
+    return classes[task].from_config(config).eval()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("padding", ["longest", "max_length"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "text-classification",
+        "zero-shot-classification",
+        "token-classification",
+        "fill-mask",
+        "text-generation",
+        "feature-extraction",
+    ],
+)
+def test_the_stages_agree_with_the_librarys_own_pipeline(task: str, padding: str, batch_size: int) -> None:
+    words, model = tokenizer(), model_of(task)
+    options = Options(max_length=32, padding=padding, candidate_labels=("red", "blue green"), max_new_tokens=5, top_k=3)
+    texts = [f"{text} {words.mask_token}" for text in TEXTS] if task == "fill-mask" else TEXTS
+    measured = run_stages(stages_of(task, model, words, options), texts, batch_size=batch_size, device="cpu")
+    theirs = call_pipeline(pipeline_of(task, model, words), task, texts, options)
+    assert len(measured.results) == len(texts)
+    assert largest_difference(measured.results, theirs) < TOLERANCE
+    assert all(measured.seconds[name] > 0 for name in NAMES)
+    if padding == "max_length":
+        assert min(measured.padding) > 0
+
+
+def test_a_difference_in_words_is_infinite_and_one_in_numbers_is_its_size() -> None:
+    assert largest_difference([{"a": 1.0, "b": "x"}], [{"a": 1.25, "b": "x"}]) == 0.25
+    assert largest_difference([{"a": "x"}], [{"a": "y"}]) == math.inf
+    assert largest_difference([[1.0]], [[1.0, 2.0]]) == math.inf
+
+
+def test_softmax_is_the_textbooks_and_does_not_overflow() -> None:
+    assert softmax(torch.tensor([[0.0, math.log(3.0)]])).tolist()[0] == pytest.approx([0.25, 0.75])
+    assert softmax(torch.tensor([[1000.0, 1000.0]])).tolist() == [[0.5, 0.5]]
+
+
+def window(starts: list[float], ends: list[float], offsets: list[Any]) -> Any:
+    return torch.log(torch.tensor(starts)), torch.log(torch.tensor(ends)), offsets
+
+
+CONTEXT = "red green-blue nine"
+PLACES = [None, (0, 3), (4, 9), (10, 14), (15, 19)]
+
+
+def test_an_answers_score_is_the_product_of_its_ends_and_it_takes_whole_words() -> None:
+    (found,) = best_answers([window([0.1, 0.1, 0.6, 0.1, 0.1], [0.1, 0.1, 0.5, 0.2, 0.1], PLACES)], CONTEXT)
+    assert found.score == pytest.approx(0.3)
+    assert (found.start, found.end, found.text) == (4, 14, "green-blue")
+
+
+def test_an_answer_goes_forward_and_is_no_longer_than_the_limit() -> None:
+    backwards = window([0.1, 0.1, 0.1, 0.1, 0.6], [0.1, 0.6, 0.1, 0.1, 0.1], PLACES)
+    (found,) = best_answers([backwards], CONTEXT)
+    assert found.text in {"nine", "red"}
+    assert found.score == pytest.approx(0.06)
+    far = window([0.1, 0.6, 0.1, 0.1, 0.1], [0.1, 0.1, 0.1, 0.1, 0.6], PLACES)
+    assert best_answers([far], CONTEXT)[0].text == CONTEXT
+    assert best_answers([far], CONTEXT, max_answer_length=2)[0].text != CONTEXT
+
+
+def test_no_answer_is_an_answer_only_when_asked_for_and_when_every_window_says_so() -> None:
+    nothing = window([0.8, 0.05, 0.05, 0.05, 0.05], [0.8, 0.05, 0.05, 0.05, 0.05], PLACES)
+    assert best_answers([nothing], CONTEXT)[0].text != ""
+    (found,) = best_answers([nothing], CONTEXT, handle_impossible_answer=True)
+    assert (found.text, found.start, found.end) == ("", 0, 0)
+    assert found.score == pytest.approx(0.64)
+    something = window([0.1, 0.1, 0.1, 0.1, 0.6], [0.1, 0.1, 0.1, 0.1, 0.6], PLACES)
+    assert best_answers([nothing, something], CONTEXT, handle_impossible_answer=True)[0].text == "nine"
+
+
+def test_tokens_outside_the_context_take_no_probability() -> None:
+    (found,) = best_answers([window([0.4, 0.2, 0.4], [0.4, 0.2, 0.4], [None, None, (0, 3)])], "red")
+    assert found.score == pytest.approx(0.25)  # 0.5 x 0.5: the question's token is masked before the softmax
+
+
+def test_an_answer_in_the_last_window_of_a_long_context_is_found_at_its_place() -> None:
+    words = tokenizer()
+    context = " ".join(lab.WORDS[index % 6] for index in range(80))
+
+    class Pointer(torch.nn.Module):
+        """Points at the last token of the context in each row."""
+
+        device = torch.device("cpu")
+
+        def forward(self, input_ids: torch.Tensor, **_: Any) -> Any:
+            logits = torch.zeros(input_ids.shape)
+            for row, ids in enumerate(input_ids):
+                last = int((ids == words.sep_token_id).nonzero()[-1]) - 1
+                is_end = int(input_ids[row, last]) == int(words(lab.WORDS[79 % 6])["input_ids"][1])
+                logits[row, last] = 9.0 if is_end and row == len(input_ids) - 1 else 1.0
+            return type("Output", (), {"start_logits": logits, "end_logits": logits})()
+
+    stages = stages_of("question-answering", Pointer(), words, Options(max_length=32, doc_stride=8))
+    (found,) = run_stages(stages, [Asked("which word is last?", context)], batch_size=4, device="cpu").results
+    assert found["end"] == len(context)
+    assert found["answer"] == context[found["start"] : found["end"]] == lab.WORDS[79 % 6]
+
+
+@pytest.mark.parametrize(
+    ("task", "texts", "message"),
+    [
+        ("fill-mask", ["red blue"], "must hold [MASK] exactly once"),
+        ("zero-shot-classification", ["red"], "candidate_labels is missing"),
+    ],
+)
+def test_what_a_pipeline_cannot_do_is_refused(task: str, texts: list[str], message: str) -> None:
+    with pytest.raises(PapergenError) as caught:
+        run_stages(stages_of(task, model_of(task), tokenizer(), Options()), texts, batch_size=1, device="cpu")
+    assert message in str(caught.value)
+
+
+def test_a_model_without_an_entailment_class_cannot_choose_among_labels() -> None:
+    with pytest.raises(PapergenError, match="needs a model with an entailment class"):
+        stages_of("zero-shot-classification", model_of("text-classification"), tokenizer(), Options())
