@@ -146,18 +146,20 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         if difference > TOLERANCE:
             raise PapergenError(f"{params.task}: the stages differ from transformers' pipeline by {difference}.")
         metrics["largest_difference"] = difference
+
+    def one_by_one() -> Any:
+        """The library's pipeline, one input after the other; the stages themselves where the library has none."""
+        if pipe is not None:
+            return call_pipeline(pipe, params.task, inputs, options)
+        return run_stages(stages, inputs, batch_size=1, device=ctx.device)
+
     rounds: dict[str, list[float]] = {f"{stage}_ms": [] for stage in STAGES}
     alone: list[float] = []
     for index in range(params.num_rounds):
         again = run_stages(stages, inputs, batch_size=params.batch_size, device=ctx.device)
         for stage, seconds in again.seconds.items():
             rounds[f"{stage}_ms"].append(1e3 * seconds / len(inputs))
-        if pipe is not None:
-            alone.append(1e3 * seconds_of(lambda: call_pipeline(pipe, params.task, inputs, options)) / len(inputs))
-        else:
-            alone.append(
-                1e3 * seconds_of(lambda: run_stages(stages, inputs, batch_size=1, device=ctx.device)) / len(inputs)
-            )
+        alone.append(1e3 * seconds_of(one_by_one) / len(inputs))
         ctx.progress(index + 1, params.num_rounds)
     rounds["total_ms"] = [sum(parts) for parts in zip(*rounds.values(), strict=True)]
     rounds["one_by_one_ms"] = alone

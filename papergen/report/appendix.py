@@ -12,7 +12,7 @@ from papergen.report.tables import Column, Row, Table
 from papergen.report.tex import Escape, Tex, escape_ascii
 
 ALL_ROWS = "All rows"
-OFF = (None, False, 0, "none")
+OFF: tuple[Any, ...] = (None, False, 0, "none", [], {})
 """Values at which a parameter does nothing."""
 
 
@@ -166,4 +166,4 @@ def _shown(value: Any) -> str:
 
 def _defaults(params: Params) -> dict[str, Any]:
     fields = type(params).model_fields
-    return {info.alias or name: info.default for name, info in fields.items() if not info.is_required()}
+    return {info.alias or name: info.get_default(call_default_factory=True) for name, info in fields.items() if not info.is_required()}

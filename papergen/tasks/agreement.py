@@ -40,10 +40,8 @@ def call_pipeline(pipe: Any, task: str, inputs: Sequence[Any], options: Options,
             "add_special_tokens": False,
             "return_full_text": True,
         },
-        "feature-extraction": {"truncation": True, "tokenize_kwargs": {"max_length": options.max_length}},
+        "feature-extraction": {"tokenize_kwargs": limits},
     }
-    if task == "feature-extraction":
-        calls[task] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "use a dataset": one by one is what is compared here
         found = pipe(list(inputs), batch_size=batch_size, **calls[task])

@@ -113,9 +113,14 @@ def paragraphs_by_topic() -> Mapping[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for name in sorted(topics):
         pieces = (" ".join(piece.split()) for piece in re.split(r"\n\s*\n", topics[name]))
-        found[name] = [piece for piece in pieces if len(piece.split()) >= 8 and "::=" not in piece]
+        found[name] = [piece for piece in pieces if len(piece.split()) >= 8 and not _is_drawing(piece)]
     places = Counter(piece for pieces in found.values() for piece in dict.fromkeys(pieces))
     return {name: tuple(piece for piece in pieces if places[piece] == 1) for name, pieces in found.items()}
+
+
+def _is_drawing(piece: str) -> bool:
+    """Whether it is grammar or a table drawn in characters, not prose."""
+    return "::=" in piece or "--+" in piece
 
 
 def _topics() -> Iterator[Example]:

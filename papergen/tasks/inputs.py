@@ -14,6 +14,9 @@ from papergen.tasks.examples import Labelled, Question, Tagged, Text
 from papergen.tasks.heads import load_tokenizer
 from papergen.tasks.stages import AUTO, Asked
 
+PROMPT_TOKENS = 24
+"""Most tokens of a prompt: room is left for what is generated."""
+
 
 def load_for(task: str, source: str | Path, *, device: str) -> tuple[Any, Any]:
     """Model and tokenizer for a pipeline, in evaluation mode on the device.
@@ -57,10 +60,13 @@ def inputs_for(task: str, texts: Sequence[str], data: str, count: int, tokenizer
 
 
 def _prompt(task: str, text: str, tokenizer: Any) -> str:
-    """For a mask one word of the text's middle is masked; a prompt is its first eight words."""
+    """For a mask a word in the middle of the first twelve is masked; a prompt is its first words."""
     words = text.split()
     if task == "fill-mask":
-        start = words[: min(len(words), 24)]
+        start = words[:12]  # few enough that the mask is never cut off
         start[len(start) // 2] = tokenizer.mask_token
         return " ".join(start)
-    return " ".join(words[:8])
+    start = words[:8]
+    while len(start) > 1 and len(tokenizer(" ".join(start))["input_ids"]) > PROMPT_TOKENS:
+        start.pop()
+    return " ".join(start)

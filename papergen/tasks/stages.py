@@ -248,6 +248,14 @@ class TextGeneration(_Base):
         """Prompts -> ids, padded on the left."""
         encoded = self._encode(list(inputs), padding_side="left", add_special_tokens=False)
         encoded.pop("token_type_ids", None)
+        longest = getattr(self.model.config, "max_position_embeddings", None)
+        width = encoded["input_ids"].shape[1]
+        if longest is not None and width + self.options.max_new_tokens > longest:
+            raise PapergenError(
+                f"text-generation: prompts of {width} tokens and max_new_tokens = {self.options.max_new_tokens} are "
+                f"more than the {longest} positions of the model.",
+                hint=f"Use max_length: {max(1, longest - self.options.max_new_tokens)}.",
+            )
         return Encoded(tensors=dict(encoded), owners=range(len(inputs)))
 
     def forward(self, encoded: Encoded) -> Any:
