@@ -166,4 +166,8 @@ def _shown(value: Any) -> str:
 
 def _defaults(params: Params) -> dict[str, Any]:
     fields = type(params).model_fields
-    return {info.alias or name: info.get_default(call_default_factory=True) for name, info in fields.items() if not info.is_required()}
+    return {
+        info.alias or name: info.get_default(call_default_factory=True)
+        for name, info in fields.items()
+        if not info.is_required()
+    }
