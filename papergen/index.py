@@ -110,6 +110,10 @@ class Index:
         )
         return {(experiment, row, seed): path for experiment, row, seed, path in found}
 
+    def by_digest(self) -> dict[str, str]:
+        """Digest -> path of a whole result with it, whatever its row is called."""
+        return dict(self._connection.execute("SELECT digest, path FROM runs WHERE fault = '' ORDER BY path DESC"))
+
     def parts(self, path: str) -> dict[str, Any]:
         """What decided the numbers of the result at `path`."""
         (text,) = self._connection.execute("SELECT parts FROM runs WHERE path = ?", (path,)).fetchone()

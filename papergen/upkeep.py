@@ -6,13 +6,13 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from papergen.errors import PapergenError, did_you_mean
-from papergen.files import disk_error, read_json, sync_folder
-from papergen.index import Entry
+from papergen.files import disk_error, read_json, sync_folder, write_json
+from papergen.index import Entry, Index
 from papergen.records import Result, Trial
 from papergen.runs import Run, Store
 
@@ -69,6 +69,38 @@ def recover(store: Store) -> list[Trial]:
         except OSError as error:
             raise disk_error(error, final) from error
         found.append(result.trial)
+    return found
+
+
+def adopt(store: Store, trials: Collection[Trial]) -> list[tuple[Trial, str]]:
+    """Give trials the results that stand under another name: a renamed row is the same trial, and is not run again.
+
+    Call it while the store is held. The other folder stays; returns each trial with the label of where it came from.
+    """
+    index = Index(store)
+    try:
+        places = index.by_digest()
+    finally:
+        index.close()
+    found: list[tuple[Trial, str]] = []
+    for trial in trials:
+        path = places.get(trial.digest)
+        if path is None or store.is_finished(trial) or path == store.path_of(trial):
+            continue
+        source = Run(store.root / path)
+        result = Result.from_json(read_json(source.result_file), store.shown(source.result_file))
+        attempt, final = store.attempt(trial), store.run(trial)
+        shutil.rmtree(attempt.folder, ignore_errors=True)
+        try:
+            shutil.copytree(source.folder, attempt.folder, ignore=shutil.ignore_patterns("result.json"))
+            write_json(attempt.trial_file, trial.to_json())
+            write_json(attempt.result_file, replace(result, trial=trial).to_json())
+            final.folder.parent.mkdir(parents=True, exist_ok=True)
+            attempt.folder.rename(final.folder)
+            sync_folder(final.folder.parent)
+        except OSError as error:
+            raise disk_error(error, final.folder) from error
+        found.append((trial, result.trial.label))
     return found
 
 

@@ -18,7 +18,7 @@ from test_run_exp import results
 from papergen.errors import MachineError
 from papergen.files import write_json
 from papergen.runs import Store
-from papergen.upkeep import recover
+from papergen.upkeep import adopt, recover
 
 
 class PowerCutError(Exception):
@@ -136,3 +136,24 @@ def test_a_record_that_does_not_fit_leaves_no_half_file(small_disk: Path) -> Non
         write_json(target, {"new": "x" * (3 << 20)})
     assert target.read_text() == '{\n  "old": 1\n}\n'
     assert [path.name for path in target.parent.iterdir()] == ["record.json"]
+
+
+def test_a_renamed_row_is_the_same_trial_and_keeps_its_result(project: Path) -> None:
+    store = Store(project)
+    trial = plan(project)[0]
+    finish(store, trial, score=3.0)
+    (store.run(trial).folder / "model.txt").write_text("weights")
+    (project / "experiments" / "first.yaml").write_text(
+        (project / "experiments" / "first.yaml").read_text(encoding="utf-8").replace(f"{trial.row}:", "renamed:"),
+        encoding="utf-8",
+    )
+    (renamed,) = [other for other in plan(project) if other.digest == trial.digest]
+    assert renamed.row == "renamed"
+    assert adopt(store, plan(project)) == [(renamed, trial.label)]
+    again = store.load(renamed)
+    assert again is not None
+    assert again.trial == renamed
+    assert again.outcome.metrics["score"] == 3.0
+    assert (store.run(renamed).folder / "model.txt").read_text() == "weights"
+    assert store.load(trial) is not None
+    assert adopt(store, plan(project)) == []

@@ -20,7 +20,7 @@ from papergen.records import Trial
 from papergen.runner import Summary
 from papergen.runs import Store
 from papergen.secret_values import missing_secrets
-from papergen.upkeep import recover
+from papergen.upkeep import adopt, recover
 
 MAX_SHOWN = 5
 """Failures told in full at the end."""
@@ -31,6 +31,8 @@ def run(request: Request) -> int:
     """Carry out the request; the exit code is 1 when a trial failed, else 0."""
     project = open_project(overrides=request.overrides, seeds=_seeds(request.seeds), presets=request.presets)
     _recover(project.store)
+    if not request.dry_run:
+        _adopt(project)
     states = {planned.trial.digest: planned for planned in project.states()}
     selected = project.select(request.names, request.only)
     forced = {trial.digest for trial in selected} if request.force else set()
@@ -60,6 +62,7 @@ def run(request: Request) -> int:
         )
     click.echo(_announcement(to_run, states, cached), err=True)
     summary = launch(project, to_run, request, chosen)
+    _adopt(project)  # rows of the same parameters under two names are one trial
     if summary is None:
         return 0
     return _conclude(project, summary, cached, request)
@@ -72,6 +75,15 @@ def _recover(store: Store) -> None:
     with contextlib.suppress(PapergenError), store.held():
         for trial in recover(store):
             click.echo(f"{trial.label}: was finished when papergen was stopped; taken in", err=True)
+
+
+def _adopt(project: Project) -> None:
+    """Results of trials that stand under another name: the same digest is never run again."""
+    if not project.store.root.is_dir():
+        return
+    with contextlib.suppress(PapergenError), project.store.held():
+        for trial, label in adopt(project.store, project.trials):
+            click.echo(f"{trial.label}: the same trial as {label}, which is finished; not run again", err=True)
 
 
 def _record_unavailable(project: Project, here: Divided, device: str) -> None:
