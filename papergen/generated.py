@@ -21,6 +21,7 @@ from papergen.report.floats import table_tex
 from papergen.report.parts import Part, View, file_names
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.tex import Escape, Tex
+from papergen.report.words import in_language
 from papergen.yaml_strict import read_yaml
 
 PAPER = "paper.yaml"
@@ -64,7 +65,8 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
         except NotFinishedError as error:
             generated.missing.update(dict.fromkeys((tables, figures, texts), error))
             continue
-        for table in part.tables:
+        for english in part.tables:
+            table = in_language(english, project.paper.language)
             width = template.column_width_in if table.fits(template.column_width_in) else template.text_width_in
             generated.files[f"{tables}{table.name}.tex"] = str(table.to_tex(escape, width_in=width)).encode()
         for figure in part.figures:
@@ -78,7 +80,9 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             appendix.machine_table(results),
             appendix.runs_table(results, has_targets=project.paper.has_links),
         ):
-            generated.files[f"tables/{table.name}.tex"] = str(table.to_tex(escape, width_in=column)).encode()
+            generated.files[f"tables/{table.name}.tex"] = str(
+                in_language(table, project.paper.language).to_tex(escape, width_in=column)
+            ).encode()
         text = appendix.machine_text(results, escape, language=project.paper.language)
         generated.files["text/environment.tex"] = str(text).encode()
     _declared(project, results, setting, escape, generated)
