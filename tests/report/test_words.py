@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from papergen.decoding import reported
 from papergen.report.tables import Column, Row, Table
 from papergen.report.tex import Tex
 from papergen.report.words import CHINESE, in_language
@@ -31,10 +33,9 @@ def test_words_are_translated_and_unknown_ones_and_latex_stay() -> None:
     assert in_language(TABLE, "en") is TABLE
 
 
-@pytest.mark.parametrize("kind", ["training", "decoding"])
-def test_every_label_of_the_kinds_with_chinese_prose_has_a_chinese_one(kind: str) -> None:
-    source = (shipped("experiments") / f"{kind}.py").read_text(encoding="utf-8")
-    labels = set(re.findall(r'Metric\(name="\w+", label="([^"]+)"', source))
+@pytest.mark.parametrize("source", [shipped("experiments") / "training.py", Path(reported.__file__)])
+def test_every_label_of_the_kinds_with_chinese_prose_has_a_chinese_one(source: Path) -> None:
+    labels = set(re.findall(r'Metric\(name="\w+", label="([^"]+)"', source.read_text(encoding="utf-8")))
     assert labels
     names = re.compile("(rep|distinct|self)-|EOS")  # names that stay as they are
     words = {label for label in labels if re.search("[A-Za-z]{2}", label) and not names.match(label)}
