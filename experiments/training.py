@@ -40,6 +40,11 @@ def num_ranks(params: Params) -> int:
     return params.world_size
 
 
+def takes_all_gpus(params: Params) -> bool:
+    """DataParallel is one process that splits its batch over all GPUs."""
+    return params.strategy == "dp"
+
+
 def data(params: Params, project: Path) -> Mapping[str, str]:
     """The corpus, and the model folder when training starts from one."""
     return data_digests(params, project)

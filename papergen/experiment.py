@@ -138,6 +138,11 @@ class Recipe:
         found = self._optional("PRELOAD", None)
         return None if found is None else tuple(found)
 
+    def takes_all_gpus(self, params: Mapping[str, Any]) -> bool:
+        """Whether the trial's one process works on every GPU of the machine."""
+        found = self._optional("takes_all_gpus", None)
+        return found is not None and bool(found(self.params_of(params)))
+
     def models(
         self, params: Mapping[str, Any], upstream: Mapping[str, Path], project: Path
     ) -> tuple[tuple[str, str], ...]:

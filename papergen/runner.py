@@ -133,6 +133,7 @@ def _job(
         num_threads=max(1, machine.num_cores // max(1, trial.num_ranks // machine.num_nodes)),
         time_limit_s=machine.time_limit_s,
         memory_limit_gib=machine.memory_limit_gib,
+        takes_all_gpus=recipe.takes_all_gpus(trial.params),
         models=recipe.models(trial.params, upstream, store.project),
         preload=recipe.preload,
     )

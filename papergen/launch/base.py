@@ -50,6 +50,8 @@ class Job:
     memory_limit_gib: float | None = None
     """Of resident memory, over all processes of the trial."""
     stall_s: float = STALL_S
+    takes_all_gpus: bool = False
+    """Every GPU of the machine, not one per rank (DataParallel is one process on all of them)."""
     models: Sequence[tuple[str, str]] = ()
     """Models (path or Hub id, dtype) that the trial loads, for a warm worker to hold in memory."""
     preload: Sequence[str] | None = None

@@ -63,7 +63,8 @@ class Queue:
         if not self._waiting:
             return None
         job = self._waiting[0]
-        if not self._places(job.device).has_room(self.share(job).per_node, job.device):
+        places, num_ranks = self._places(job.device), self.share(job).per_node
+        if not places.has_room(num_ranks, job.device, takes_all_gpus=job.takes_all_gpus):
             return None
         return self._waiting.popleft()
 
@@ -71,7 +72,8 @@ class Queue:
         """The name under which the trial runs, and its GPUs on this machine, which are its own until `give_back`."""
         self._num_jobs += 1
         name = f"job{self._num_jobs}"
-        return name, self._places(job.device).take(name, self.share(job).per_node, job.device)
+        places, num_ranks = self._places(job.device), self.share(job).per_node
+        return name, places.take(name, num_ranks, job.device, takes_all_gpus=job.takes_all_gpus)
 
     def give_back(self, name: str) -> None:
         """The trial of that name is over."""

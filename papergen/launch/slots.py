@@ -40,7 +40,7 @@ class Slots:
         self._free_gpus += gpus
 
     def check(self, num_ranks: int, device: str) -> None:
-        """MachineError when such a trial can never run here."""
+        """MachineError when such a trial can never run here; each rank needs a GPU of its own on "cuda"."""
         if device == "cuda" and num_ranks > len(self._all_gpus):
             found = f"{len(self._all_gpus)} GPU{'s are' if len(self._all_gpus) != 1 else ' is'} visible"
             raise MachineError(
@@ -48,14 +48,14 @@ class Slots:
                 hint=f"Ask for {len(self._all_gpus) or 'no'} ranks on cuda, or use --device cpu.",
             )
 
-    def has_room(self, num_ranks: int, device: str) -> bool:
-        """Whether such a trial may start now."""
+    def has_room(self, num_ranks: int, device: str, *, takes_all_gpus: bool = False) -> bool:
+        """Whether such a trial may start now: with a GPU per rank, or with all there are."""
         if len(self._taken) >= self._max_trials:
             return False
         used = sum(count for count, _ in self._taken.values())
         if self._taken and self._num_ranks is not None and used + num_ranks > self._num_ranks:
             return False
-        return device != "cuda" or self._reserve(num_ranks)
+        return device != "cuda" or self._reserve(len(self._all_gpus) if takes_all_gpus else num_ranks)
 
     @property
     def is_waiting_for_others(self) -> bool:
@@ -81,10 +81,10 @@ class Slots:
         self._reserved = tuple(claimed)
         return bool(claimed) or count == 0
 
-    def take(self, name: str, num_ranks: int, device: str) -> tuple[str, ...]:
+    def take(self, name: str, num_ranks: int, device: str, *, takes_all_gpus: bool = False) -> tuple[str, ...]:
         """Give the trial `name` its place; the GPUs that are its own until it is over."""
-        assert self.has_room(num_ranks, device), f"there is no room for {name}"
-        count = num_ranks if device == "cuda" else 0
+        assert self.has_room(num_ranks, device, takes_all_gpus=takes_all_gpus), f"there is no room for {name}"
+        count = 0 if device != "cuda" else len(self._all_gpus) if takes_all_gpus else num_ranks
         gpus, self._reserved = self._reserved[:count], ()
         self._free_gpus = [gpu for gpu in self._free_gpus if gpu not in gpus]
         self._taken[name] = (num_ranks, gpus)

@@ -138,6 +138,15 @@ def test_slots_give_gpus_back_in_order() -> None:
     assert slots.take("y", 3, "cuda") == ("a", "b", "c")
 
 
+def test_one_process_may_have_every_gpu() -> None:
+    slots = Slots(4, None, ["a", "b", "c"])
+    assert slots.take("dp", 1, "cuda", takes_all_gpus=True) == ("a", "b", "c")
+    assert not slots.has_room(1, "cuda")
+    slots.give_back("dp")
+    assert slots.take("x", 1, "cuda") == ("a",)
+    assert not slots.has_room(1, "cuda", takes_all_gpus=True)
+
+
 def ended_of(lab: Lab, **machine: object) -> Ended:
     return Ended(
         job=lab.job("pass"), failure=None, machine=machine, started="2026-01-01T00:00:00Z", ended="", duration_s=1.0
