@@ -129,8 +129,8 @@ def test_ports_are_free_and_differ() -> None:
     assert ports.free() != first
 
 
-def test_slots_give_gpus_back_in_order() -> None:
-    slots = Slots(4, None, ["a", "b", "c"])
+def test_slots_give_gpus_back_in_order(tmp_path: Path) -> None:
+    slots = Slots(4, None, ["a", "b", "c"], GpuLocks(folder=tmp_path))
     assert slots.take("x", 2, "cuda") == ("a", "b")
     assert not slots.has_room(2, "cuda")
     assert slots.has_room(2, "cpu")
@@ -138,8 +138,8 @@ def test_slots_give_gpus_back_in_order() -> None:
     assert slots.take("y", 3, "cuda") == ("a", "b", "c")
 
 
-def test_one_process_may_have_every_gpu() -> None:
-    slots = Slots(4, None, ["a", "b", "c"])
+def test_one_process_may_have_every_gpu(tmp_path: Path) -> None:
+    slots = Slots(4, None, ["a", "b", "c"], GpuLocks(folder=tmp_path))
     assert slots.take("dp", 1, "cuda", takes_all_gpus=True) == ("a", "b", "c")
     assert not slots.has_room(1, "cuda")
     slots.give_back("dp")
