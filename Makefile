@@ -39,7 +39,7 @@ demo: install tex ## Install what is missing, then make a paper from nothing and
 test: install-dev tex lint ## Run ruff, mypy and the tests
 	$(BIN)/python -m pytest -m "not slow and not gpu and not cluster"
 
-test-slow: install-dev tex ## Run the tests that take longer
+test-slow: install-dev $(VENV)/.installed-checkpoint tex ## Run the tests that take longer
 	$(BIN)/python -m pytest -m "(slow or gpu) and not cluster"
 
 test-cluster: install-dev ## Run the tests against a real SLURM and two network namespaces; as root
@@ -82,6 +82,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# A pretrained BERT in safetensors, for the slow tests only.
+$(VENV)/.installed-checkpoint: $(VENV)/.installed-dev
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[checkpoint]'
 	touch $@
 
 tex: ## Install the minimal TeX tier where it is missing

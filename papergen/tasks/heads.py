@@ -101,8 +101,11 @@ def load_tokenizer(source: str | Path) -> Any:
 
 @torch.no_grad()
 def reload_difference(task: str, model: Any, folder: Path, batch: dict[str, torch.Tensor]) -> float:
-    """Largest difference of an output between the model and the one read back from `folder`; 0 when all is saved."""
-    again = auto_class(task).from_pretrained(folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True)
+    """Largest difference of an output between the model and the one read back from `folder`; 0 when all is saved.
+
+    It is read back in the model's own dtype, onto its device.
+    """
+    again = auto_class(task).from_pretrained(folder, dtype=model.dtype, trust_remote_code=False, use_safetensors=True)
     again.to(model.device).eval()
     was_training = model.training
     model.eval()

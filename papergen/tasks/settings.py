@@ -124,7 +124,7 @@ class TaskSettings(Params):
             faults.append(f"test_file: train_file = {self.train_file} brings its own test part. Leave it out.")
         if self.embedded_data is not None and self.columns:
             faults.append(f"columns: no effect with train_file = {self.train_file}. Leave it out.")
-        if self.doc_stride >= self.max_length // 2:
+        if self.task == "question_answering" and self.doc_stride >= self.max_length // 2:
             faults.append(f"doc_stride = {self.doc_stride} leaves windows of {self.max_length} tokens little new text.")
         return faults
 
