@@ -1,7 +1,8 @@
 """The index of the store: what every result folder holds, in results/.index.sqlite, so that 10,000 are read at once.
 
-The folders are the truth. Each look compares the index with them (name, time and size of every result.json), reads what
-is new and forgets what is gone; deleting the file costs one rebuild and nothing else.
+The folders are the truth. Each look compares the index with them (name, time, size and inode of every result.json: two
+versions written within one tick of the clock may have the rest in common), reads what is new and forgets what is gone;
+deleting the file costs one rebuild and nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from papergen.files import read_json
 from papergen.records import Result
 from papergen.runs import Run, Store
 
-VERSION = 1
+VERSION = 2
 """Of the table below; an index of another version is made anew."""
 
 WAIT_S = 5.0
@@ -30,6 +31,7 @@ COLUMNS = (
     "path TEXT PRIMARY KEY",
     "mtime_ns INTEGER",
     "size INTEGER",
+    "inode INTEGER",
     "fault TEXT",
     "experiment TEXT",
     "row TEXT",
@@ -45,6 +47,9 @@ COLUMNS = (
     "device TEXT",
     "git_commit TEXT",
 )
+Stamp = tuple[int, int, int]
+"""Time, size and inode of a result.json."""
+ABSENT: Stamp = (0, 0, 0)
 NAMES = tuple(column.split()[0] for column in COLUMNS)
 
 
@@ -55,6 +60,7 @@ class Entry:
     path: str
     mtime_ns: int
     size: int
+    inode: int
     fault: str = ""
     experiment: str = ""
     row: str = ""
@@ -146,8 +152,8 @@ class Index:
 
     def _refresh(self) -> None:
         known = {
-            path: (mtime_ns, size)
-            for path, mtime_ns, size in self._connection.execute("SELECT path, mtime_ns, size FROM runs")
+            path: tuple(stamp)
+            for path, *stamp in self._connection.execute("SELECT path, mtime_ns, size, inode FROM runs")
         }
         found = dict(_folders(self._store.root))
         gone = [(path,) for path in known.keys() - found.keys()]
@@ -161,17 +167,17 @@ class Index:
                 f"INSERT OR REPLACE INTO runs VALUES ({marks})", self._read((path, found[path]) for path in new)
             )
 
-    def _read(self, found: Iterable[tuple[str, tuple[int, int]]]) -> Iterator[tuple[Any, ...]]:
-        for path, (mtime_ns, size) in found:
-            entry = self._entry(path, mtime_ns, size)
+    def _read(self, found: Iterable[tuple[str, Stamp]]) -> Iterator[tuple[Any, ...]]:
+        for path, stamp in found:
+            entry = self._entry(path, stamp)
             values = [getattr(entry, name) for name in NAMES]
             yield tuple(json.dumps(value) if isinstance(value, Mapping) else value for value in values)
 
-    def _entry(self, path: str, mtime_ns: int, size: int) -> Entry:
+    def _entry(self, path: str, stamp: Stamp) -> Entry:
         run = Run(self._store.root / path)
         shown = self._store.shown(run.result_file)
-        if not size:
-            return Entry(path, mtime_ns, size, fault=f"{self._store.shown(run.folder)}: holds no result.json")
+        if stamp == ABSENT:
+            return Entry(path, *stamp, fault=f"{self._store.shown(run.folder)}: holds no result.json")
         try:
             result = Result.from_json(read_json(run.result_file), shown)
             trial, provenance = result.trial, result.provenance
@@ -179,11 +185,10 @@ class Index:
                 raise PapergenError(f"{shown}: this result belongs in {expected}.")
         except (PapergenError, OSError) as error:
             fault = error.message if isinstance(error, PapergenError) else f"{shown}: {error.strerror}"
-            return Entry(path, mtime_ns, size, fault=fault)
+            return Entry(path, *stamp, fault=fault)
         return Entry(
             path,
-            mtime_ns,
-            size,
+            *stamp,
             experiment=trial.experiment,
             row=trial.row,
             seed=trial.seed,
@@ -215,8 +220,8 @@ def _made(place: str) -> sqlite3.Connection:
     return connection
 
 
-def _folders(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Every folder where a trial's could lie -> time and size of its result.json; (0, 0) where it has none."""
+def _folders(root: Path) -> Iterator[tuple[str, Stamp]]:
+    """Every folder where a trial's could lie -> the stamp of its result.json; ABSENT where it has none."""
     if not root.is_dir():
         return
     with os.scandir(root) as experiments:
@@ -230,6 +235,6 @@ def _folders(root: Path) -> Iterator[tuple[str, tuple[int, int]]]:
                     try:
                         status = os.stat(f"{folder.path}/result.json")  # noqa: PTH116  ten thousand Paths are not free
                     except OSError:
-                        yield f"{experiment.name}/{folder.name}", (0, 0)
+                        yield f"{experiment.name}/{folder.name}", ABSENT
                     else:
-                        yield f"{experiment.name}/{folder.name}", (status.st_mtime_ns, status.st_size)
+                        yield f"{experiment.name}/{folder.name}", (status.st_mtime_ns, status.st_size, status.st_ino)

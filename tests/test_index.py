@@ -49,7 +49,7 @@ def test_the_index_knows_every_folder_and_is_made_again_at_will(store: Store) ->
 
 
 def test_it_sees_what_came_went_and_changed(store: Store, project: Path) -> None:
-    small, _, large, *_ = plan(project)
+    small, large, *_ = plan(project)
     labels(store)
     shutil.rmtree(store.run(small).folder)
     finish(store, large, score=7.0)

@@ -37,8 +37,8 @@ def test_plain_lines_say_start_end_and_cause(project: Path) -> None:
     assert stream.getvalue().splitlines() == [
         "start   first/small seed 0",
         "done    first/small seed 0  1.2 s  score 2  [1/2]",
-        "start   first/small seed 1",
-        "FAILED  first/small seed 1: rank 1: ValueError: no (log: results/x/rank1.log)  [2/2]",
+        "start   first/large seed 0",
+        "FAILED  first/large seed 0: rank 1: ValueError: no (log: results/x/rank1.log)  [2/2]",
     ]
 
 
