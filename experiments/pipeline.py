@@ -73,6 +73,9 @@ class Params(Base):
     padding: Literal["longest", "max_length"] = Field(
         default="longest", description="Pad to the longest input of a batch, or always to max_length."
     )
+    group_by_length: bool = Field(
+        default=True, description="Batch inputs of like length together; results keep the order of the inputs."
+    )
     max_length: int = Field(default=96, ge=8, description="Most tokens of an input.")
     top_k: int = Field(default=5, ge=1, description="Candidates for a mask (fill-mask).")
     max_new_tokens: int = Field(default=20, ge=1, description="Tokens to generate (text-generation).")
@@ -136,7 +139,12 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     options = Options(**params.model_dump(include=names))
     inputs = inputs_for(params.task, params.texts, DATA[params.task], params.num_inputs, tokenizer)
     stages = stages_of(params.task, model, tokenizer, options)
-    measured = run_stages(stages, inputs, batch_size=params.batch_size, device=ctx.device, with_memory=True)
+    batches: dict[str, Any] = {
+        "batch_size": params.batch_size,
+        "group_by_length": params.group_by_length,
+        "device": ctx.device,
+    }
+    measured = run_stages(stages, inputs, with_memory=True, **batches)
     pipe = pipeline_of(params.task, model, tokenizer)
     metrics: dict[str, float] = {"padding": sum(measured.padding) / len(measured.padding)}
     metrics |= {f"{stage}_mib": mib for stage, mib in measured.memory_mib.items()}
@@ -156,7 +164,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     rounds: dict[str, list[float]] = {f"{stage}_ms": [] for stage in STAGES}
     alone: list[float] = []
     for index in range(params.num_rounds):
-        again = run_stages(stages, inputs, batch_size=params.batch_size, device=ctx.device)
+        again = run_stages(stages, inputs, **batches)
         for stage, seconds in again.seconds.items():
             rounds[f"{stage}_ms"].append(1e3 * seconds / len(inputs))
         alone.append(1e3 * seconds_of(one_by_one) / len(inputs))

@@ -94,7 +94,8 @@ def _ask(task: str, model: nn.Module, encoder: Encoder, features: Sequence[Featu
     flat = nn.functional.cross_entropy(
         logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=IGNORED, reduction="none"
     ).view(len(features), -1)
-    best = logits.argmax(dim=-1)
+    # Off the GPU at once: the rows below are read one by one.
+    best, labels, flat = logits.argmax(dim=-1).cpu(), labels.cpu(), flat.double().cpu()
     answered = []
     for row in range(len(features)):
         kept = labels[row] != IGNORED
@@ -103,7 +104,7 @@ def _ask(task: str, model: nn.Module, encoder: Encoder, features: Sequence[Featu
             said: Any = int((best[row][kept] == labels[row][kept]).sum())
         else:
             said = best[row][kept].tolist() if task == "token_classification" else int(best[row])
-        answered.append(_Answered(float(flat[row].double().sum()), count, said))
+        answered.append(_Answered(float(flat[row].sum()), count, said))
     assert sum(one.count for one in answered) == num_targets(task, batch)
     return answered
 

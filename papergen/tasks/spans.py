@@ -39,17 +39,18 @@ def read_window(
     """The best spans of one window; logits are (time,), and only tokens of the context, which have offsets, count."""
     length = len(offsets)
     inside = torch.tensor([place is not None for place in offsets])
-    starts = start_logits[:length].float().masked_fill(~inside, float("-inf"))
-    ends = end_logits[:length].float().masked_fill(~inside, float("-inf"))
+    starts = start_logits[:length].float().cpu().masked_fill(~inside, float("-inf"))
+    ends = end_logits[:length].float().cpu().masked_fill(~inside, float("-inf"))
     best_starts = torch.topk(starts, min(NUM_BEST, length)).indices.tolist()
     best_ends = torch.topk(ends, min(NUM_BEST, length)).indices.tolist()
+    start_scores, end_scores = starts.tolist(), ends.tolist()
     spans = []
     for first in best_starts:
         for last in best_ends:
             before, after = offsets[first], offsets[last]
             if before is None or after is None or not first <= last < first + max_answer_tokens:
                 continue
-            spans.append(Span(float(starts[first] + ends[last]), before[0], after[1]))
+            spans.append(Span(start_scores[first] + end_scores[last], before[0], after[1]))
     null_score = float(start_logits[0].float() + end_logits[0].float())
     return Window(null_score, tuple(sorted(spans, reverse=True)[:NUM_BEST]))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from papergen.tasks.stages import Results, Stages
+from papergen.tasks.stages import Asked, Results, Stages
 
 NAMES = ("tokenize", "forward", "postprocess")
 CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -31,12 +31,26 @@ class Measured:
 
 @torch.inference_mode()
 def run_stages(
-    stages: Stages, inputs: Sequence[Any], *, batch_size: int, device: str, with_memory: bool = False
+    stages: Stages,
+    inputs: Sequence[Any],
+    *,
+    batch_size: int,
+    device: str,
+    group_by_length: bool = True,
+    with_memory: bool = False,
 ) -> Measured:
-    """All inputs in batches of their order, each stage timed; a GPU is waited for at the end of the forward stage."""
+    """All inputs in batches, each stage timed; a GPU is waited for at the end of the forward stage.
+
+    Inputs of like length go together, so that little is padded; the results keep the order of the inputs.
+    """
     measured = Measured()
-    for start in range(0, len(inputs), batch_size):
-        batch = inputs[start : start + batch_size]
+    order = list(range(len(inputs)))
+    if group_by_length:
+        order.sort(key=lambda index: _num_characters(inputs[index]))
+    found: dict[int, Any] = {}
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = [inputs[index] for index in chosen]
         with _stage("tokenize", measured, device, with_memory):
             encoded = stages.tokenize(batch)
         with _stage("forward", measured, device, with_memory):
@@ -44,9 +58,15 @@ def run_stages(
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
         with _stage("postprocess", measured, device, with_memory):
-            measured.results += stages.postprocess(output, encoded, batch)
+            found |= dict(zip(chosen, stages.postprocess(output, encoded, batch), strict=True))
         measured.padding.append(encoded.padding_share)
+    measured.results = [found[index] for index in range(len(inputs))]
     return measured
+
+
+def _num_characters(given: Any) -> int:
+    """Length of an input before there are tokens to count."""
+    return len(given.question) + len(given.context) if isinstance(given, Asked) else len(given)
 
 
 @contextlib.contextmanager

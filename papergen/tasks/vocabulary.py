@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -38,23 +39,41 @@ def train_wordpiece(texts: Iterable[str], *, vocab_size: int) -> str:
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=PREFIX)
+    once = sorted(set(texts))
+    # The trainer numbers the inner characters in the order of a hash table that differs from run to run, and breaks
+    # ties of frequency by these numbers: declared beforehand they are always the same.
+    inner = _inner_characters(tokenizer, once)
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL), continuing_subword_prefix=PREFIX, show_progress=False
+        vocab_size=vocab_size,
+        special_tokens=[*SPECIAL, *inner],
+        continuing_subword_prefix=PREFIX,
+        show_progress=False,
     )
-    # Once each and in order: the trainer's ties follow the order in which it meets the words.
-    tokenizer.train_from_iterator(sorted(set(texts)), trainer=trainer)
+    tokenizer.train_from_iterator(once, trainer=trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
     )
-    return tokenizer.to_str()
+    learnt = json.loads(tokenizer.to_str())
+    # They are pieces of words and nothing else: "##a" in a text is not one.
+    learnt["added_tokens"] = [token for token in learnt["added_tokens"] if token["content"] in SPECIAL]
+    return json.dumps(learnt, ensure_ascii=False)
 
 
-def wrap(json: str, *, max_length: int) -> Any:
+def _inner_characters(tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
+    """Every character that stands in a word but not first, with the prefix, in alphabetical order."""
+    words: set[str] = set()
+    for text in texts:
+        pieces = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
+        words.update(word for word, _ in pieces)
+    return sorted({f"{PREFIX}{char}" for word in words for char in word[1:]})
+
+
+def wrap(learnt: str, *, max_length: int) -> Any:
     """The tokenizer of `train_wordpiece` for transformers."""
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=Tokenizer.from_str(json),
+        tokenizer_object=Tokenizer.from_str(learnt),
         pad_token="[PAD]",
         unk_token="[UNK]",
         cls_token="[CLS]",

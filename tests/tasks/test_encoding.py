@@ -10,6 +10,7 @@ from papergen.errors import PapergenError
 from papergen.tasks.encoding import IGNORED, Encoder, num_targets
 from papergen.tasks.examples import Labelled, Question, Tagged, Text
 from papergen.tasks.spans import Span, Window, answer, read_window
+from papergen.tasks.vocabulary import SPECIAL, texts_of, train_wordpiece, wrap
 
 
 def encoder(task: str, *, max_length: int = 32, stride: int = 8) -> Encoder:
@@ -98,3 +99,14 @@ def test_no_answer_wins_only_when_no_window_has_a_better_one() -> None:
     assert answer([without], "red blue", null_threshold=2.0) == "red"
     assert answer([without, with_answer], "red blue") == "red"
     assert answer([Window(0.0, ())], "red") == ""
+
+
+def test_the_same_texts_give_the_same_vocabulary_byte_for_byte() -> None:
+    texts = list(texts_of(lab.examples("question_answering", 24)))
+    learnt = {train_wordpiece(order, vocab_size=120) for order in [texts, texts[::-1]] * 6}
+    assert len(learnt) == 1
+    words = wrap(learnt.pop(), max_length=32)
+    assert words.tokenize("red green") == words.tokenize("red  green")
+    assert words.decode(words("seven blue")["input_ids"], skip_special_tokens=True) == "seven blue"
+    assert set(words.all_special_tokens) == set(SPECIAL)
+    assert "##" not in words.tokenize("##e")[0]  # what looks like an inner piece in a text is not taken for one

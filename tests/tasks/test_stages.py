@@ -90,6 +90,18 @@ def test_the_stages_agree_with_the_librarys_own_pipeline(task: str, padding: str
         assert min(measured.padding) > 0
 
 
+def test_grouping_by_length_pads_less_and_keeps_the_order_of_the_inputs() -> None:
+    words, model = tokenizer(), model_of("text-classification")
+    stages = stages_of("text-classification", model, words, Options(max_length=32))
+    texts = ["red green blue nine eight seven red green", "seven", "blue nine red eight green seven blue", "green"]
+    grouped, as_given = (
+        run_stages(stages, texts, batch_size=2, device="cpu", group_by_length=choice) for choice in (True, False)
+    )
+    assert sum(grouped.padding) < sum(as_given.padding)
+    assert largest_difference(grouped.results, as_given.results) < TOLERANCE
+    assert largest_difference(grouped.results, as_given.results[::-1]) > TOLERANCE
+
+
 def test_a_difference_in_words_is_infinite_and_one_in_numbers_is_its_size() -> None:
     assert largest_difference([{"a": 1.0, "b": "x"}], [{"a": 1.25, "b": "x"}]) == 0.25
     assert largest_difference([{"a": "x"}], [{"a": "y"}]) == math.inf
