@@ -31,7 +31,7 @@ def load_model(path_or_id: str | Path, *, dtype: Dtype = "float32", device: str 
     """
     if device == "cpu" and (inherited := take(path_or_id, dtype)) is not None:
         return inherited
-    where = _found(path_or_id)
+    where = located(path_or_id)
     config = _asked(path_or_id, lambda: AutoConfig.from_pretrained(where.source, **where.options))
     family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with quiet_transformers():
@@ -53,11 +53,11 @@ def load_model(path_or_id: str | Path, *, dtype: Dtype = "float32", device: str 
 
 def load_tokenizer(path_or_id: str | Path) -> Any:
     """The tokenizer of a model; errors as for `load_model`."""
-    where = _found(path_or_id)
+    where = located(path_or_id)
     return _asked(path_or_id, lambda: AutoTokenizer.from_pretrained(where.source, **where.options))
 
 
-class _Where:
+class Where:
     """What to hand to `from_pretrained`."""
 
     def __init__(self, source: str, *, is_offline: bool) -> None:
@@ -65,20 +65,20 @@ class _Where:
         self.options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_offline}
 
 
-def _found(path_or_id: str | Path) -> _Where:
+def located(path_or_id: str | Path) -> Where:
     """Where the files are: a folder, the local Hub cache, or the Hub if it answers."""
     text = str(path_or_id)
     folder = Path(text).expanduser()
     if text and folder.is_dir():
         if not (folder / "config.json").is_file():
             raise PapergenError(f"{text}: this folder holds no model (no config.json).")
-        return _Where(str(folder), is_offline=True)
+        return Where(str(folder), is_offline=True)
     if isinstance(path_or_id, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1 or not text:
         raise PapergenError(f"model {text!r}: there is no such folder.", hint="Check the path, or give a Hub id.")
     if _is_cached(text):
-        return _Where(text, is_offline=True)
+        return Where(text, is_offline=True)
     _reach_hub(text)
-    return _Where(text, is_offline=False)
+    return Where(text, is_offline=False)
 
 
 def _is_cached(model_id: str) -> bool:

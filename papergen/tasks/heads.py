@@ -11,6 +11,7 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoTokenizer, BertConfig
 
+from papergen.decoding.models import located
 from papergen.errors import PapergenError
 from papergen.tasks.settings import HEADS, TaskSettings
 
@@ -51,17 +52,18 @@ def load_head(settings: TaskSettings, source: str | Path, labels: Sequence[str])
 
     Safetensors only, no remote code. PapergenError names weights of the backbone that are missing or mis-shaped.
     """
+    where = located(source)
     try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(where.source, **where.options)
         if settings.task == "causal_lm" and config.model_type == "bert":
             config.is_decoder = True
         for name, value in _label_maps(labels).items():
             setattr(config, name, value)
         model, loading = auto_class(settings.task).from_pretrained(
-            source,
+            where.source,
             config=config,
             dtype=torch.float32,
-            trust_remote_code=False,
+            **where.options,
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
@@ -88,8 +90,9 @@ def load_head(settings: TaskSettings, source: str | Path, labels: Sequence[str])
 
 def load_tokenizer(source: str | Path) -> Any:
     """The fast tokenizer of a folder or Hub id: the offsets of its tokens are needed."""
+    where = located(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(where.source, **where.options)
     except (OSError, ValueError) as error:
         raise PapergenError(f"model: no tokenizer in {source}: {str(error).splitlines()[0]}") from error
     if not tokenizer.is_fast:

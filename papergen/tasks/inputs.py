@@ -8,6 +8,7 @@ from typing import Any
 
 import transformers
 
+from papergen.decoding.models import located
 from papergen.errors import PapergenError
 from papergen.tasks.embedded import embedded
 from papergen.tasks.examples import Labelled, Question, Tagged, Text
@@ -24,9 +25,10 @@ def load_for(task: str, source: str | Path, *, device: str) -> tuple[Any, Any]:
     PapergenError when a weight is missing: an untrained head would give answers that mean nothing.
     """
     tokenizer = load_tokenizer(source)
+    where = located(source)
     try:
         model, loading = getattr(transformers, AUTO[task]).from_pretrained(
-            source, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+            where.source, use_safetensors=True, output_loading_info=True, **where.options
         )
     except (OSError, ValueError) as error:
         raise PapergenError(

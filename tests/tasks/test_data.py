@@ -116,3 +116,16 @@ def test_what_cannot_be_read_is_told_at_its_line(task: str, name: str, text: str
     with pytest.raises(PapergenError) as caught:
         read_examples(task, tmp_path / name, {})
     assert message in str(caught.value)
+
+
+def test_a_folder_written_by_datasets_is_read(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    rows = {"words": [["a", "b"], ["c"]], "tags": [["O", "B-X"], ["O"]]}
+    datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "saved")
+    assert read_examples("token_classification", tmp_path / "saved", {}) == [
+        Tagged(("a", "b"), ("O", "B-X")),
+        Tagged(("c",), ("O",)),
+    ]
+    (tmp_path / "other").mkdir()
+    with pytest.raises(PapergenError, match="not a folder that datasets' save_to_disk wrote"):
+        read_examples("token_classification", tmp_path / "other", {})

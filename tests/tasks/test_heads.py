@@ -13,6 +13,7 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from papergen.errors import PapergenError
 from papergen.tasks.heads import auto_class, build_head, load_head, load_tokenizer
+from papergen.tasks.inputs import load_for
 from papergen.tasks.running import run_task
 from papergen.tasks.settings import HEADS
 from papergen.training.distributed import Ranks
@@ -114,5 +115,16 @@ def test_a_backbone_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     whole.save_pretrained(tmp_path, state_dict=state)
     with pytest.raises(PapergenError, match=r"lacks weights of the backbone.*query"):
         load_head(lab.settings_of("sequence_classification"), tmp_path, ["a", "b"])
-    with pytest.raises(PapergenError, match="cannot be loaded"):
+    with pytest.raises(PapergenError, match="there is no such folder"):
         load_head(lab.settings_of("sequence_classification"), tmp_path / "nothing", ["a", "b"])
+
+
+def test_a_name_of_the_hub_without_a_network_is_one_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for load in (
+        lambda: load_tokenizer("nobody/nothing"),
+        lambda: load_head(lab.settings_of("masked_lm"), "nobody/nothing", []),
+        lambda: load_for("fill-mask", "nobody/nothing", device="cpu"),
+    ):
+        with pytest.raises(PapergenError, match=r"not in the local Hub cache; HF_HUB_OFFLINE is set"):
+            load()
