@@ -25,10 +25,11 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
     ids = torch.full((len(rows), batch.limits.max_new), -1, dtype=torch.long, device=batch.device)
     log_probs = torch.zeros(len(rows), dtype=torch.float64, device=batch.device)
     is_open = torch.ones(len(rows), dtype=torch.bool, device=batch.device)
+    # Every prompt has as many rows as there are candidates; after each step all become the one that was chosen.
+    stepper.select(rows.repeat_interleave(num_candidates))
     for step in range(batch.limits.max_new):
-        probabilities, candidates = batch.process(logits).softmax(dim=1).topk(num_candidates, dim=1)
-        # The cache of every row is multiplied, and the rows that were not chosen are dropped after the forward pass.
-        stepper.select(rows.repeat_interleave(num_candidates))
+        scores = batch.process(logits, rows=rows * num_candidates)
+        probabilities, candidates = scores.softmax(dim=1).topk(num_candidates, dim=1)
         following = stepper.step(candidates.flatten()).view(len(rows), num_candidates, -1)
         hidden = torch.nn.functional.normalize(stepper.hidden[-1][:, -1].float(), dim=1)
         hidden = hidden.view(len(rows), num_candidates, -1)
@@ -37,7 +38,7 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
         # A candidate that the processors forbid stays out, however new it looks.
         best = values.masked_fill(probabilities == 0, -torch.inf).argmax(dim=1)
         tokens = candidates[rows, best]
-        stepper.select(rows * num_candidates + best)
+        stepper.reorder((rows * num_candidates + best).repeat_interleave(num_candidates), num_last=1)
         chosen = logits.gather(1, tokens[:, None])[:, 0].double() - logits.logsumexp(dim=1).double()
         log_probs += torch.where(is_open, chosen, 0.0)
         ids[:, step] = torch.where(is_open, tokens, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -19,12 +20,15 @@ class DolaStepper(Stepper):
     Every row chooses its own earlier layer, so that a row does not depend on its batch.
     """
 
-    def __init__(self, model: Any, ids: torch.Tensor, kwargs: dict[str, Any], layers: tuple[int, ...]) -> None:
-        super().__init__(model, ids, kwargs, wants_hidden=True)
+    hidden_positions = slice(-1, None)
+
+    def __init__(
+        self, model: Any, ids: torch.Tensor, kwargs: dict[str, Any], layers: tuple[int, ...], *, max_new: int
+    ) -> None:
+        super().__init__(model, ids, kwargs, max_new=max_new, wants_hidden=True)
         self._layers = layers
 
-    def _forward(self, inputs: dict[str, Any]) -> torch.Tensor:
-        logits = super()._forward(inputs)
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
         self.plain = logits
         head = self.model.get_output_embeddings()
         early = torch.stack([head(self.hidden[layer][:, -1]).float() for layer in self._layers], dim=1)
@@ -38,12 +42,15 @@ def contrasted(final: torch.Tensor, early: torch.Tensor) -> torch.Tensor:
     """
     last = final.log_softmax(dim=1)
     before = early.log_softmax(dim=2)
-    mixture = torch.logaddexp(last[:, None], before) - torch.log(torch.tensor(2.0, device=final.device))
-    divergence = 0.5 * (
-        (last.exp()[:, None] * (last[:, None] - mixture)).sum(dim=2) + (before.exp() * (before - mixture)).sum(dim=2)
-    )
-    chosen = before[torch.arange(len(final), device=final.device), divergence.argmax(dim=1)]
-    is_likely = last >= last.amax(dim=1, keepdim=True) + torch.log(torch.tensor(RELATIVE_TOP, device=final.device))
+    chosen = before[:, 0]
+    if before.shape[1] > 1:
+        mixture = torch.logaddexp(last[:, None], before) - math.log(2.0)
+        divergence = 0.5 * (
+            (last.exp()[:, None] * (last[:, None] - mixture)).sum(dim=2)
+            + (before.exp() * (before - mixture)).sum(dim=2)
+        )
+        chosen = before[torch.arange(len(final), device=final.device), divergence.argmax(dim=1)]
+    is_likely = last >= last.amax(dim=1, keepdim=True) + math.log(RELATIVE_TOP)
     return (last - chosen).masked_fill(~is_likely, -torch.inf)
 
 

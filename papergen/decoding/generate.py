@@ -197,9 +197,10 @@ def _run(
         for name in ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus"):
             kwargs.pop(name, None)
         if layers is not None:
-            stepper: Stepper = DolaStepper(model, input_ids, kwargs, layers)
+            stepper: Stepper = DolaStepper(model, input_ids, kwargs, layers, max_new=limits.max_new)
         else:
-            stepper = Stepper(model, input_ids, kwargs, wants_hidden=strategy.mode == "contrastive")
+            wants_hidden = strategy.mode == "contrastive"
+            stepper = Stepper(model, input_ids, kwargs, max_new=limits.max_new, wants_hidden=wants_hidden)
         stepper.on_step = lambda num_new: told.step(num_new * len(prompts))
         batch = Batch(
             stepper=stepper,

@@ -8,6 +8,15 @@ from typing import Any
 
 import torch
 
+from papergen.decoding import slab
+
+PREFILL_TOKENS = {"cpu": 512}
+"""Most tokens of a part of the prefill by device: parts of neighbouring lengths need little padding."""
+
+PREFILL_TOKENS_ELSEWHERE = 16384
+
+_BY_POSITION = {"attention_mask", "position_ids", "token_type_ids"}
+
 
 class Stepper:
     """Drives `model` over `ids`; every search of this room works on top of it.
@@ -17,7 +26,18 @@ class Stepper:
     encoder-decoder models, with and without cache.
     """
 
-    def __init__(self, model: Any, ids: torch.Tensor, kwargs: dict[str, Any], *, wants_hidden: bool = False) -> None:
+    hidden_positions = slice(None)
+    """Which positions of the hidden states are kept."""
+
+    def __init__(
+        self,
+        model: Any,
+        ids: torch.Tensor,
+        kwargs: dict[str, Any],
+        *,
+        max_new: int,
+        wants_hidden: bool = False,
+    ) -> None:
         self.model = model
         self.ids = ids
         """(rows, width) tokens so far, left padding included."""
@@ -36,6 +56,7 @@ class Stepper:
         mask = None if self.is_encoder_decoder else kwargs.get("attention_mask")
         self.pads = ids.new_zeros(len(ids)) if mask is None else (mask == 0).sum(dim=1)
         """(rows,) number of padding tokens on the left."""
+        self._slabs = slab.install(kwargs, self.prompt_width + max_new)
 
     @property
     def num_rows(self) -> int:
@@ -54,8 +75,28 @@ class Stepper:
 
     def prefill(self) -> torch.Tensor:
         """Run the prompts; (rows, vocabulary) float32 logits of the first new token."""
-        inputs = self.model.prepare_inputs_for_generation(self.ids, is_first_iteration=True, **self._kwargs)
-        return self._forward(inputs)
+        parts = self._parts()
+        if len(parts) < 2:
+            inputs = self.model.prepare_inputs_for_generation(self.ids, is_first_iteration=True, **self._kwargs)
+            return self._forward(inputs)
+        logits, hidden = [], []
+        for rows, start in parts:
+            for layer in self._slabs:
+                layer.begin_part(rows, start, self.num_rows)
+            kwargs = {name: _part(name, value, rows, start) for name, value in self._kwargs.items()}
+            ids = self.ids[rows, start:]
+            inputs = self.model.prepare_inputs_for_generation(ids, is_first_iteration=True, **kwargs)
+            outputs, found = self._call(inputs)
+            logits.append(found)
+            if self._wants_hidden:
+                kept = [states[:, self.hidden_positions] for states in outputs.hidden_states]
+                hidden.append([_padded(states, self.prompt_width) if start else states for states in kept])
+        for layer in self._slabs:
+            layer.end_parts(self.prompt_width)
+        self._note(outputs)
+        if self._wants_hidden:
+            self.hidden = tuple(torch.cat(states) for states in zip(*hidden, strict=True))
+        return self._scores(torch.cat(logits))
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         """Append `tokens` (rows,) and run them; (rows, vocabulary) float32 logits of the next token."""
@@ -77,22 +118,59 @@ class Stepper:
         self.pads = self.pads[index]
         self._kwargs = {name: _selected(name, value, index) for name, value in self._kwargs.items()}
 
-    def reorder(self, index: torch.Tensor) -> None:
-        """`select` for an `index` that keeps every row within its prompt, whose mask and encoder states stay put."""
-        self._reorder_cache(index, is_same_prompt=True)
+    def reorder(self, index: torch.Tensor, num_last: int | None = None) -> None:
+        """`select` for an `index` that keeps every row within its prompt, whose mask and encoder states stay put.
+
+        Rows of a prompt differ in no more than their last `num_last` tokens: all new ones if None.
+        """
+        if self._slabs:
+            targets = (index != torch.arange(len(index), device=index.device)).nonzero()[:, 0]
+            for layer in self._slabs:
+                layer.move_ends(targets, index[targets], self.num_new if num_last is None else num_last)
+        else:
+            self._reorder_cache(index, is_same_prompt=True)
         self.ids = self.ids[index]
 
     def _forward(self, inputs: dict[str, Any]) -> torch.Tensor:
+        outputs, logits = self._call(inputs)
+        self._note(outputs)
+        if self._wants_hidden:
+            found = outputs.decoder_hidden_states if self.is_encoder_decoder else outputs.hidden_states
+            self.hidden = tuple(states[:, self.hidden_positions] for states in found)
+        return self._scores(logits)
+
+    def _call(self, inputs: dict[str, Any]) -> tuple[Any, torch.Tensor]:
+        """The model's outputs and the float32 logits of the last position."""
         if self._wants_hidden:
             inputs["output_hidden_states"] = True
         outputs = self.model(**inputs, return_dict=True)
+        return outputs, outputs.logits[:, -1].float()
+
+    def _note(self, outputs: Any) -> None:
+        """Mask, positions and cache of the next step."""
         self._kwargs = self.model._update_model_kwargs_for_generation(
             outputs, self._kwargs, is_encoder_decoder=self.is_encoder_decoder
         )
-        if self._wants_hidden:
-            self.hidden = outputs.decoder_hidden_states if self.is_encoder_decoder else outputs.hidden_states
-        logits: torch.Tensor = outputs.logits[:, -1]
-        return logits.float()
+
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """What `prefill` and `step` return."""
+        return logits
+
+    def _parts(self) -> list[tuple[slice, int]]:
+        """Rows that are prefilled together, and where their longest prompt starts; [] if it cannot be in parts."""
+        tensors = {name for name, value in self._kwargs.items() if isinstance(value, torch.Tensor)}
+        if not self._slabs or self.is_encoder_decoder or not tensors <= _BY_POSITION:
+            return []
+        most = PREFILL_TOKENS.get(self.ids.device.type, PREFILL_TOKENS_ELSEWHERE)
+        pads = self.pads.tolist()
+        parts: list[tuple[slice, int]] = []
+        first = 0
+        for row in range(1, len(pads) + 1):
+            full = row < len(pads) and (row + 1 - first) * (self.prompt_width - min(pads[first : row + 1])) > most
+            if full or row == len(pads):
+                parts.append((slice(first, row), min(pads[first:row])))
+                first = row
+        return parts
 
     def _reorder_cache(self, index: torch.Tensor, *, is_same_prompt: bool) -> None:
         # By what it can do: its name has been past_key_values, cache_params, state and, since 5.24, cache.
@@ -116,3 +194,16 @@ def _selected(name: str, value: Any, index: torch.Tensor) -> Any:
         # Positions of some models are (axes, rows, length).
         return value[:, index] if name == "position_ids" and value.ndim == 3 else value[index]
     return value
+
+
+def _part(name: str, value: Any, rows: slice, start: int) -> Any:
+    """A model's input for these rows from position `start` on."""
+    if name not in _BY_POSITION or value is None:
+        return value
+    # Positions of some models are (axes, rows, length).
+    return value[:, rows, start:] if value.ndim == 3 else value[rows, start:]
+
+
+def _padded(states: torch.Tensor, width: int) -> torch.Tensor:
+    """(rows, width, size) with zeros on the left, unless one position was asked for."""
+    return states if states.shape[1] == 1 else torch.nn.functional.pad(states, (0, 0, width - states.shape[1], 0))
