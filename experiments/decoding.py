@@ -241,6 +241,8 @@ def method(view: View) -> Any:
     first = params_of(view, view.rows[0])
     phrases = [describe(params_of(view, row)) for row in rows]
     seeds = max((len(view.finished(row)) for row in rows), default=1)
+    if view.language == "zh":
+        return Tex(_method_zh(view, first, rows, seeds))
     listed = "; ".join(phrases[:-1]) + ("; and " if len(phrases) > 1 else "") + phrases[-1] if phrases else ""
     seeded = (
         f" Strategies that draw random numbers are run under {seeds} seeds; the others are run once. "
@@ -263,17 +265,46 @@ def method(view: View) -> Any:
     )
 
 
+def _method_zh(view: View, first: Params, rows: list[str], seeds: int) -> str:
+    """`method` in Chinese."""
+    from papergen.decoding.describing_zh import describe
+
+    listed = "；".join(describe(params_of(view, row)) for row in rows)
+    seeded = (
+        f"含随机性的策略用 {seeds} 个随机种子各运行一次，其余策略只运行一次。"
+        "每个提示都有自己的随机数，因此对提示求得的区间也涵盖了随机种子的变化。"
+        if seeds > 1
+        else ""
+    )
+    tested = (
+        "策略之间的比较采用对提示的配对 $t$ 检验~\\cite{student1908probable}，并作 Holm 校正~\\cite{holm1979simple}。"
+        if len(rows) > 1
+        else ""
+    )
+    return (
+        f"我们续写 {first.num_prompts} 段留出的文本，每段给出 {first.prompt_tokens} 个词元，续写至多 "
+        f"{first.reference_tokens} 个词元，数值精度为 {view.escape(first.dtype)}。"
+        f"所用策略为：{listed}。{seeded}{tested}"
+        "对整组续写定义的度量（困惑度、distinct-$n$、self-BLEU、Zipf 系数）的区间由对提示的刀切法"
+        "~\\cite{efron1993introduction} 求得。\n"
+    )
+
+
 def samples(view: View) -> Any:
     """Two prompts side by side and how every row continues them: a tabular for a float over both columns."""
     from papergen.report.tex import Tex
+    from papergen.report.words import translated
 
     of_rows = {row: {one["prompt_index"]: one for one in reversed(view.samples(row))} for row in view.rows}
     indices = list(dict.fromkeys([0, max(map(len, of_rows.values())) // 2]))
     if not all(index in found for found in of_rows.values() for index in indices):
         return Tex("")
     first = next(iter(of_rows.values()))
-    lines = [("prompt", [first[index]["prompt"] for index in indices])]
-    lines += [(row_label(row), [found[index]["text"] for index in indices]) for row, found in of_rows.items()]
+    lines = [(translated("prompt", view.language), [first[index]["prompt"] for index in indices])]
+    lines += [
+        (translated(row_label(row), view.language), [found[index]["text"] for index in indices])
+        for row, found in of_rows.items()
+    ]
     body = "\n\\addlinespace\n".join(
         " & ".join([view.escape(label), *(rf"{{\raggedright {quoted(view, text)}\par}}" for text in texts)]) + r" \\"
         for label, texts in lines

@@ -256,6 +256,8 @@ def method(view: View) -> Any:
 
     rows = [row for row in view.rows if not of(view, row).reference and of(view, row).idle_remedy is None]
     first = of(view, view.rows[0])
+    if view.language == "zh":
+        return Tex(_method_zh(view, first, rows))
     phrases = []
     for row in rows:
         params = of(view, row)
@@ -277,10 +279,34 @@ def method(view: View) -> Any:
     )
 
 
+def _method_zh(view: View, first: Params, rows: list[str]) -> str:
+    """`method` in Chinese."""
+    from papergen.decoding.describing_zh import describe
+
+    phrases = []
+    for row in rows:
+        params = of(view, row)
+        wording = [
+            f"在每个提示{where}加上“{view.escape(text.strip())}”"
+            for text, where in ((params.prompt_prefix, "前"), (params.prompt_suffix, "后"))
+            if text
+        ]
+        phrases.append(f"\\texttt{{{view.escape(row)}}}：{'，'.join([describe(params), *wording])}")
+    return (
+        f"模型读入 {first.num_prompts} 篇留出文档各自开头的 {first.prompt_tokens} 个词元，续写至多 "
+        f"{first.reference_tokens} 个词元。每篇文档是一个段落，模型在训练中学会了在段落之后结束文本。"
+        f"续写若在第 {first.early_tokens} 个词元之前以文本结束符收尾，即为过早结束。"
+        "作者本人的续写以同样的方式测量，其结尾由作者自己决定。"
+        "文本变长之后的困惑度与重复率~\\cite{welleck2020neural} 就是办法的代价。"
+        f"所用办法为：{'；'.join(phrases)}。\n"
+    )
+
+
 def idle(view: View) -> Any:
     """What is often tried and does nothing: the reasons, and how many texts it changed where that was run."""
     from papergen.decoding.early_eos import refused
     from papergen.report.tex import Tex
+    from papergen.report.words import translated
 
     tried = {of(view, row).idle_remedy: view.value(row, "changed") for row in view.rows if of(view, row).idle_remedy}
     first = of(view, view.rows[0])
@@ -289,7 +315,12 @@ def idle(view: View) -> Any:
         outcome = ""
         if one.name in tried:
             number = tried[one.name]
-            outcome = f" It changed {round(number.mean * number.n / 100)} of {number.n} texts."
-        lines.append(f"\\item[\\texttt{{{view.escape(one.name)}}}] {view.escape(one.why)}{outcome}")
+            count = round(number.mean * number.n / 100)
+            outcome = f" It changed {count} of {number.n} texts."
+            if view.language == "zh":
+                outcome = f"在 {number.n} 个文本中改变了 {count} 个。"
+        lines.append(
+            f"\\item[\\texttt{{{view.escape(one.name)}}}] {view.escape(translated(one.why, view.language))}{outcome}"
+        )
     body = "\n".join(lines)
     return Tex(f"\\begin{{description}}\n{body}\n\\end{{description}}\n")

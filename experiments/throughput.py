@@ -231,6 +231,7 @@ def breakdown(view: View) -> list[Figure]:
 def method(view: View, found: list[Line]) -> Any:
     """How the times were taken, from the recorded parameters and facts."""
     from papergen.report.tex import Tex
+    from papergen.report.words import translated
 
     first: Any = view.params(view.rows[0])
     one = view.finished(view.rows[0])[0]
@@ -244,6 +245,21 @@ def method(view: View, found: list[Line]) -> Any:
     )
     grouped = f"{one.outcome.metrics['num_parameters']:,.0f}".replace(",", "\\,")
     model = view.escape(first.model) if first.model else f"{first.n_layer} layers of width {first.n_embd}"
+    if view.language == "zh":
+        size = view.escape(first.model) if first.model else f"{first.n_layer} 层，宽度 {first.n_embd}"
+        lines = (
+            "强扩展保持每步的序列数不变，弱扩展保持每个进程的序列数不变；理想直线表示速度与进程数成正比。"
+            if found
+            else ""
+        )
+        baseline = view.escape(translated(row_label(view.rows[0]), view.language))
+        return Tex(
+            f"{'各行只运行一轮' if rounds == 1 else f'共运行 {rounds} 轮'}，每轮依次运行各行，"
+            f"每行报告预热之后各优化步耗时的中位数；区间对轮次求得，"
+            f"各行与 {baseline} 的比较采用按轮次配对、经 Holm 校正的 $t$ 检验。"
+            f"模型为 {size}，共 {grouped} 个参数；序列长 {first.block_size} 个词元；"
+            f"梯度经 {view.escape(str(one.outcome.facts['backend']))} 传输。{lines}\n"
+        )
     return Tex(
         f"Every row runs {often}, one row after the other, and reports the median time of its optimiser steps after a "
         f"warm-up; intervals run over the rounds, and rows are compared with {view.escape(row_label(view.rows[0]))} by "

@@ -154,6 +154,8 @@ def method(view: View) -> Any:
     """The set-up in words, from the recorded parameters and facts."""
     from papergen.report.tex import Tex
 
+    if view.language == "zh":
+        return Tex(_method_zh(view))
     first: Any = view.params(view.rows[0])
     facts = view.finished(view.rows[0])[0].outcome.facts
     numbers = view.finished(view.rows[0])[0].outcome.metrics
@@ -183,6 +185,41 @@ def method(view: View) -> Any:
         f"process{'es' if sizes[-1] > 1 else ''} (backend {view.escape(str(facts['backend']))}); "
         f"each process draws its share of a common shuffle that changes every epoch, "
         f"and the loss is the mean over all tokens of the step.\n"
+    )
+
+
+def _method_zh(view: View) -> str:
+    """`method` in Chinese."""
+    first: Any = view.params(view.rows[0])
+    facts = view.finished(view.rows[0])[0].outcome.facts
+    numbers = view.finished(view.rows[0])[0].outcome.metrics
+    sizes = sorted({view.params(row).world_size for row in view.rows})  # type: ignore[attr-defined]
+    if first.model is None:
+        model = (
+            f"GPT-2 结构的语言模型~\\cite{{radford2019language}}，共 {first.n_layer} 层，宽度 {first.n_embd}，"
+            f"{first.n_head} 个注意力头，{grouped(numbers['num_parameters'])} 个参数；词表由字节级 BPE"
+            f"~\\cite{{sennrich2016neural}} 得到，含 {grouped(facts['vocab_size'])} 个词元"
+        )
+    else:
+        model = f"\\texttt{{{view.escape(first.model)}}}，共 {grouped(numbers['num_parameters'])} 个参数"
+    corpus = (
+        "每个 CPython 都附带的 Python 语言参考手册"
+        if first.corpus == "embedded"
+        else f"\\texttt{{{view.escape(first.corpus)}}}"
+    )
+    schedule = {"linear": "线性", "cosine": "余弦", "constant": "恒定"}.get(
+        first.lr_scheduler_type, view.escape(first.lr_scheduler_type)
+    )
+    processes = "、".join(str(size) for size in sizes)
+    return (
+        f"我们训练的是{model}。语料为{corpus}，共 {grouped(facts['num_characters'])} 个字符，其中 "
+        f"{grouped(facts['num_validation_characters'])} 个字符留作验证，从不用于训练。"
+        f"训练共 {grouped(numbers['num_steps'])} 步，每步 {first.batch_size} 个长 {first.block_size} 个词元的序列；"
+        f"优化器为 AdamW~\\cite{{loshchilov2019decoupled}}，峰值学习率为 ${power(first.learning_rate)}$"
+        f"（{schedule}调度，预热 {first.warmup_steps} 步），数值精度为 {view.escape(first.dtype)}。"
+        f"DistributedDataParallel~\\cite{{li2020pytorch}} 把每一批数据分给 {processes} 个进程"
+        f"（通信后端为 {view.escape(str(facts['backend']))}）；数据每轮重新打乱一次，所有进程共用同一顺序，各取一份，"
+        f"损失是该步全部词元上的均值。\n"
     )
 
 

@@ -20,7 +20,7 @@ from papergen.errors import MachineError
 from papergen.latex.engine import APT_BASE, install_hint
 from papergen.latex.installed import survey
 from papergen.launch.detect import cpu_model, find_gpus, memory_gib, num_cores, torch_cuda
-from papergen.report.cjk import find_cjk_font
+from papergen.report import cjk
 
 MIN_FREE_GIB = 2.0
 """Less room than this on the disk is said: checkpoints and TeX need it."""
@@ -112,11 +112,9 @@ def _tex() -> Iterator[Finding]:
 
 
 def _fonts() -> Finding:
-    font = find_cjk_font()
-    if font:
-        return Finding(what="Chinese in figures", state="ok", found=font[0])
-    remedy = "sudo apt-get install --no-install-recommends texlive-lang-chinese   (or fonts-noto-cjk)"
-    return Finding(what="Chinese in figures", state="optional", found="no font has Chinese", remedy=remedy)
+    if fonts := cjk.cjk_fonts():
+        return Finding(what="Chinese in figures", state="ok", found=fonts[0])
+    return Finding(what="Chinese in figures", state="optional", found="no font has Chinese", remedy=cjk.INSTALL)
 
 
 def _git() -> Finding:

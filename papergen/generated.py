@@ -21,7 +21,7 @@ from papergen.report.floats import table_tex
 from papergen.report.parts import Part, View, file_names
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.tex import Escape, Tex
-from papergen.report.words import in_language
+from papergen.report.words import figure_in_language, in_language
 from papergen.yaml_strict import read_yaml
 
 PAPER = "paper.yaml"
@@ -71,7 +71,8 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             generated.files[f"{tables}{table.name}.tex"] = str(table.to_tex(escape, width_in=width)).encode()
         for figure in part.figures:
             width = template.figure_width if figure.width == "column" else template.text_width_in
-            generated.figures[f"{figures}{figure.name}.pdf"] = (figure, width)
+            shown = figure_in_language(figure, project.paper.language)
+            generated.figures[f"{figures}{figure.name}.pdf"] = (shown, width)
         for stem, text in part.texts.items():
             generated.files[f"{texts}{stem}.tex"] = f"{text}".encode()
     if results.results:
@@ -99,7 +100,7 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
 
     def table(name: str, spec: TableSpec) -> None:
         text = table_tex(
-            table_from(results, name, spec),
+            in_language(table_from(results, name, spec), paper.language),
             escape,
             column_in=template.column_width_in,
             text_in=template.text_width_in,
@@ -113,7 +114,7 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
     def figure(name: str, spec: FigureSpec) -> None:
         made = called(project.root, name, spec.function, results) if spec.function else figure_from(results, name, spec)
         width = template.figure_width if made.width == "column" else template.text_width_in
-        generated.figures[f"figures/{name}.pdf"] = (made, width)
+        generated.figures[f"figures/{name}.pdf"] = (figure_in_language(made, paper.language), width)
 
     makers += [("tables", name, partial(table, name, spec)) for name, spec in paper.tables.items()]
     makers += [("figures", name, partial(figure, name, spec)) for name, spec in paper.figures.items()]

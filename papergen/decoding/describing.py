@@ -49,51 +49,51 @@ def _core(s: Strategy) -> Iterator[str]:
         case "sample":
             yield from _sampling(s)
         case "beam":
-            yield f"beam search with {s.num_beams} beams{_cite('graves2012sequence')}"
+            yield f"beam search with {s.num_beams} beams{cite('graves2012sequence')}"
         case "beam_sample":
             yield f"beam search with {s.num_beams} beams whose continuations are drawn without replacement"
             yield from _truncations(s)
         case "diverse":
             yield (
                 f"diverse beam search with {s.num_beams} beams in {s.num_beam_groups} groups and diversity penalty"
-                f" ${_number(s.diversity_penalty)}${_cite('vijayakumar2018diverse')}"
+                f" ${number(s.diversity_penalty)}${cite('vijayakumar2018diverse')}"
             )
         case "constrained":
             yield (
                 f"lexically constrained beam search with {s.num_beams} beams and dynamic beam allocation"
-                f"{_cite('hokamp2017lexically', 'post2018fast')}{_constraints(s)}"
+                f"{cite('hokamp2017lexically', 'post2018fast')}{_constraints(s)}"
             )
         case "contrastive":
             yield (
-                f"contrastive search with $k={s.top_k}$ and $\\alpha={_number(s.penalty_alpha)}$"
-                f"{_cite('su2022contrastive')}"
+                f"contrastive search with $k={s.top_k}$ and $\\alpha={number(s.penalty_alpha)}$"
+                f"{cite('su2022contrastive')}"
             )
         case "dola":
             how = "sampling" if s.do_sample else "greedy decoding"
-            yield f"{how} with contrasted layers (DoLa, {_layers(s)}){_cite('chuang2024dola')}"
+            yield f"{how} with contrasted layers (DoLa, {_layers(s)}){cite('chuang2024dola')}"
             if s.do_sample:
                 yield from _truncations(s)
         case "assisted":
-            name = _escaped((s.assistant_model or "").rstrip("/").rsplit("/", 1)[-1])
+            name = escaped((s.assistant_model or "").rstrip("/").rsplit("/", 1)[-1])
             yield (
                 f"greedy speculative decoding with drafts of \\texttt{{{name}}}"
-                f"{_cite('leviathan2023fast', 'chen2023accelerating')}"
+                f"{cite('leviathan2023fast', 'chen2023accelerating')}"
             )
         case "prompt_lookup":
             yield (
                 f"greedy speculative decoding with drafts of up to {s.prompt_lookup_num_tokens} tokens looked up in the"
-                f" text so far{_cite('saxena2023prompt')}"
+                f" text so far{cite('saxena2023prompt')}"
             )
     if s.is_search and (s.length_penalty != 1.0 or s.early_stopping is not False):
         yield from _ranking(s)
 
 
 def _sampling(s: Strategy) -> Iterator[str]:
-    active = _active(s)
+    active = active_filters(s)
     if not active:
         yield "ancestral sampling from the full vocabulary"
     elif len(active) == 1:
-        adjective, formula = _filter(s, active[0])
+        adjective, formula = filtered(s, active[0])
         yield f"{adjective} sampling with {formula}"
     else:
         yield "sampling"
@@ -103,24 +103,26 @@ def _sampling(s: Strategy) -> Iterator[str]:
 def _truncations(s: Strategy) -> Iterator[str]:
     """What changes the distribution before a draw, in the order in which it is applied."""
     if s.temperature != 1.0:
-        yield f"temperature ${_number(s.temperature)}${_cite('ackley1985learning')}"
-    for name in _active(s):
-        adjective, formula = _filter(s, name)
+        yield f"temperature ${number(s.temperature)}${cite('ackley1985learning')}"
+    for name in active_filters(s):
+        adjective, formula = filtered(s, name)
         yield f"{adjective} truncation with {formula}"
 
 
-def _active(s: Strategy) -> list[str]:
+def active_filters(s: Strategy) -> list[str]:
+    """The truncations that are switched on."""
     return [name for name in _FILTERS if getattr(s, name) not in {0, 1.0, None}]
 
 
-def _filter(s: Strategy, name: str) -> tuple[str, str]:
+def filtered(s: Strategy, name: str) -> tuple[str, str]:
+    """What a truncation is called, and its formula with citation."""
     adjective, symbol, key = _FILTERS[name]
-    return adjective, f"${symbol}={_number(getattr(s, name))}${_cite(key)}"
+    return adjective, f"${symbol}={number(getattr(s, name))}${cite(key)}"
 
 
 def _ranking(s: Strategy) -> Iterator[str]:
     if s.length_penalty != 1.0:
-        yield f"hypotheses ranked by $\\log p / \\mathit{{length}}^{{{_number(s.length_penalty)}}}$"
+        yield f"hypotheses ranked by $\\log p / \\mathit{{length}}^{{{number(s.length_penalty)}}}$"
     if s.early_stopping is True:
         yield f"stopped at the first {s.num_beams} finished hypotheses"
     elif s.early_stopping == "never":
@@ -130,10 +132,10 @@ def _ranking(s: Strategy) -> Iterator[str]:
 def _constraints(s: Strategy) -> str:
     words = s.force_words or ()
     if not words:
-        number = len(s.force_words_ids or ())
-        return f" and {number} forced phrase{'s' if number != 1 else ''}"
+        count = len(s.force_words_ids or ())
+        return f" and {count} forced phrase{'s' if count != 1 else ''}"
     spelled = [
-        " or ".join(f"``{_escaped(word)}''" for word in ((item,) if isinstance(item, str) else item)) for item in words
+        " or ".join(f"``{escaped(word)}''" for word in ((item,) if isinstance(item, str) else item)) for item in words
     ]
     return f" that must contain {' and '.join(spelled)}"
 
@@ -146,12 +148,12 @@ def _layers(s: Strategy) -> str:
 
 def _scores(s: Strategy) -> Iterator[str]:
     if s.repetition_penalty != 1.0:
-        yield f"repetition penalty ${_number(s.repetition_penalty)}${_cite('keskar2019ctrl')}"
+        yield f"repetition penalty ${number(s.repetition_penalty)}${cite('keskar2019ctrl')}"
     if s.no_repeat_ngram_size:
-        yield f"no repeated {s.no_repeat_ngram_size}-grams{_cite('paulus2018deep')}"
+        yield f"no repeated {s.no_repeat_ngram_size}-grams{cite('paulus2018deep')}"
     for sequence, bias in s.sequence_bias or ():
         if sequence == ("eos",):
-            yield f"a bias of ${_number(bias)}$ on the end-of-sequence token"
+            yield f"a bias of ${number(bias)}$ on the end-of-sequence token"
     others = sum(sequence != ("eos",) for sequence, _ in s.sequence_bias or ())
     if others:
         yield f"a bias on {others} token sequence{'s' if others != 1 else ''}"
@@ -163,7 +165,7 @@ def _scores(s: Strategy) -> Iterator[str]:
         yield f"{len(s.bad_words_ids)} forbidden token sequence{'s' if len(s.bad_words_ids) != 1 else ''}"
     if s.exponential_decay_length_penalty:
         start, factor = s.exponential_decay_length_penalty
-        yield f"an end-of-sequence score that grows by ${_number(factor)}$ per token from token {start} on"
+        yield f"an end-of-sequence score that grows by ${number(factor)}$ per token from token {start} on"
 
 
 def _lengths(s: Strategy) -> Iterator[str]:
@@ -175,16 +177,18 @@ def _lengths(s: Strategy) -> Iterator[str]:
         yield f"at least {s.min_length} tokens with the prompt"
 
 
-def _cite(*keys: str) -> str:
+def cite(*keys: str) -> str:
+    """The \\cite command with the tie before it."""
     return f"~\\cite{{{','.join(keys)}}}"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """Shortest spelling that reads back as the same number, for math mode."""
     assert value is not None, "only parameters that are set are described"
     digits, e, exponent = repr(value).partition("e")
     return f"{digits}\\cdot 10^{{{int(exponent)}}}" if e else digits.removesuffix(".0")
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """The text with the ten specials of TeX made visible."""
     return "".join(_SPECIAL.get(character, character) for character in text)

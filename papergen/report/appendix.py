@@ -98,16 +98,18 @@ def machine_text(results: Results, escape: Escape, *, language: str = "en") -> T
     for machine in _machines(results):
         cores, memory = machine["Cores"], machine["Memory"]
         hardware = f"{machine['Processor']} ({cores} cores, {memory} of memory)"
+        if language == "zh":
+            hardware = f"{machine['Processor']}（{cores} 核，{memory} 内存）"
         if "GPU" in machine:
-            hardware = f"{machine['GPU']}, {hardware}"
+            hardware = f"{machine['GPU']}{'，' if language == 'zh' else ', '}{hardware}"
         versions = [f"{_NAMES[name]} {machine[name]}" for name in _NAMES if name in machine]
         if language == "zh":
             software = "、".join([f"Python {machine['Python']}", *versions])
-            sentences.append(escape(f"实验在 {hardware} 上运行，使用 {software}。"))
+            sentences.append(escape(f"实验所用机器为 {hardware}，软件为 {software}。"))
         else:
             software = f", with {' and '.join(versions)}" if versions else ""
             sentences.append(escape(f"Experiments ran on {hardware} under Python {machine['Python']}{software}."))
-    return Tex(" ".join(sentences) + "\n")
+    return Tex(("" if language == "zh" else " ").join(sentences) + "\n")
 
 
 _NAMES = {"torch": "PyTorch", "transformers": "transformers"}
@@ -161,7 +163,7 @@ def _shown(value: Any) -> str:
         return " ".join(f"{name} {item}" for name, item in value.items() if item is not None)
     if isinstance(value, list):
         return "[" + ", ".join(_shown(item) for item in value) + "]"
-    return str(value)
+    return str(value) or '""'
 
 
 def _defaults(params: Params) -> dict[str, Any]:

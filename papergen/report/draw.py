@@ -14,11 +14,11 @@ import matplotlib as mpl
 import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from papergen.errors import MachineError, PapergenError
-from papergen.report import placing, style
+from papergen.report import cjk, placing, style
 from papergen.report.figures import Figure, Series
 
 NUM_MARKED = 16
@@ -142,7 +142,8 @@ def _bars(figure: Figure, axes: Axes) -> None:
     axes.set_xticks(range(len(names)), [str(name) for name in names])
     axes.tick_params(axis="x", length=0)
     room = axes.get_figure().get_figwidth() * 72 / max(1, len(names))  # type: ignore[union-attr]
-    if max(len(str(name)) for name in names) * style.SMALL_PT * 0.5 > room * 0.85:
+    halves = [sum(2 if ord(char) >= 0x2E80 else 1 for char in str(name)) for name in names]
+    if max(halves) * style.SMALL_PT * 0.5 > room * 0.85:
         axes.tick_params(axis="x", labelrotation=30)
         for text in axes.get_xticklabels():
             text.set_horizontalalignment("right")
@@ -349,13 +350,15 @@ def _extra_fonts(figure: Figure) -> list[str]:
         return [figure.font]
     found = ["DejaVu Sans"]
     if any(ord(char) >= 0x2E80 for text in _texts(figure) for char in text):
-        for family in style.CJK_FONTS:
-            try:
-                findfont(FontProperties(family=family), fallback_to_default=False)
-            except ValueError:
-                continue
-            return [family, *found]
+        return [*map(_family, cjk.cjk_fonts()), *found]
     return found
+
+
+@functools.cache
+def _family(path: str) -> str:
+    """The name under which matplotlib knows a font file from now on."""
+    fontManager.addfont(path)
+    return str(FontProperties(fname=path).get_name())
 
 
 def _glyph_error(figure: Figure, warning: str) -> PapergenError:
@@ -363,5 +366,5 @@ def _glyph_error(figure: Figure, warning: str) -> PapergenError:
     shown = f"U+{int(character):04X} ({chr(int(character))})" if character.isdigit() else warning
     return MachineError(
         f"figure {figure.name}: no font has the character {shown}.",
-        hint="For Chinese: `apt install fonts-noto-cjk`, then build again; or name a font that has it (font=...).",
+        hint=cjk.advice(),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from papergen.files import digest_file, digest_json, write_atomic
 from papergen.report.figures import Figure
 
-DRAWN_BY = ("draw.py", "placing.py", "style.py")
+DRAWN_BY = ("cjk.py", "draw.py", "placing.py", "style.py")
 """Sources that decide how a figure looks."""
 
 

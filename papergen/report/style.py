@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-CJK_FONTS = (
-    "Noto Serif CJK SC",
-    "Source Han Serif SC",
-    "Songti SC",
-    "SimSun",
-    "AR PL SungtiL GB",
-    "Noto Sans CJK SC",
-    "WenQuanYi Zen Hei",
-)
-"""Tried in this order for Chinese text when the figure names no font."""
-
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A7A00")
 """Okabe and Ito's palette (Color Universal Design, 2008); yellow, too light for lines on white, became a dark olive."""
 

@@ -161,13 +161,25 @@ def test_a_wrong_formula_is_an_error_that_names_the_figure(tmp_path: Path) -> No
 
 
 def test_chinese_labels_where_a_font_has_them(tmp_path: Path) -> None:
-    from matplotlib.font_manager import fontManager
+    from papergen.report.cjk import cjk_fonts
 
-    from papergen.report.style import CJK_FONTS
+    if not any("otf" not in path for path in cjk_fonts()):
+        pytest.skip("no Chinese TrueType font is installed")
+    made = render(replace(LOSS, x_label="训练步数", y_label="损失"), 3.3, tmp_path)
+    assert b"/FontFile2" in made
+    assert b"/Type3" not in made
 
-    if not {font.name for font in fontManager.ttflist} & set(CJK_FONTS):
-        pytest.skip("no Chinese font is installed")
-    assert b"/FontFile2" in render(replace(LOSS, x_label="训练步数", y_label="损失"), 3.3, tmp_path)
+
+def test_without_a_chinese_font_the_message_names_what_was_looked_for_and_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from papergen.report import cjk
+
+    monkeypatch.setattr(cjk, "cjk_fonts", lambda: ())
+    with pytest.raises(PapergenError, match=r"no font has the character U\+8BAD") as caught:
+        render(replace(LOSS, x_label="训练步数"), 3.3, tmp_path)
+    assert "apt-get install" in (caught.value.hint or "")
+    assert "FandolSong-Regular.otf" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize(
