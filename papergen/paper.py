@@ -9,7 +9,7 @@ from pathlib import Path
 from papergen import snapshots
 from papergen.assembly import Assembly, assemble, read_results
 from papergen.generated import Generated
-from papergen.latex.compile import Compiled, compile_tree, set_aside
+from papergen.latex.compile import Compiled, compile_tree, precompile, set_aside
 from papergen.latex.engine import Toolchain, find_engine, require_files
 from papergen.latex.macros import RESULTS_FILE
 from papergen.latex.render import Sources
@@ -70,6 +70,7 @@ def build(project: Project, *, is_draft: bool = False, timeout_s: float = 120, p
         raise
     if not is_draft:
         remember(built)
+    speed_up(built)
     return built
 
 
@@ -111,6 +112,12 @@ def remember(built: Built) -> None:
     root = built.assembly.project.root
     if not (snapshots.folder_of(root) / built.digest[:16]).is_dir():
         snapshots.keep(root, snapshots.take(built.assembly, built.digest, built.engine.engine), built.tree)
+
+
+def speed_up(built: Built) -> None:
+    """After a rebuild: load class and packages once for the builds to come, where that pays (`latex/preamble.py`)."""
+    if built.compiled.num_passes:
+        precompile(built.tree, built.assembly.sources.main, engine=built.engine, output=built.compiled.pdf)
 
 
 def complete(paper: Assembly, drawn: Mapping[str, bytes]) -> tuple[Sources, str]:

@@ -9,20 +9,23 @@ aside under another name.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from papergen.errors import MachineError
+from papergen.errors import PapergenError
 from papergen.files import digest_bytes, digest_file, digest_json, write_atomic, write_json
-from papergen.latex.bibliography import read_blg
-from papergen.latex.engine import Toolchain, clean_environment, install_hint
+from papergen.latex.bibliography_run import BibliographyRun
+from papergen.latex.engine import Toolchain, clean_environment
 from papergen.latex.explain import explain
 from papergen.latex.logs import read_log
+from papergen.latex.pdf import is_whole
+from papergen.latex.preamble import FORMAT, PreambleFormat, recorded, stamp
 from papergen.latex.process import Deadline, TimeLimitError, run
 from papergen.latex.tree import LineMap, Place, Problem, SourceTree, TexError
 
@@ -38,7 +41,7 @@ FLAGS = (
     "-no-parse-first-line",
     "-recorder",
 )
-STATE_SCHEMA = 1
+STATE_SCHEMA = 2
 
 Progress = Callable[[str], None]
 
@@ -100,6 +103,18 @@ def compile_tree(
         raise
 
 
+def precompile(tree: Path, main: str, *, engine: Toolchain, output: Path, timeout_s: float = 120) -> bool:
+    """Make the next builds faster: dump the preamble of a tree that was just built, where that is worth its time.
+
+    Worth it is a preamble that two builds had already. Whether a format was made; what hinders it is no fault of the
+    paper, and nothing is raised for it.
+    """
+    try:
+        return _Build(tree, main, engine, output, LineMap(), None).precompile(Deadline(timeout_s))
+    except PapergenError:
+        return False
+
+
 def last_build(tree: Path, main: str, *, engine: Toolchain, output: Path) -> Compiled | None:
     """What the last build of `tree` gave, when nothing that it read has changed and its PDF is in place; else None.
 
@@ -137,7 +152,14 @@ class _Build:
         self.setting = digest_json(fixed)
         self.inputs = {name: digest_file(tree / name) for name in self.tree.names}
         self.state = self._read_state()
-        self.bibliography = str(self.state.get("bibliography", ""))
+        self.bibliography = BibliographyRun(self.tex, self.job, self.inputs, self.line_map, self.environment)
+        self.bibliography.done = str(self.state.get("bibliography", ""))
+        self.known: dict[str, Any] = {}
+
+    @functools.cached_property
+    def format(self) -> PreambleFormat:
+        """The preamble's format, looked at only when something is to be done."""
+        return PreambleFormat(self.work / "format", self.tree, self.main, self.engine, self.setting)
 
     # -- nothing to do ---------------------------------------------------------------------------------------------
 
@@ -158,11 +180,10 @@ class _Build:
         if publishes:
             self._publish(good.read_bytes())
         raw = self.state["warnings"]
-        assert isinstance(raw, list), "the state's warnings are a list"
+        assert isinstance(raw, list), "warnings are a list"
         warnings = tuple(Problem(**{**item, "place": Place(**item["place"])}) for item in raw)
-        return Compiled(
-            self.output, 0, int(str(self.state["pages"])), warnings, self._system_files(self.state["system"])
-        )
+        system = (str(self.engine.path), *cast("dict[str, object]", self.state["system"]))
+        return Compiled(self.output, 0, int(str(self.state["pages"])), warnings, system)
 
     def _same_inputs(self) -> bool:
         read, names, system = self.state["read"], self.state["names"], self.state["system"]
@@ -173,20 +194,22 @@ class _Build:
             return False  # a file that did not exist before may now be found first
         if any(self.inputs.get(name) != digest for name, digest in read.items()):
             return False
-        return all(_stamp(Path(path)) == stamp for path, stamp in system.items())
+        return all(stamp(Path(path)) == seen for path, seen in system.items())
 
     # -- compiling -------------------------------------------------------------------------------------------------
 
     def run(self, deadline: Deadline, progress: Progress) -> Compiled:
         """All passes, then the publication."""
         self._prepare()
+        known = self.format.known(self.inputs)
+        self.known = known if known and known["usable"] and self.format.dump.is_file() else {}
         log, before = "", self._settling()
         for num_passes in range(1, MAX_PASSES + 1):
             progress(f"{self.engine.engine} pass {num_passes}")
             log = self._pass(deadline)
-            if self._bibliography_needed():
-                progress(self._bibliography_program())
-                self._bibliography(deadline)
+            if self.bibliography.is_needed():
+                progress(self.bibliography.program())
+                self.bibliography.run(deadline)
             after = self._settling()
             if after == before:
                 return self._finish(log, num_passes)
@@ -198,7 +221,7 @@ class _Build:
     def forget(self) -> None:
         """Start from nothing, as if there had been no build before."""
         shutil.rmtree(self.tex, ignore_errors=True)
-        self.state, self.bibliography = {}, ""
+        self.state, self.bibliography.done = {}, ""
 
     def _prepare(self) -> None:
         """Make the private folder hold the tree, and the auxiliary files of the last good build, and nothing else."""
@@ -221,7 +244,7 @@ class _Build:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, target)
         else:
-            self.bibliography = ""
+            self.bibliography.done = ""
 
     def _settling(self) -> dict[str, str]:
         paths = (path for path in self.tex.rglob("*") if path.suffix in SETTLED)
@@ -229,88 +252,84 @@ class _Build:
         return {name: digest_file(path) for name, path in sorted(names.items()) if name not in self.inputs}
 
     def _pass(self, deadline: Deadline) -> str:
-        """One run of the engine; its log. Raises TexError when it did not give a whole PDF."""
+        """One run of the engine; its log. Raises TexError when it did not give a whole PDF.
+
+        What goes wrong with the preamble's format is tried again without it, so that every fault is told as ever.
+        """
+        try:
+            return self._one_pass(deadline)
+        except TexError:
+            if not self.known:
+                raise
+            self.known = {}
+            log = self._one_pass(deadline)
+            self.format.refuse()
+            return log
+
+    def _run_engine(self, deadline: Deadline, *more: str) -> int:
+        """Run the engine on the main file; its exit code."""
+        for ending in (".pdf", ".log"):
+            (self.tex / f"{self.job}{ending}").unlink(missing_ok=True)
+        command, terminal = [str(self.engine.path), *FLAGS, *more, self.main], self.work / "terminal.txt"
+        return run(
+            command, folder=self.tex, environment=self.environment, deadline=deadline, terminal=terminal
+        ).returncode
+
+    def _one_pass(self, deadline: Deadline) -> str:
         pdf, log_path = self.tex / f"{self.job}.pdf", self.tex / f"{self.job}.log"
-        for path in (pdf, log_path):
-            path.unlink(missing_ok=True)
-        done = run(
-            [str(self.engine.path), *FLAGS, self.main],
-            folder=self.tex,
-            environment=self.environment,
-            deadline=deadline,
-            terminal=self.work / "terminal.txt",
-        )
+        if self.known and self.format.split:
+            shutil.copyfile(self.format.dump, self.tex / f"{FORMAT}.fmt")
+            with self.format.main_file(self.tex, self.format.split.resumed(self.known["replayed"])):
+                code = self._run_engine(deadline, f"-fmt={FORMAT}")
+        else:
+            code = self._run_engine(deadline)
         log = log_path.read_text(encoding="utf-8", errors="replace") if log_path.is_file() else ""
         seen = SourceTree(self.tex, self.line_map)
         errors = [problem for problem in read_log(log, seen) if problem.severity == "error" and not _unsettled(problem)]
         if not errors and "No pages of output" in log:
             known = explain("No pages of output")
             errors = [Problem("error", "the document has no page", Place(self.main), "", known.cause, known.remedy)]
-        if not errors and (done.returncode != 0 or not _is_whole(pdf)):
+        if not errors and (code != 0 or not is_whole(pdf)):
             said = (self.work / "terminal.txt").read_text(encoding="utf-8", errors="replace").strip().split("\n")[-8:]
-            errors = [Problem("error", f"{self.engine.engine} failed (exit {done.returncode}):\n" + "\n".join(said))]
+            errors = [Problem("error", f"{self.engine.engine} failed (exit {code}):\n" + "\n".join(said))]
         if errors:
-            if self._bibliography_needed() and not self._control_file().is_file():
-                errors += self._bibliography_problems(deadline)
+            if self.bibliography.is_needed() and not self.bibliography.control_file().is_file():
+                errors += self.bibliography.problems(deadline)
             raise TexError(errors)
-        return log
+        return str(self.known.get("log", "")) + log
 
-    # -- bibliography ----------------------------------------------------------------------------------------------
+    # -- the preamble's format -------------------------------------------------------------------------------------
 
-    def _control_file(self) -> Path:
-        """What biblatex writes for biber; without it, BibTeX reads the .aux files."""
-        return self.tex / f"{self.job}.bcf"
+    def precompile(self, deadline: Deadline) -> bool:
+        """Dump the format of a preamble that was built twice, and keep it when it gives the bytes of the last build."""
+        good = self.settled / f"{self.job}.pdf"
+        if (
+            not self.format.split
+            or self.state.get("preamble") != self.format.key
+            or int(str(self.state["num_builds"])) < 2
+            or self.format.known(self.inputs) is not None
+            or not good.is_file()
+            or not self._same_inputs()
+        ):
+            return False
+        self._prepare()
+        with self.format.main_file(self.tex, self.format.split.to_dump):
+            self._run_engine(deadline, "-ini", f"-jobname={self.job}", "&pdflatex")
+        known = self.format.describe(self.tex, self.job, self.inputs)
+        if known is not None and self._gives_same_pdf(known, good.read_bytes(), deadline):
+            self.format.approve(known)
+            return True
+        self.format.refuse()
+        return False
 
-    def _bibliography_program(self) -> str:
-        return "biber" if self._control_file().is_file() else "bibtex"
-
-    def _bibliography_needed(self) -> bool:
-        wanted, bbl = self._bibliography_digest(), self.tex / f"{self.job}.bbl"
-        if not wanted and bbl.name not in self.inputs:
-            bbl.unlink(missing_ok=True)  # the last citation is gone; its entry must not stay printed
-        return bool(wanted) and (wanted != self.bibliography or not bbl.is_file())
-
-    def _bibliography_digest(self) -> str:
-        """What the program's answer depends on: citations in order, styles, .bib and .bst files; "" without work."""
-        if f"{self.job}.bbl" in self.inputs:
-            return ""  # the tree brings its bibliography ready made
-        files = {name: digest for name, digest in self.inputs.items() if name.endswith((".bib", ".bst"))}
-        if (control := self._control_file()).is_file():
-            return digest_json([digest_file(control), files])
-        texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(self.tex.rglob("*.aux"))]
-        orders = [
-            match[0] for text in texts for match in re.finditer(r"\\(?:citation|bibdata|bibstyle)\{[^}]*\}", text)
-        ]
-        if not all(any(order.startswith(head) for order in orders) for head in (r"\citation", r"\bibdata")):
-            return ""
-        return digest_json([list(dict.fromkeys(orders)), files])
-
-    def _bibliography(self, deadline: Deadline) -> None:
-        if problems := self._bibliography_problems(deadline):
-            raise TexError(problems, "problems in the bibliography")
-        self.bibliography = self._bibliography_digest()
-
-    def _bibliography_problems(self, deadline: Deadline) -> list[Problem]:
-        name = self._bibliography_program()
-        program = shutil.which(name)
-        if program is None:
-            packages = ["biber"] if name == "biber" else ["texlive-binaries"]
-            raise MachineError(f"No {name} on this machine.", hint=install_hint(packages, [name]))
-        done = run(
-            [program, self.job],
-            folder=self.tex,
-            environment=self.environment,
-            deadline=deadline,
-            terminal=self.work / "terminal.txt",
-        )
-        blg = self.tex / f"{self.job}.blg"
-        seen = SourceTree(self.tex, self.line_map)
-        found = read_blg(blg.read_text(encoding="utf-8", errors="replace"), seen) if blg.is_file() else []
-        if done.returncode < 2 and not found:
-            return []
-        shown = "biber" if name == "biber" else "BibTeX"
-        problems = [seen.problem("error", f"{shown}: {message}", place) for place, message in found]
-        return problems or [Problem("error", f"{shown} failed (exit {done.returncode})", Place(blg.name))]
+    def _gives_same_pdf(self, known: dict[str, Any], good: bytes, deadline: Deadline) -> bool:
+        self.format.keep(self.tex / f"{self.job}.fmt")
+        self.known = known
+        try:
+            self._one_pass(deadline)
+        except TexError:
+            return False
+        return (self.tex / f"{self.job}.pdf").read_bytes() == good
 
     # -- publication -----------------------------------------------------------------------------------------------
 
@@ -319,28 +338,27 @@ class _Build:
         if errors := [problem for problem in problems if problem.severity == "error"]:
             raise TexError(errors)
         warnings = tuple(problem for problem in problems if problem.severity != "error")
-        pdf = self.tex / f"{self.job}.pdf"
         pages = re.findall(r"Output written on .*?\((\d+) pages?", log)
         num_pages = int(pages[-1]) if pages else 0
-        content = pdf.read_bytes()
+        content = (self.tex / f"{self.job}.pdf").read_bytes()
         self._keep()
         read, system = self._recorded()
+        num_builds = int(str(self.state["num_builds"])) + 1 if self.state.get("preamble") == self.format.key else 1
         state = {
             "setting": self.setting,
             "names": sorted(self.inputs),
             "read": read,
             "system": system,
-            "bibliography": self.bibliography,
+            "bibliography": self.bibliography.done,
+            "preamble": self.format.key,
+            "num_builds": num_builds,
             "pdf": digest_bytes(content),
             "pages": num_pages,
             "warnings": [{**vars(problem), "place": vars(problem.place)} for problem in warnings],
         }
         self._publish(content)
         write_json(self.state_path, state)
-        return Compiled(self.output, num_passes, num_pages, warnings, self._system_files(system))
-
-    def _system_files(self, system: Any) -> tuple[str, ...]:
-        return (str(self.engine.path), *system)
+        return Compiled(self.output, num_passes, num_pages, warnings, (str(self.engine.path), *system))
 
     def _keep(self) -> None:
         """Copy what the next build starts from into `settled`; the state is invalid meanwhile."""
@@ -354,35 +372,18 @@ class _Build:
 
     def _recorded(self) -> tuple[dict[str, str], dict[str, list[int]]]:
         """The inputs of the tree that TeX opened (with digests), and the files outside it (with size and time)."""
-        recorder = self.tex / f"{self.job}.fls"
-        lines = recorder.read_text(encoding="utf-8", errors="replace").splitlines() if recorder.is_file() else []
-        opened = {line[6:].removeprefix("./") for line in lines if line.startswith("INPUT ")}
+        opened = recorded(self.tex / f"{self.job}.fls")
+        if self.known:
+            opened |= {*self.known["read"], *self.known["system"]}
         bib = {name for name in self.inputs if name.endswith((".bib", ".bst"))}
         read = {name: self.inputs[name] for name in self.inputs if name in opened | bib | {self.main}}
-        system = {name: _stamp(Path(name)) for name in sorted(opened) if Path(name).is_absolute()}
+        system = {name: stamp(Path(name)) for name in sorted(opened) if Path(name).is_absolute()}
         return read, system
 
     def _publish(self, content: bytes) -> None:
         if not self.output.is_file() or self.output.read_bytes() != content:
             write_atomic(self.output, content)
         self.output.with_name(f"{self.output.stem}.previous{self.output.suffix}").unlink(missing_ok=True)
-
-
-def _stamp(path: Path) -> list[int]:
-    """Size and time of a file of the TeX installation; a reinstalled package changes them."""
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _is_whole(pdf: Path) -> bool:
-    """Whether a PDF begins and ends as one does."""
-    if not pdf.is_file():
-        return False
-    content = pdf.read_bytes()
-    return content.startswith(b"%PDF-") and b"%%EOF" in content[-1024:]
 
 
 def _is_of_auxiliary_files(problems: Iterable[Problem]) -> bool:
@@ -396,4 +397,4 @@ def _unsettled(problem: Problem) -> bool:
     return problem.message.startswith(("undefined citation", "undefined reference"))
 
 
-__all__ = ["Compiled", "Progress", "TimeLimitError", "compile_tree", "last_build", "set_aside"]
+__all__ = ["Compiled", "Progress", "TimeLimitError", "compile_tree", "last_build", "precompile", "set_aside"]

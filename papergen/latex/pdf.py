@@ -10,6 +10,14 @@ from typing import Any
 from papergen.errors import PapergenError
 
 
+def is_whole(pdf: Path) -> bool:
+    """Whether a PDF begins and ends as one does."""
+    if not pdf.is_file():
+        return False
+    content = pdf.read_bytes()
+    return content.startswith(b"%PDF-") and b"%%EOF" in content[-1024:]
+
+
 @dataclass(frozen=True, order=True)
 class Font:
     """One font of a PDF: its name without the subset prefix, its kind (Type1, Type3, ...), whether it is inside."""

@@ -13,7 +13,7 @@ from papergen.errors import PapergenError
 from papergen.files import digest_bytes
 from papergen.latex.compile import set_aside
 from papergen.latex.tree import Problem, TexError
-from papergen.paper import prepared, publish, remember
+from papergen.paper import prepared, publish, remember, speed_up
 from papergen.project import Project, open_project
 from papergen.snapshots import ClaimSeen
 
@@ -99,6 +99,7 @@ class Session:
         )
         if not self.is_draft:
             remember(built)  # after the pages are shown, which somebody waits for
+        speed_up(built)
         return self.state
 
     def _opened(self, changed: Collection[Path]) -> Project:
