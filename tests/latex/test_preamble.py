@@ -1,4 +1,4 @@
-r"""The preamble's format: the same bytes as plain runs, the same places of faults, and not used when it would not do."""
+r"""The preamble's format: the bytes of plain runs, the same places of faults, and not used when it would not do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from papergen.latex.engine import find_engine, locate
 from papergen.latex.preamble import Split, left_on_page
 from papergen.latex.tree import TexError
 
-PACKAGES = "\\usepackage{microtype,amsmath,graphicx,xcolor,booktabs,own}\n\\usepackage{natbib}\n\\usepackage{hyperref}\n"
+PACKAGES = (
+    "\\usepackage{microtype,amsmath,graphicx,xcolor,booktabs,own}\n\\usepackage{natbib}\n\\usepackage{hyperref}\n"
+)
 BODY = "\\section{One}\\label{one}\n\\input{sections/text}\n\\bibliographystyle{plainnat}\n\\bibliography{references}"
 FILES: dict[str, str | bytes] = {
     "main.tex": document(BODY, PACKAGES),
@@ -106,7 +108,7 @@ def test_a_broken_format_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_preamble_that_writes_files_has_no_format(tmp_path: Path) -> None:
-    writes = "\\newwrite\\mine\\immediate\\openout\\mine=mine.txt \\immediate\\write\\mine{x}\\immediate\\closeout\\mine\n"
+    writes = "\\newwrite\\mine\\immediate\\openout\\mine=mine.txt \\immediate\\write\\mine{x}\n"
     tree = make_tree(tmp_path / "tree", {**FILES, "main.tex": document(BODY, PACKAGES + writes)})
     build(tree)
     edit(tree, "then")
