@@ -13,9 +13,7 @@ from papergen.latex.engine import find_engine, locate
 from papergen.latex.preamble import Split, left_on_page
 from papergen.latex.tree import TexError
 
-PACKAGES = (
-    "\\usepackage{microtype,amsmath,graphicx,xcolor,booktabs,own}\n\\usepackage{natbib}\n\\usepackage{hyperref}\n"
-)
+PACKAGES = "\\usepackage{microtype,graphicx,xcolor,booktabs,own}\n\\usepackage{natbib}\n\\usepackage{hyperref}\n"
 BODY = "\\section{One}\\label{one}\n\\input{sections/text}\n\\bibliographystyle{plainnat}\n\\bibliography{references}"
 FILES: dict[str, str | bytes] = {
     "main.tex": document(BODY, PACKAGES),
