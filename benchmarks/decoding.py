@@ -1,6 +1,6 @@
 """Decoding: ours against plain scripts through `model.generate`, on the same work and in one run.
 
-    python benchmarks/decoding.py [--rounds 5] [--prompts 32] [--only greedy,beam] [--no-sweep]
+    python benchmarks/decoding.py [--rounds 3] [--prompts 32] [--only greedy,beam | --all] [--no-sweep]
 
 A GPT-2-shaped model of about 10 M parameters with random weights, prompts of 8 to 64 tokens, 32 new tokens, EOS off,
 float32, on the CPU threads that torch has. For every strategy: ours; a plain script that takes prompt after prompt; one
@@ -8,8 +8,10 @@ that pads all prompts into a batch. Where transformers 5 has no such strategy, o
 scripts run what is nearest (beam search for diverse and constrained search) and `against` says so. lm-eval's model
 class, which batches as well, joins greedy decoding where it is installed. Contenders take turns within every round.
 
-`sweep` times all strategies from a model folder to the texts: one load and batches, against a script that loads the
-model for every strategy and one that loops. `benchmarks/decoding_gpu.py` has the GPU.
+By default the five strategies that differ from multinomial sampling in a cheap filter alone are left out, to keep it
+within some minutes; `--all` has them as well. `sweep` times all strategies from a model folder to the texts: one load
+and batches, against a script that loads the model for every strategy and one that loops. `benchmarks/decoding_gpu.py`
+has the GPU.
 """
 
 from __future__ import annotations
@@ -62,6 +64,9 @@ INSTEAD: dict[str, dict[str, Any]] = {
 }
 """What the plain scripts run where transformers has the strategy on the Hub only: as many rows in every step."""
 
+CHEAP_FILTERS = {"temperature", "top_k", "min_p", "epsilon", "eta"}
+"""Timed with --all or by name."""
+
 ONE_PROMPT = {"prompt_lookup", "assisted"}
 """transformers takes one prompt at a time."""
 
@@ -71,12 +76,15 @@ Prompts = list[list[int]]
 def main() -> None:
     """Run the comparison and save it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=32)
-    parser.add_argument("--only", default=",".join(STRATEGIES))
+    parser.add_argument("--only", default="")
+    parser.add_argument("--all", action="store_true")
     parser.add_argument("--no-sweep", action="store_true")
     parser.add_argument("--no-save", action="store_true")
     arguments = parser.parse_args()
+    usual = [name for name in STRATEGIES if arguments.all or name not in CHEAP_FILTERS]
+    names = arguments.only.split(",") if arguments.only else usual
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.manual_seed(0)
@@ -90,7 +98,7 @@ def main() -> None:
             "rounds": arguments.rounds,
             "strategies": {},
         }
-        for name in arguments.only.split(","):
+        for name in names:
             table = ratios(interleaved(contenders(name, model, prompts, folder), rounds=arguments.rounds), "papergen")
             show(name, table)
             against = {"against": INSTEAD[name]} if name in INSTEAD else {}
