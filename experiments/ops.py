@@ -309,6 +309,8 @@ def method(view: View, rows: Mapping[str, Params]) -> Any:
     sizes = sorted({params.size for params in rows.values() if params.op != CEILINGS})
     names = {params.op for params in rows.values() if params.op != CEILINGS}
     threads = {view.finished(row)[0].provenance.num_threads for row in rows}
+    if view.language == "zh":
+        return Tex(_method_zh(rows, sizes, len(names), sorted(threads)))
     roof = (
         " What a row reaches is set beside the ceilings of the roofline model~\\cite{williams2009roofline}, which are "
         "measured on the same machine: the fastest of several large products, and copies of large and of small arrays."
@@ -325,6 +327,26 @@ def method(view: View, rows: Mapping[str, Params]) -> Any:
         f"with {' or '.join(str(n) for n in sorted(threads))} CPU thread{'s' if max(threads) > 1 else ''}; a round's "
         f"figure is the median of its blocks. Throughput counts the bytes that must be read and written at least "
         f"once.{roof}\n"
+    )
+
+
+def _method_zh(rows: Mapping[str, Params], sizes: Sequence[int], num_operations: int, threads: Sequence[int]) -> str:
+    first = next(params for params in rows.values() if params.op != CEILINGS)
+    roof = (
+        "各行所达到的速度与屋顶线模型~\\cite{williams2009roofline} 的上限相比较，这些上限在同一台机器上测得："
+        "几个大型乘积中最快的一个，以及大数组和小数组的复制。"
+        if any(params.op == CEILINGS for params in rows.values())
+        else ""
+    )
+    return (
+        f"我们测量 PyTorch~\\cite{{paszke2019pytorch}} 的 {num_operations} 种张量运算，"
+        f"操作数服从标准正态分布，各约有 $n^2$ 个元素，$n = {', '.join(map(str, sizes))}$。"
+        f"计时之前，先把结果与 NumPy~\\cite{{harris2020array}} "
+        f"在同样操作数上的双精度结果相比较：只移动元素的运算必须逐位一致，有计算的运算不得超过舍入所能解释的误差。"
+        f"计时共 {first.num_rounds} 轮，PyTorch 与 NumPy 轮流进行，"
+        f"预热之后各至少 {first.min_run_time_s * 1000:g}\\,ms，"
+        f"使用 {' 或 '.join(map(str, threads))} 个 CPU 线程；一轮的数值是其各段的中位数。"
+        f"吞吐量按至少要读写一次的字节计。{roof}\n"
     )
 
 

@@ -305,6 +305,19 @@ def probabilities(view: View) -> tuple[Figure, ...]:
     )
 
 
+TRAVEL_ZH = {
+    "text": "文本",
+    "tokens": "词元",
+    "ids": "编号",
+    "probabilities": "概率",
+    "label": "类别",
+    "tokenizer": "分词器",
+    "vocabulary": "词表",
+    "model": "模型",
+    "largest": "取最大",
+}
+
+
 def travel(view: View) -> Any:
     """The stages of one example as boxes below each other, for a figure environment."""
     from papergen.report.tex import Tex
@@ -325,12 +338,14 @@ def travel(view: View) -> Any:
         ("label", rf"\textbf{{{view.escape(facts['example_labels'][best])}}}"),
     ]
     arrows = {"tokens": "tokenizer", "ids": "vocabulary", "logits": "model", "probabilities": "softmax"}
+    said = TRAVEL_ZH if view.language == "zh" else {}
     lines = [r"{\small\setlength{\fboxsep}{3pt}\centering"]
     for name, content in boxes:
         if name != "text":
             stage = arrows.get(name, "largest")
+            stage = said.get(stage, stage)
             lines.append(rf"\par\vspace{{1pt}}$\downarrow$~{{\footnotesize\emph{{{stage}}}}}\par\vspace{{1pt}}")
-        lines.append(rf"\fbox{{\parbox{{.92\linewidth}}{{\raggedright\emph{{{name}}}: {content}}}}}")
+        lines.append(rf"\fbox{{\parbox{{.92\linewidth}}{{\raggedright\emph{{{said.get(name, name)}}}: {content}}}}}")
     return Tex("\n".join(lines) + "\\par}\n")
 
 
@@ -344,6 +359,15 @@ def method(view: View) -> Any:
 
     first: Any = view.params(view.rows[0])
     tasks = ", ".join(dict.fromkeys(view.params(row).task for row in view.rows))  # type: ignore[attr-defined]
+    if view.language == "zh":
+        return Tex(
+            f"Transformers~\\cite{{wolf2020transformers}} 的流水线有三个阶段：分词器把文本变成数字，"
+            f"模型把数字变成 logit，后处理把 logit 变成答案。我们对 {view.escape(tasks)} 分别运行各个阶段，"
+            f"除另行说明外，每项取 {first.num_inputs} 个输入，"
+            f"以 {first.batch_size} 个为一批，共 {first.num_rounds} 轮，"
+            f"并把结果与库自带的、逐个输入调用的流水线相比较。"
+            f"时间按每个输入计。\n"
+        )
     return Tex(
         f"A pipeline of Transformers~\\cite{{wolf2020transformers}} has three stages: a tokenizer turns text into "
         f"numbers, a model turns numbers into logits, and post-processing turns logits into an answer. We run the "

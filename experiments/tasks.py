@@ -189,6 +189,8 @@ def method(view: View) -> Any:
     tasks = [view.params(row).task for row in view.rows]  # type: ignore[attr-defined]
     names = ", ".join(dict.fromkeys(f"\\texttt{{{HEADS[task]}}}" for task in tasks))
     trained = next((row for row in view.rows if "num_steps" in view.finished(row)[0].outcome.metrics), None)
+    if view.language == "zh":
+        return Tex(_method_zh(view, first, names, is_trained=trained is not None))
     if first.model is None:
         backbone = (
             f"a BERT-shaped encoder~\\cite{{devlin2019bert}} of {first.num_hidden_layers} layers of width "
@@ -215,4 +217,33 @@ def method(view: View) -> Any:
         f"whole spans, answers by exact match and word F1 after the normalisation of SQuAD, masked and running text by "
         f"perplexity. Features without a head are judged by the nearest class mean. The baseline always gives the most "
         f"frequent answer of the test set.\n"
+    )
+
+
+def _method_zh(view: View, first: Any, names: str, *, is_trained: bool) -> str:
+    if first.model is None:
+        backbone = (
+            f"一个为每项任务从零构建的 BERT 结构编码器~\\cite{{devlin2019bert}}（{first.num_hidden_layers} 层，"
+            f"宽度 {first.hidden_size}）"
+        )
+    elif isinstance(first.model, str):
+        backbone = f"\\texttt{{{view.escape(first.model)}}}"
+    else:
+        backbone = f"实验 {view.escape(first.model.source)} 的模型"
+    data_ = (
+        "数据取自 Python 的语言参考和标准库，标签由其结构给出。"
+        if first.train_file == "embedded"
+        else "数据为作者自备。"
+    )
+    optimiser = (
+        f"任务头以 {first.batch_size} 个样例为一批微调 {first.num_train_epochs} 轮，使用 "
+        f"AdamW~\\cite{{loshchilov2019decoupled}} 和线性学习率，每个输入至多 {first.max_length} 个词元。"
+        if is_trained
+        else ""
+    )
+    return (
+        f"我们在{backbone}上评测 Transformers~\\cite{{wolf2020transformers}} 的任务头 {names}。{data_}{optimiser}"
+        f"分类用准确率和宏平均 F1 衡量，实体用整段匹配的微平均 F1 衡量，"
+        f"答案用 SQuAD 规范化之后的完全匹配和词级 F1 衡量，"
+        f"遮蔽文本和连续文本用困惑度衡量。不带任务头的特征用最近的类均值来判断。基线总是给出测试集中最常见的答案。\n"
     )

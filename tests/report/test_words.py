@@ -11,6 +11,7 @@ import pytest
 
 from papergen.decoding import describing, describing_zh, reported
 from papergen.decoding.settings import Strategy
+from papergen.ops.catalogue import OPERATIONS
 from papergen.report.cells import NotAvailable
 from papergen.report.chinese import CHINESE
 from papergen.report.figures import Figure, Rule, Series
@@ -48,10 +49,10 @@ def test_every_label_of_the_kinds_with_chinese_prose_has_a_chinese_one(source: P
     assert words <= set(CHINESE), f"add to papergen/report/chinese/: {words - set(CHINESE)}"
 
 
-SHIPPED = ("training", "throughput", "biases", "decoding", "early_eos")
+SHIPPED = ("training", "throughput", "biases", "decoding", "early_eos", "tasks", "pipeline", "ops")
 LATIN = re.compile(
-    r"(DDP|DataParallel|FSDP2|PowerSGD|MFU|GPU|NLL|MAUVE|Zipf|EOS|Python|top-k|min-p|p\d\d|fp16|ms|MiB|GiB|UTC|s|n|mnat"
-    r"|(rep|distinct)-\d|self-BLEU)"
+    r"(numpy|DDP|DataParallel|FSDP2|PowerSGD|MFU|GPU|NLL|MAUVE|Zipf|EOS|Python|top-k|min-p|p\d\d|fp16|ms|MiB|GiB|UTC|s|n|mnat"
+    r"|(rep|distinct)-\d|self-BLEU|EM|F1|G?FLOP(/s)?|GB(/s)?|torch|numpy|logit|µs)"
 )
 """What a Chinese paper leaves in Latin letters."""
 
@@ -65,8 +66,8 @@ def written_by(source: str) -> set[str]:
         if isinstance(node, ast.keyword) and node.arg in asked and isinstance(node.value, ast.Constant):
             found.add(str(node.value.value))
         if isinstance(node, ast.FunctionDef) and node.name == "row_label":
-            names = next(one for one in ast.walk(node) if isinstance(one, ast.Dict))
-            found |= {str(value.value) for value in names.values if isinstance(value, ast.Constant)}
+            for names in (one for one in ast.walk(node) if isinstance(one, ast.Dict)):
+                found |= {str(value.value) for value in names.values if isinstance(value, ast.Constant)}
     return found
 
 
@@ -140,3 +141,10 @@ def test_a_strategy_is_described_in_chinese_with_the_same_citations_and_numbers(
     numbers = re.compile(r"-?\d+(?:\.\d+)?")
     assert set(numbers.findall(cited.sub("", chinese))) == set(numbers.findall(cited.sub("", english)))
     assert not re.search("[A-Za-z]{3,}", re.sub(r"\\\w+|\{[^}]*\}|top-|min-", "", chinese))
+
+
+def test_every_operation_has_a_chinese_name_unless_it_is_code() -> None:
+    code = re.compile(r"[a-z_]+|bmm|Linear|\[.*\]")  # view, triu, scaled_dot_product_attention, [1:, 0::2]
+    labels = {operation.label for operation in OPERATIONS.values()}
+    left = {label for label in labels if translated(label, "zh") == label and not code.fullmatch(label)}
+    assert not left, f"add to papergen/report/chinese/ops.py: {left}"
