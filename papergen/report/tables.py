@@ -15,7 +15,8 @@ from papergen.errors import PapergenError, did_you_mean
 from papergen.report.cells import Cell, NotAvailable, ems, footnoted, number_in_tex, padding, text_of
 from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare
-from papergen.report.formats import MAX_DECIMALS, decimals_of, grouped, number_of, plain, rounded, scientific
+from papergen.report.digits import digits
+from papergen.report.formats import number_of, plain
 from papergen.report.results import NotApplicableError, Results, UnavailableError
 from papergen.report.statistics import holm
 from papergen.report.tex import Escape, Tex, as_tex, escape_ascii
@@ -184,7 +185,7 @@ class Table:
         column = self.columns[index]
         cells = [row.cells[index] for row in self.rows]
         numbers = {at: cell for at, cell in enumerate(cells) if isinstance(cell, Value)}
-        means, halves = _digits(column, numbers)
+        means, halves = digits(column, numbers)
         bold, underlined = self._marked(index, means)
         widest_mean = max(means.values(), key=len, default="")
         widest_half = max(halves.values(), key=len, default="")
@@ -232,7 +233,7 @@ class Table:
         total = max(labels)
         for index, column in enumerate(self.columns):
             numbers = {at: cell for at, row in enumerate(self.rows) if isinstance(cell := row.cells[index], Value)}
-            means, halves = _digits(column, numbers)
+            means, halves = digits(column, numbers)
             cells = max((0.5 * len(text) for text in means.values()), default=0.0)
             cells += max((0.36 * len(text) + 1.0 for text in halves.values()), default=0.0)
             others = [cell for row in self.rows if not isinstance(cell := row.cells[index], Value | None)]
@@ -348,38 +349,6 @@ def _first_value(cells: Sequence[Cell]) -> Cell:
     """The number whose n the row shows: one over prompts where there is one."""
     values = [cell for cell in cells if isinstance(cell, Value)]
     return next((value for value in values if value.over != "seeds"), values[0] if values else None)
-
-
-def _digits(column: Column, numbers: Mapping[int, Value]) -> tuple[dict[int, str], dict[int, str]]:
-    """What is printed of each number: mean and half-width by row, all with the column's decimals."""
-    if column.show == "n":
-        return {at: grouped(str(value.n)) for at, value in numbers.items()}, {}
-    scale = 100.0 if column.percent else 1.0
-    decimals = column.decimals if column.decimals is not None else _column_decimals(list(numbers.values()), scale)
-    means = {at: grouped(rounded(value.mean * scale, decimals)) for at, value in numbers.items()}
-    halves = {
-        at: grouped(rounded(value.half_width * scale, decimals))
-        for at, value in numbers.items()
-        if column.show == "pm" and value.half_width is not None
-    }
-    if not halves and column.decimals is None and any(v.mean and not number_of(means[at]) for at, v in numbers.items()):
-        # One number of decimals cannot serve 3 and 2e-7: a number that is not zero must not print as zero.
-        means = {at: scientific(value.mean * scale) for at, value in numbers.items()}
-    return means, halves
-
-
-def _column_decimals(values: Sequence[Value], scale: float) -> int:
-    """The median of what the numbers deserve, or one more where a narrower interval would print as zero."""
-    if not values:
-        return 0
-    leading = [value for value in values if value.half_width] or [value for value in values if not value.is_whole]
-    wanted = sorted(decimals_of(value, scale=scale) for value in leading)
-    if not wanted:
-        return 0
-    usual = wanted[(len(wanted) - 1) // 2]
-    halves = [value.half_width * scale for value in values if value.half_width]
-    prints_zero = any(not float(rounded(half, usual)) for half in halves)
-    return min(MAX_DECIMALS, usual + prints_zero)
 
 
 def _select(names: Sequence[str], index: Index, what: str) -> list[int]:

@@ -218,3 +218,15 @@ def test_a_column_with_a_power_of_ten_is_whole_tex() -> None:
     tex = simple({"tiny": -2.2e-14, "zero": 0.0, "one": 1.5}).to_tex()
     assert r"$-$2.2\papergenpower{-14}" in tex
     assert "phantom" not in tex, "half a power of ten is no formula"
+
+
+def test_a_number_that_is_not_zero_never_prints_as_zero() -> None:
+    def printed(*means: float) -> str:
+        rows = tuple(
+            Row(name=str(i), label=str(i), cells=(Value(key=f"k{i}", mean=mean),)) for i, mean in enumerate(means)
+        )
+        return str(Table(name="t", columns=(Column(name="a", heading="A", show="mean"),), rows=rows).to_tex())
+
+    assert "0.04" in printed(46123.4, 115.25, 80.7, 0.044)
+    assert "power{-7}" in printed(0.0016, 0.0013, 2.4e-7)
+    assert "power" not in printed(0.0016, 0.5, 12.25)
