@@ -113,7 +113,7 @@ class _Beams:
         logits = logits[repeated]
         for step in range(self.max_new):
             tokens, parents = self.advance(logits.log_softmax(dim=1), step)
-            if step + 1 == self.max_new or bool(self.is_done.all()):
+            if step + 1 == self.max_new or self.stepper.is_true(self.is_done.all()):
                 self.finish(tokens, parents)
                 break
             self.stepper.reorder(parents)
@@ -196,7 +196,7 @@ class _Beams:
         """Put the candidates that end here, and rank among the first `size`, into the group's pool."""
         best = slice(0, self.size)
         is_finished = is_closed[:, best] & ~self.is_done[:, group, None] & (found[:, best] > NONE / 2)
-        if bool(is_finished.any()):
+        if not self.stepper.waits or bool(is_finished.any()):
             scores = found[:, best].double() / (step + 1) ** self.batch.strategy.length_penalty
             ids = self.group_ids(group).gather(1, parents[:, best, None].expand(-1, -1, step))
             ids = torch.cat([ids, tokens[:, best, None]], dim=2)

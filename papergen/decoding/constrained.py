@@ -40,7 +40,8 @@ def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
             beam.advance(log_probs[:, place], processed[:, place], new[:, place], step)
             for place, beam in enumerate(beams)
         ]
-        if step + 1 == max_new or all(bool(beam.is_done.all()) for beam in beams):
+        is_done = torch.stack([beam.is_done for beam in beams]).all()
+        if step + 1 == max_new or stepper.is_true(is_done):
             break
         tokens, parents = (torch.stack(each, dim=1) for each in zip(*chosen, strict=True))
         stepper.reorder((parents + first_rows).flatten())

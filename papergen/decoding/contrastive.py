@@ -43,7 +43,7 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
         log_probs += torch.where(is_open, chosen, 0.0)
         ids[:, step] = torch.where(is_open, tokens, -1)
         is_open &= ~torch.isin(tokens, eos)
-        if not bool(is_open.any()):
+        if stepper.is_true(~is_open.any()):
             break
         logits = following[rows, best]
         context = torch.cat([context, hidden[rows, best][:, None]], dim=1)

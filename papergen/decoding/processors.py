@@ -1,4 +1,8 @@
-"""What is done to scores between the model and the choice of a token, over whole batches, in transformers' order."""
+"""What is done to scores between the model and the choice of a token, over whole batches, in transformers' order.
+
+Nothing here reads a tensor's value on the host: with `num_new` and `length` as tensors a chain can be part of a CUDA
+graph.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,6 @@ import numpy as np
 import torch
 from transformers.generation.logits_process import (
     EpsilonLogitsWarper,
-    EtaLogitsWarper,
     MinPLogitsWarper,
     NoBadWordsLogitsProcessor,
     SequenceBiasLogitsProcessor,
@@ -35,13 +38,28 @@ class Context:
     """What a processor may look at beside the scores."""
 
     ids: torch.Tensor
-    """(rows, width) tokens so far with left padding."""
+    """(rows, width) tokens so far with left padding, and with `length` unused columns at the end."""
     pads: torch.Tensor
     """(rows,) padding tokens on the left."""
-    num_new: int
-    """Tokens generated so far."""
+    num_new: int | torch.Tensor
+    """Tokens generated so far; a number, or int64 ()."""
     penalty: torch.Tensor | None = None
     """(rows, vocabulary) taken off the scores: the diversity term of a group."""
+    length: torch.Tensor | None = None
+    """int64 (), the columns of `ids` in use; None for all of them."""
+
+    def last(self, count: int) -> torch.Tensor:
+        """(rows, count) the last tokens, padding included; fewer, or -1 in front, where there are not so many."""
+        if self.length is None:
+            return self.ids[:, max(0, self.ids.shape[1] - count) :]
+        places = self.length + torch.arange(-count, 0, device=self.ids.device)
+        return torch.where(places < 0, -1, self.ids[:, places.clamp(min=0)])
+
+    def is_text(self) -> torch.Tensor:
+        """(rows, width) which of `ids` are neither padding nor unused."""
+        columns = torch.arange(self.ids.shape[1], device=self.ids.device)
+        is_text = columns >= self.pads[:, None]
+        return is_text if self.length is None else is_text & (columns < self.length)
 
 
 Processor = Callable[[Context, torch.Tensor], torch.Tensor]
@@ -51,7 +69,7 @@ class Processors:
     """All processors of a strategy: maps (rows, vocabulary) scores to new ones and leaves the input alone."""
 
     def __init__(self, strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.device) -> None:
-        self._chain = [*_shaping(strategy, tokens, limits, device), *_drawing(strategy, tokens, device)]
+        self._chain = [*_shaping(strategy, tokens, limits, device), *_drawing(strategy, tokens)]
 
     def __call__(self, context: Context, scores: torch.Tensor) -> torch.Tensor:
         """The processed scores; -inf where a token is impossible."""
@@ -64,7 +82,8 @@ def _shaping(strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.d
     eos = torch.tensor(tokens.eos, dtype=torch.long, device=device)
     chain: list[Processor] = []
     if tokens.bias:
-        chain.append(_theirs(SequenceBiasLogitsProcessor([[list(ids), bias] for ids, bias in tokens.bias])))
+        longest = max(len(ids) for ids, _ in tokens.bias)
+        chain.append(_theirs(SequenceBiasLogitsProcessor([[list(ids), bias] for ids, bias in tokens.bias]), longest))
     if strategy.num_beam_groups > 1:
         chain.append(_diversity)
     if strategy.repetition_penalty != 1.0:
@@ -72,7 +91,8 @@ def _shaping(strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.d
     if strategy.no_repeat_ngram_size:
         chain.append(_no_repeat(strategy.no_repeat_ngram_size))
     if tokens.forbidden:
-        chain.append(_theirs(NoBadWordsLogitsProcessor([list(ids) for ids in tokens.forbidden])))
+        longest = max(len(ids) for ids in tokens.forbidden)
+        chain.append(_theirs(NoBadWordsLogitsProcessor([list(ids) for ids in tokens.forbidden]), longest))
     if limits.min_new and tokens.eos:
         chain.append(_not_yet(eos, limits.min_new))
     if tokens.forced_bos is not None:
@@ -87,7 +107,7 @@ def _shaping(strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.d
     return chain
 
 
-def _drawing(strategy: Strategy, tokens: Tokens, device: torch.device) -> list[Processor]:
+def _drawing(strategy: Strategy, tokens: Tokens) -> list[Processor]:
     """The filters of a random draw; none for a strategy that draws nothing."""
     if not strategy.do_sample:
         return []
@@ -107,12 +127,30 @@ def _drawing(strategy: Strategy, tokens: Tokens, device: torch.device) -> list[P
     if strategy.epsilon_cutoff:
         chain.append(_theirs(EpsilonLogitsWarper(strategy.epsilon_cutoff, min_tokens_to_keep=keep)))
     if strategy.eta_cutoff:
-        chain.append(_theirs(EtaLogitsWarper(strategy.eta_cutoff, min_tokens_to_keep=keep, device=str(device))))
+        chain.append(_eta(strategy.eta_cutoff, keep))
     return chain
 
 
-def _theirs(processor: Callable[..., torch.Tensor]) -> Processor:
-    return lambda context, scores: processor(context.ids, scores)
+def _theirs(processor: Callable[..., torch.Tensor], longest: int = 1) -> Processor:
+    """A processor of transformers that looks at no more than `longest` tokens of the text, the next one among them."""
+    return lambda context, scores: processor(context.last(longest), scores)
+
+
+def _eta(cutoff: float, keep: int) -> Processor:
+    """Hewitt et al. (2022): tokens below min(cutoff, sqrt(cutoff) exp(-entropy)) go.
+
+    transformers' own asks torch.distributions for the entropy, which checks its arguments on the host.
+    """
+
+    def apply(_: Context, scores: torch.Tensor) -> torch.Tensor:
+        logs = scores.log_softmax(dim=1)
+        probabilities = scores.softmax(dim=1)
+        entropy = -(probabilities * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(dim=1, keepdim=True)
+        eta = (cutoff**0.5 * torch.exp(-entropy)).clamp(max=cutoff)
+        best = scores.topk(min(keep, scores.shape[1]), dim=1).values[:, -1:]
+        return scores.masked_fill((probabilities < eta) & (scores < best), -torch.inf)
+
+    return apply
 
 
 def _nucleus(top_p: float, keep: int) -> Processor:
@@ -147,9 +185,8 @@ def _repetition(penalty: float) -> Processor:
 
     def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
         rows, size = scores.shape
-        is_pad = torch.arange(context.ids.shape[1], device=scores.device) < context.pads[:, None]
         seen = torch.zeros(rows, size + 1, dtype=torch.bool, device=scores.device)
-        seen.scatter_(1, context.ids.masked_fill(is_pad, size), True)
+        seen.scatter_(1, context.ids.masked_fill(~context.is_text(), size), True)
         penalised = torch.where(scores < 0, scores * penalty, scores / penalty)
         return torch.where(seen[:, :size], penalised, scores)
 
@@ -164,9 +201,9 @@ def _no_repeat(size: int) -> Processor:
         if ids.shape[1] < size:
             return scores
         windows = ids.unfold(1, size, 1)  # (rows, positions, size)
-        last = ids[:, ids.shape[1] - size + 1 :]  # (rows, size - 1)
-        is_same = (windows[:, :, :-1] == last[:, None]).all(dim=2)
-        is_text = torch.arange(windows.shape[1], device=ids.device) >= context.pads[:, None]
+        is_same = (windows[:, :, :-1] == context.last(size - 1)[:, None]).all(dim=2)
+        is_text = context.is_text()
+        is_text = is_text[:, : windows.shape[1]] & is_text[:, size - 1 :]  # as text has no gaps
         banned = windows[:, :, -1].masked_fill(~(is_same & is_text), scores.shape[1])
         extended = torch.nn.functional.pad(scores, (0, 1))
         return extended.scatter(1, banned, -torch.inf)[:, :-1]
@@ -175,14 +212,18 @@ def _no_repeat(size: int) -> Processor:
 
 
 def _not_yet(eos: torch.Tensor, min_new: int) -> Processor:
-    return lambda context, scores: scores.index_fill(1, eos, -torch.inf) if context.num_new < min_new else scores
+    return lambda context, scores: _when(
+        context.num_new < min_new, lambda: scores.index_fill(1, eos, -torch.inf), scores
+    )
 
 
 def _only(allowed: torch.Tensor, when: int) -> Processor:
     def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
-        if context.num_new != when:
-            return scores
-        return torch.full_like(scores, -torch.inf).index_fill(1, allowed, 0.0)
+        return _when(
+            context.num_new == when,
+            lambda: torch.full_like(scores, -torch.inf).index_fill(1, allowed, 0.0),
+            scores,
+        )
 
     return apply
 
@@ -192,10 +233,20 @@ def _growing(eos: torch.Tensor, start: int, factor: float) -> Processor:
 
     def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
         steps = context.num_new - start
-        if steps <= 0:
-            return scores
-        gain = scores[:, eos].abs() * (factor**steps - 1)
-        gain = gain.masked_fill(~gain.isfinite(), 0.0)  # EOS that is impossible stays so
-        return scores.index_add(1, eos, gain)
+
+        def grown() -> torch.Tensor:
+            growth = torch.pow(factor, steps.double()) if isinstance(steps, torch.Tensor) else factor**steps
+            gain = (scores[:, eos].abs() * (growth - 1)).to(scores.dtype)
+            gain = gain.masked_fill(~gain.isfinite(), 0.0)  # EOS that is impossible stays so
+            return scores.index_add(1, eos, gain)
+
+        return _when(steps > 0, grown, scores)
 
     return apply
+
+
+def _when(condition: bool | torch.Tensor, changed: Callable[[], torch.Tensor], scores: torch.Tensor) -> torch.Tensor:
+    """`changed()` or `scores`, chosen on the device where the condition is a tensor."""
+    if isinstance(condition, torch.Tensor):
+        return torch.where(condition, changed(), scores)
+    return changed() if condition else scores

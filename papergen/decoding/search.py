@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -30,7 +31,7 @@ class Batch:
         """Where the scores are."""
         return self.stepper.ids.device
 
-    @property
+    @cached_property
     def eos(self) -> torch.Tensor:
         """(number of EOS tokens,) their ids."""
         return torch.tensor(self.tokens.eos, dtype=torch.long, device=self.device)

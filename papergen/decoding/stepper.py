@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from papergen.decoding import slab
+from papergen.decoding.clock import Clock
 
 PREFILL_TOKENS = {"cpu": 512}
 """Most tokens of a part of the prefill by device: parts of neighbouring lengths need little padding."""
@@ -25,6 +25,9 @@ class Stepper:
     prefilled once and multiplied afterwards, so beams and samples share the prefill. Works for decoder-only and
     encoder-decoder models, with and without cache.
     """
+
+    waits = True
+    """Whether the host may wait for the device within a step, to save the device work."""
 
     hidden_positions = slice(None)
     """Which positions of the hidden states are kept."""
@@ -44,8 +47,7 @@ class Stepper:
         self.prompt_width = ids.shape[1]
         self.on_step: Callable[[int], None] = lambda _: None
         """Called with the number of new tokens when one is known."""
-        self.marks: list[float] = []
-        """Clock readings, in seconds: one when each token of the batch was known."""
+        self._clock = Clock(ids.device)
         self.hidden: tuple[torch.Tensor, ...] = ()
         """Hidden states of the last forward pass where asked for, one (rows, positions, size) per layer."""
         self.plain: torch.Tensor | None = None
@@ -56,7 +58,7 @@ class Stepper:
         mask = None if self.is_encoder_decoder else kwargs.get("attention_mask")
         self.pads = ids.new_zeros(len(ids)) if mask is None else (mask == 0).sum(dim=1)
         """(rows,) number of padding tokens on the left."""
-        self._slabs = slab.install(kwargs, self.prompt_width + max_new)
+        self._slabs = self._install(self.prompt_width + max_new)
 
     @property
     def num_rows(self) -> int:
@@ -72,6 +74,11 @@ class Stepper:
     def new_ids(self) -> torch.Tensor:
         """(rows, num_new) tokens generated so far."""
         return self.ids[:, self.prompt_width :]
+
+    @property
+    def marks(self) -> list[float]:
+        """Clock readings, in seconds: one when each token of the batch was known."""
+        return self._clock.readings()
 
     def prefill(self) -> torch.Tensor:
         """Run the prompts; (rows, vocabulary) float32 logits of the first new token."""
@@ -108,8 +115,12 @@ class Stepper:
 
     def mark(self) -> None:
         """Note that the batch's next token is known now."""
-        self.marks.append(time.perf_counter())
-        self.on_step(len(self.marks))
+        self._clock.mark()
+        self.on_step(len(self._clock))
+
+    def is_true(self, flag: torch.Tensor) -> bool:
+        """Whether a search may stop: the value of `flag` (), or one that it had a few steps ago."""
+        return bool(flag)
 
     def select(self, index: torch.Tensor) -> None:
         """Keep, repeat or reorder rows: row i becomes the old row `index[i]`, in the cache and everywhere else."""
@@ -131,6 +142,10 @@ class Stepper:
             self._reorder_cache(index, is_same_prompt=True)
         self.ids = self.ids[index]
 
+    def _install(self, room: int) -> list[Any]:
+        """Put our layers into the cache, with room for so many positions; [] where transformers' own stay."""
+        return list(slab.install(self._kwargs, room))
+
     def _forward(self, inputs: dict[str, Any]) -> torch.Tensor:
         outputs, logits = self._call(inputs)
         self._note(outputs)
@@ -143,8 +158,12 @@ class Stepper:
         """The model's outputs and the float32 logits of the last position."""
         if self._wants_hidden:
             inputs["output_hidden_states"] = True
-        outputs = self.model(**inputs, return_dict=True)
+        outputs = self._run(inputs)
         return outputs, outputs.logits[:, -1].float()
+
+    def _run(self, inputs: dict[str, Any]) -> Any:
+        """One forward pass."""
+        return self.model(**inputs, return_dict=True)
 
     def _note(self, outputs: Any) -> None:
         """Mask, positions and cache of the next step."""

@@ -28,9 +28,13 @@ def row_key(seed: int, prompt: Sequence[int], sample_index: int) -> int:
     return _signed(int(digest_json([seed, list(prompt), sample_index])[:16], 16))
 
 
-def uniforms(keys: torch.Tensor, step: int, width: int) -> torch.Tensor:
-    """Numbers `step` of the streams `keys` (rows,): float64 (rows, width), uniform in the open interval (0, 1)."""
-    start = _mix(keys + _signed(_STRIDE * (step + 1)))
+def uniforms(keys: torch.Tensor, step: int | torch.Tensor, width: int) -> torch.Tensor:
+    """Numbers `step` of the streams `keys` (rows,): float64 (rows, width), uniform in the open interval (0, 1).
+
+    `step` may be an int64 tensor (), whose products wrap around as the signed ones do.
+    """
+    offset = (step + 1) * _STRIDE if isinstance(step, torch.Tensor) else _signed(_STRIDE * (step + 1))
+    start = _mix(keys + offset)
     counters = torch.arange(1, width + 1, device=keys.device) * _STRIDE
     bits = _mix(start[:, None] + counters)
     return (_shifted(bits, 12).double() + 0.5) * 2.0**-52  # 52 bits and a half are exact in float64
