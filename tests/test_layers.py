@@ -116,6 +116,8 @@ LIGHT = [
     "papergen.decoding.settings",
     "papergen.training.settings",
     "papergen.ops.catalogue",
+    "papergen.ops.settings",
+    "papergen.ops.describing",
     "papergen.tasks.settings",
     "papergen.tasks.embedded",
 ]

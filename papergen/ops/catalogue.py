@@ -6,8 +6,10 @@ do the same order of work. `n` is the size, `m` a quarter of it (the side of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 Family = Literal["product", "elementwise", "attention", "mask", "shape", "slice", "creation", "ceiling"]
@@ -18,12 +20,21 @@ NUM_MATRICES = 16
 NUM_HEADS = 4
 HEAD_DIM = 64
 
+ITEM_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "int64": 8, "int32": 4}
+"""dtype -> bytes of an element."""
+INTEGERS = ("int64", "int32")
+
 Shape = tuple[int, ...]
+Sized = Callable[[int], Shape]
+"""size -> the shape of an operand."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One operation. Operands `a`, `b`, ... are standard normal, drawn in float64 and rounded to the dtype."""
+    """One operation. Operands `a`, `b`, ... are standard normal, drawn in float64 and rounded to the dtype.
+
+    Integer operands are uniform on -9 to 9: every sum and power stays far below what int32 holds.
+    """
 
     name: str
     label: str
@@ -45,11 +56,12 @@ class Operation:
     """size -> products summed for one element of the result."""
     takes_dtype: bool = True
     """False where the result's type is fixed (random integers, a mask)."""
+    takes_integers: bool = False
+    """Whether integer dtypes make sense; their results are exact."""
 
-    @property
-    def arity(self) -> int:
-        """Number of operands."""
-        return len(self.shapes(16))
+
+def _matrix(n: int) -> Shape:
+    return (n, n)
 
 
 def _square(count: int) -> Callable[[int], tuple[Shape, ...]]:
@@ -64,115 +76,51 @@ def _heads(n: int) -> tuple[Shape, ...]:
     return ((1, NUM_HEADS, n, HEAD_DIM),) * 3
 
 
+def _contraction(first: Shape, second: Shape) -> tuple[int, int]:
+    """Of a matmul: the products summed for one element of the result, and its elements, by numpy's rules of shapes.
+
+    A 1-D operand stands for one row on the left and one column on the right; batches are broadcast.
+    """
+    num_rows = first[-2] if len(first) > 1 else 1
+    num_columns = second[-1] if len(second) > 1 else 1
+    batches = zip_longest(reversed(first[:-2]), reversed(second[:-2]), fillvalue=1)
+    return first[-1], math.prod(max(pair) for pair in batches) * num_rows * num_columns
+
+
+def _product(name: str, label: str, first: Sized, second: Sized, torch: str = "torch.matmul(a, b)") -> Operation:
+    """A product of two operands; flops, elements moved and terms follow from their shapes."""
+    return Operation(
+        name=name,
+        label=label,
+        family="product",
+        torch=torch,
+        numpy="np.matmul(a, b)",
+        shapes=lambda n: (first(n), second(n)),
+        accuracy="product",
+        num_flops=lambda n: 2.0 * math.prod(_contraction(first(n), second(n))),
+        num_moved=lambda n: math.prod(first(n)) + math.prod(second(n)) + float(_contraction(first(n), second(n))[1]),
+        num_terms=lambda n: _contraction(first(n), second(n))[0],
+        takes_integers=True,
+    )
+
+
 _PRODUCTS = (
-    Operation(
-        name="matmul_1d_1d",
-        label="matmul, 1-D by 1-D (dot product)",
-        family="product",
-        torch="torch.matmul(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=lambda n: ((n * n,), (n * n,)),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * n * n,
-        num_moved=lambda n: 2.0 * n * n + 1,
-        num_terms=lambda n: n * n,
+    _product("matmul_1d_1d", "matmul, 1-D by 1-D (dot product)", lambda n: (n * n,), lambda n: (n * n,)),
+    _product("matmul_2d_2d", "matmul, 2-D by 2-D", _matrix, _matrix),
+    _product("matmul_1d_2d", "matmul, 1-D by 2-D", lambda n: (n,), _matrix),
+    _product("matmul_2d_1d", "matmul, 2-D by 1-D", _matrix, lambda n: (n,)),
+    _product("matmul_batched", "matmul, batch by batch", _batch, _batch),
+    _product("matmul_batched_1d", "matmul, batch by 1-D", _batch, lambda n: (n // 4,)),
+    _product("matmul_1d_batched", "matmul, 1-D by batch", lambda n: (n // 4,), _batch),
+    _product("matmul_batched_2d", "matmul, batch by 2-D", _batch, lambda n: (n // 4, n // 4)),
+    _product("matmul_2d_batched", "matmul, 2-D by batch", lambda n: (n // 4, n // 4), _batch),
+    _product(
+        "matmul_broadcast",
+        "matmul, broadcast over the batch",
+        lambda n: (4, 1, n // 4, n // 4),
+        lambda n: (4, n // 4, n // 4),
     ),
-    Operation(
-        name="matmul_2d_2d",
-        label="matmul, 2-D by 2-D",
-        family="product",
-        torch="torch.matmul(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=_square(2),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * n**3,
-        num_moved=lambda n: 3.0 * n * n,
-        num_terms=lambda n: n,
-    ),
-    Operation(
-        name="matmul_1d_2d",
-        label="matmul, 1-D by 2-D",
-        family="product",
-        torch="torch.matmul(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=lambda n: ((n,), (n, n)),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * n * n,
-        num_moved=lambda n: n * n + 2.0 * n,
-        num_terms=lambda n: n,
-    ),
-    Operation(
-        name="matmul_2d_1d",
-        label="matmul, 2-D by 1-D",
-        family="product",
-        torch="torch.matmul(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=lambda n: ((n, n), (n,)),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * n * n,
-        num_moved=lambda n: n * n + 2.0 * n,
-        num_terms=lambda n: n,
-    ),
-    Operation(
-        name="matmul_batched",
-        label="matmul, batch by batch",
-        family="product",
-        torch="torch.matmul(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=lambda n: (_batch(n), _batch(n)),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * NUM_MATRICES * (n // 4) ** 3,
-        num_moved=lambda n: 3.0 * NUM_MATRICES * (n // 4) ** 2,
-        num_terms=lambda n: n // 4,
-    ),
-    Operation(
-        name="matmul_batched_1d",
-        label="matmul, batch by 1-D",
-        family="product",
-        torch="torch.matmul(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=lambda n: (_batch(n), (n // 4,)),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * NUM_MATRICES * (n // 4) ** 2,
-        num_moved=lambda n: NUM_MATRICES * ((n // 4) ** 2 + n // 4) + n // 4,
-        num_terms=lambda n: n // 4,
-    ),
-    Operation(
-        name="matmul_1d_batched",
-        label="matmul, 1-D by batch",
-        family="product",
-        torch="torch.matmul(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=lambda n: ((n // 4,), _batch(n)),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * NUM_MATRICES * (n // 4) ** 2,
-        num_moved=lambda n: NUM_MATRICES * ((n // 4) ** 2 + n // 4) + n // 4,
-        num_terms=lambda n: n // 4,
-    ),
-    Operation(
-        name="matmul_broadcast",
-        label="matmul, broadcast over the batch",
-        family="product",
-        torch="torch.matmul(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=lambda n: ((4, 1, n // 4, n // 4), (4, n // 4, n // 4)),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * 16 * (n // 4) ** 3,
-        num_moved=lambda n: (4 + 4 + 16) * (n // 4) ** 2,
-        num_terms=lambda n: n // 4,
-    ),
-    Operation(
-        name="bmm",
-        label="bmm",
-        family="product",
-        torch="torch.bmm(a, b)",
-        numpy="np.matmul(a, b)",
-        shapes=lambda n: (_batch(n), _batch(n)),
-        accuracy="product",
-        num_flops=lambda n: 2.0 * NUM_MATRICES * (n // 4) ** 3,
-        num_moved=lambda n: 3.0 * NUM_MATRICES * (n // 4) ** 2,
-        num_terms=lambda n: n // 4,
-    ),
+    _product("bmm", "bmm", _batch, _batch, "torch.bmm(a, b)"),
     Operation(
         name="linear",
         label="Linear",
@@ -184,6 +132,7 @@ _PRODUCTS = (
         num_flops=lambda n: 2.0 * n**3 + n * n,
         num_moved=lambda n: 3.0 * n * n + n,
         num_terms=lambda n: n + 1,
+        takes_integers=True,
     ),
 )
 
@@ -197,13 +146,15 @@ _ELEMENTWISE = tuple(
         shapes=_square(arity),
         accuracy="elementwise",
         num_flops=lambda n: float(n * n),
-        num_moved=lambda n, arity=arity: (arity + 1.0) * n * n,  # type: ignore[misc]
+        num_moved=lambda n, num_read=num_read: (num_read + 1.0) * n * n,  # type: ignore[misc]
+        takes_integers=name not in {"sin", "cos"},
     )
-    for name, label, torch, numpy, arity in (
-        ("add", "addition", "a + b", "a + b", 2),
-        ("power", "power", "torch.pow(a, 3)", "np.power(a, 3)", 1),
-        ("sin", "sine", "torch.sin(a)", "np.sin(a)", 1),
-        ("cos", "cosine", "torch.cos(a)", "np.cos(a)", 1),
+    for name, label, torch, numpy, num_read, arity in (
+        ("add", "addition", "a + b", "a + b", 2, 2),
+        ("add_out", "addition, out=", "torch.add(a, b, out=c)", "np.add(a, b, out=c)", 2, 3),
+        ("power", "power", "torch.pow(a, 3)", "np.power(a, 3)", 1, 1),
+        ("sin", "sine", "torch.sin(a)", "np.sin(a)", 1, 1),
+        ("cos", "cosine", "torch.cos(a)", "np.cos(a)", 1, 1),
     )
 )
 
@@ -242,6 +193,7 @@ def _exact(
     shapes: Callable[[int], tuple[Shape, ...]] = lambda n: ((n, n),),
     moved: Callable[[int], float] = lambda n: 0.0,
     takes_dtype: bool = True,
+    takes_integers: bool = True,
     accuracy: Accuracy = "exact",
 ) -> Operation:
     """An operation without arithmetic."""
@@ -255,6 +207,7 @@ def _exact(
         accuracy=accuracy,
         num_moved=moved,
         takes_dtype=takes_dtype,
+        takes_integers=takes_dtype and takes_integers,
     )
 
 
@@ -292,6 +245,7 @@ _MASKS = (
         "np.where(b > 0, -np.inf, a)",
         shapes=_square(2),
         moved=lambda n: 3.0 * n * n,
+        takes_integers=False,  # no integer is minus infinity
     ),
 )
 

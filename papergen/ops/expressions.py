@@ -58,16 +58,21 @@ class Bound:
     """The operands in float64, rounded to the dtype beforehand."""
 
 
+def _drawn(rng: np.random.Generator, shape: tuple[int, ...], kind: torch.dtype) -> torch.Tensor:
+    if kind.is_floating_point:
+        return torch.from_numpy(rng.standard_normal(shape)).to(kind)
+    return torch.from_numpy(rng.integers(-9, 10, shape)).to(kind)
+
+
 def bind(operation: Operation, *, size: int, dtype: str, device: str, seed: int) -> Bound:
     """The operation on operands drawn from `seed`: the same numbers on every device."""
     rng = np.random.default_rng(seed)
     kind: torch.dtype = getattr(torch, dtype)
-    drawn = [torch.from_numpy(rng.standard_normal(shape)).to(kind) for shape in operation.shapes(size)]
+    drawn = [_drawn(rng, shape, kind) for shape in operation.shapes(size)]
     exact = tuple(tensor.double().numpy() for tensor in drawn)
     shared: dict[str, Any] = {"n": size, "m": size // 4}
     if operation.name in {"array", "from_numpy"}:
-        values = torch.from_numpy(rng.standard_normal((size, size))).to(kind)
-        shared["lists"] = values.double().tolist()
+        shared["lists"] = _drawn(rng, (size, size), kind).to(torch.float64 if kind.is_floating_point else kind).tolist()
         shared["array"] = np.asarray(shared["lists"])
     torch_names = {
         **shared,

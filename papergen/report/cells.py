@@ -61,6 +61,15 @@ def padding(widest: str, text: str) -> str:
     return rf"\phantom{{{number_in_tex(missing)}}}" if missing and not is_power else ""
 
 
+def around_point(column: Sequence[str], text: str) -> tuple[str, str]:
+    """Invisible copies of what stands before and behind a number, so that the decimal points of a column align."""
+    whole, point, decimals = text.partition(".")
+    widest = max((one.partition(".")[0] for one in column), key=len)
+    most = max((one.partition(".")[2] for one in column), key=len)
+    missing = ("." if most and not point else "") + most[len(decimals) :]
+    return padding(widest, whole), rf"\phantom{{{missing}}}" if missing else ""
+
+
 def ems(text: str) -> float:
     """The width of a text in em, estimated from average widths of letters in Times."""
     wide = sum(0.95 if ord(char) > 0x2E80 else 0.68 if char.isupper() or char in "mw%" else 0.44 for char in text)

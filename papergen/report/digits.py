@@ -21,6 +21,8 @@ def digits(column: Column, numbers: Mapping[int, Value]) -> tuple[dict[int, str]
     if column.show == "n":
         return {at: grouped(str(value.n)) for at, value in numbers.items()}, {}
     scale = 100.0 if column.percent else 1.0
+    if column.significant:
+        return {at: grouped(significant(value.mean * scale, column.significant)) for at, value in numbers.items()}, {}
     decimals = column.decimals if column.decimals is not None else _column_decimals(list(numbers.values()), scale)
     means = {at: grouped(rounded(value.mean * scale, decimals)) for at, value in numbers.items()}
     halves = {
@@ -35,6 +37,11 @@ def digits(column: Column, numbers: Mapping[int, Value]) -> tuple[dict[int, str]
             return {at: scientific(value.mean * scale) for at, value in numbers.items()}, halves
         means = {at: grouped(rounded(value.mean * scale, decimals)) for at, value in numbers.items()}
     return means, halves
+
+
+def significant(number: float, count: int) -> str:
+    """`number` with that many significant digits, none in front of the point dropped: 51207 by three is 51200."""
+    return rounded(number, count - 1 - math.floor(math.log10(abs(number)))) if number else "0"
 
 
 def _column_decimals(values: Sequence[Value], scale: float) -> int:

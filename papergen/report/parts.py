@@ -65,8 +65,10 @@ class View:
         return self.results.finished(self.experiment, row)
 
     def params(self, row: str) -> Params:
-        """The typed parameters of a row."""
-        return self.recipe.params_of(self.finished(row)[0].trial.params)
+        """The typed parameters of a row, also of one that cannot run on the device that was tried."""
+        planned = (t for t in self.results.trials if (t.experiment, t.row) == (self.experiment, row))
+        trial = next(planned) if row in self.unavailable else self.finished(row)[0].trial
+        return self.recipe.params_of(trial.params)
 
     def series(self, row: str, name: str) -> Band:
         """A logged series of a row over its seeds."""

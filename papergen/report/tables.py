@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from papergen.errors import PapergenError, did_you_mean
-from papergen.report.cells import Cell, NotAvailable, ems, footnoted, number_in_tex, padding, text_of
+from papergen.report.cells import Cell, NotAvailable, around_point, ems, footnoted, number_in_tex, padding, text_of
 from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare
 from papergen.report.digits import digits
@@ -46,6 +46,8 @@ class Column:
     show: Literal["pm", "mean", "n"] = "pm"
     decimals: int | None = None
     """Fixed decimals; None derives them from the intervals."""
+    significant: int | None = None
+    """Digits of each number by itself, decimal points under each other: for a column over orders of magnitude."""
     percent: bool = False
     """Show a fraction in per cent."""
 
@@ -204,7 +206,10 @@ class Table:
                 spread = rf"\,{{\scriptsize$\pm$\,{padding(widest_half, halves[at])}{number_in_tex(halves[at])}}}"
             elif widest_half:
                 spread = rf"\phantom{{\,{{\scriptsize$\pm$\,{number_in_tex(widest_half)}}}}}"
-            out.append(f"{padding(widest_mean, means[at])}{mean}{spread}{note}")
+            before, after = padding(widest_mean, means[at]), ""
+            if column.significant:
+                before, after = around_point(list(means.values()), means[at])
+            out.append(f"{before}{mean}{after}{spread}{note}")
         return out
 
     def _marked(self, index: int, means: Mapping[int, str]) -> tuple[set[int], set[int]]:

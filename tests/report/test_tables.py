@@ -230,3 +230,19 @@ def test_a_number_that_is_not_zero_never_prints_as_zero() -> None:
     assert "0.04" in printed(46123.4, 115.25, 80.7, 0.044)
     assert "power{-7}" in printed(0.0016, 0.0013, 2.4e-7)
     assert "power" not in printed(0.0016, 0.5, 12.25)
+
+
+def test_a_column_of_significant_digits_aligns_its_decimal_points() -> None:
+    means = {"a": 51207.3, "b": 0.04213, "c": 213.0, "d": 0.0}
+    table = Table(
+        name="t",
+        columns=(Column(name="x", heading="x", show="mean", significant=3),),
+        rows=tuple(Row(name=name, label=name, cells=(Value(key=name, mean=mean),)) for name, mean in means.items()),
+        marks_best=False,
+    )
+    lines = [line.rstrip("\\ ") for line in str(table.to_tex()).splitlines() if line[:1] in means]
+    printed = [line.split(" & ")[1] for line in lines]
+    assert [re.sub(r"\\phantom\{[^}]*\}", "", text) for text in printed] == [r"51\,200", "0.0421", "213", "0"]
+    assert printed[0] == r"51\,200\phantom{.0421}"  # as wide as the longest decimals
+    assert printed[1] == r"\phantom{51\,20}0.0421"  # as wide as the longest whole part
+    assert printed[2].endswith(r"213\phantom{.0421}")

@@ -16,7 +16,7 @@ CHINESE: dict[str, str] = {
     **ops.WORDS,
 }
 
-CELLS: dict[str, str] = common.CELLS
+CELLS: dict[str, str] = {**common.CELLS, **ops.CELLS}
 """Words that stand in cells. What else a cell holds is data."""
 
 VALUES = {
