@@ -17,9 +17,13 @@ export TOKENIZERS_PARALLELISM := false
 
 TEX_PACKAGES := texlive-latex-recommended texlive-fonts-recommended cm-super-minimal latexmk poppler-utils
 TEX_VENUES := texlive-publishers texlive-science texlive-latex-extra texlive-xetex texlive-lang-chinese \
-	texlive-bibtex-extra biber lmodern texlive-plain-generic texlive-fonts-extra
+	texlive-bibtex-extra biber lmodern texlive-plain-generic texlive-fonts-extra latexdiff
 TEX_PROGRAMS := pdflatex bibtex kpsewhich pdftoppm pdftotext
 TEX_FILES := natbib.sty booktabs.sty microtype.sty hyperref.sty mathptmx.sty caption.sty float.sty sftt1000.pfb t1xtt.pfb
+VENUE_PROGRAMS := xelatex biber latexdiff
+VENUE_FILES := IEEEtran.cls acmart.cls libertine.sty newtxmath.sty revtex4-2.cls elsarticle.cls llncs.cls lmodern.sty \
+	environ.sty forloop.sty algorithmic.sty lineno.sty biblatex.sty ieee.bbx mylatexformat.ltx ctexart.cls \
+	FandolSong-Regular.otf siunitx.sty cleveref.sty
 
 CLUSTER_PACKAGES := slurm-wlm iproute2
 CLUSTER_PROGRAMS := slurmctld slurmd sbatch srun ip
@@ -90,18 +94,25 @@ $(VENV)/.installed-checkpoint: $(VENV)/.installed-dev
 	touch $@
 
 tex: ## Install the minimal TeX tier where it is missing
-	@missing=; \
-	for program in $(TEX_PROGRAMS); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
-	if [ -z "$$missing" ]; then \
-		for file in $(TEX_FILES); do kpsewhich $$file >/dev/null || missing="$$missing $$file"; done; \
-	fi; \
-	if [ -n "$$missing" ]; then \
-		echo "TeX lacks:$$missing"; \
-		$(call apt,$(TEX_PACKAGES)); \
-	fi
+	@$(call tex_tier,$(TEX_PROGRAMS),$(TEX_FILES),$(TEX_PACKAGES))
 
 tex-venues: tex ## Install the TeX of all venues, about 2.5 GB: their tests skip without it
-	@$(call apt,$(TEX_VENUES))
+	@$(call tex_tier,$(VENUE_PROGRAMS),$(VENUE_FILES),$(TEX_VENUES))
+
+# Install packages (3) unless these programs (1) and TeX files (2) are there, and say so when they still are not.
+define tex_tier
+missing() { \
+	for program in $(1); do command -v $$program >/dev/null || echo $$program; done; \
+	for file in $(2); do kpsewhich $$file >/dev/null 2>&1 || echo $$file; done; \
+}; \
+lacks=$$(missing); \
+if [ -n "$$lacks" ]; then \
+	echo "TeX lacks:" $$lacks; \
+	$(call apt,$(3)); \
+	lacks=$$(missing); \
+	if [ -n "$$lacks" ]; then echo "TeX still lacks:" $$lacks >&2; exit 3; fi; \
+fi
+endef
 
 # Install Debian packages as root or by sudo; otherwise print the exact line and stop with exit 3.
 define apt
