@@ -11,6 +11,7 @@ from papergen.config.declared import FigureSpec, TableSpec
 from papergen.errors import PapergenError
 from papergen.experiment import load_module
 from papergen.latex import escape as escaping
+from papergen.latex.templates import Template
 from papergen.latex.tree import Place, Problem
 from papergen.latex.typesetting import Typeset
 from papergen.project import Project
@@ -18,8 +19,10 @@ from papergen.report import appendix
 from papergen.report.declared import figure_from, table_from
 from papergen.report.figures import Figure
 from papergen.report.floats import table_tex
+from papergen.report.long_tables import long_tex
 from papergen.report.parts import Part, View, file_names
 from papergen.report.results import NotFinishedError, Results
+from papergen.report.tables import Table
 from papergen.report.tex import Escape, Tex
 from papergen.report.words import figure_in_language, in_language
 from papergen.yaml_strict import read_yaml
@@ -67,8 +70,7 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             continue
         for english in part.tables:
             table = in_language(english, project.paper.language)
-            width = template.column_width_in if table.fits(template.column_width_in) else template.text_width_in
-            generated.files[f"{tables}{table.name}.tex"] = str(table.to_tex(escape, width_in=width)).encode()
+            generated.files[f"{tables}{table.name}.tex"] = _printed(table, escape, template)
         for figure in part.figures:
             width = template.figure_width if figure.width == "column" else template.text_width_in
             shown = figure_in_language(figure, project.paper.language)
@@ -76,18 +78,25 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
         for stem, text in part.texts.items():
             generated.files[f"{texts}{stem}.tex"] = f"{text}".encode()
     if results.results:
-        column = template.column_width_in
-        for table in (
+        for english in (
             appendix.machine_table(results),
             appendix.runs_table(results, has_targets=project.paper.has_links),
         ):
-            generated.files[f"tables/{table.name}.tex"] = str(
-                in_language(table, project.paper.language).to_tex(escape, width_in=column)
-            ).encode()
+            table = in_language(english, project.paper.language)
+            generated.files[f"tables/{table.name}.tex"] = _printed(table, escape, template)
         text = appendix.machine_text(results, escape, language=project.paper.language)
         generated.files["text/environment.tex"] = str(text).encode()
     _declared(project, results, setting, escape, generated)
     return generated
+
+
+def _printed(table: Table, escape: Escape, template: Template) -> bytes:
+    """A table as a column takes it, or the whole text where that is too narrow; a long one as rows of a column."""
+    column = template.column_width_in
+    if table.is_long:
+        return str(long_tex(table, escape, width_in=column)).encode()
+    width = column if table.fits(column) else template.text_width_in
+    return str(table.to_tex(escape, width_in=width)).encode()
 
 
 def _declared(project: Project, results: Results, setting: Typeset, escape: Escape, generated: Generated) -> None:

@@ -40,7 +40,7 @@ def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparame
     order = list(rows)
     lines += sorted(own, key=lambda line: order.index(line.group))
     column = Column(name="value", heading="Value", align="l")
-    return Table(name=name, columns=(column,), rows=tuple(lines), corner="Parameter", marks_best=False)
+    return Table(name=name, columns=(column,), rows=tuple(lines), corner="Parameter", marks_best=False, is_long=True)
 
 
 def machine_table(results: Results) -> Table:
@@ -59,30 +59,37 @@ def machine_table(results: Results) -> Table:
 
 
 def runs_table(results: Results, *, has_targets: bool = False) -> Table:
-    """One line per trial: its key, seed, digest, when it started and how long it took.
+    """One line per trial, experiment by experiment: its row, seed, digest, day and duration.
 
-    With `has_targets` each digest can be linked to.
+    The day is that of UTC. With `has_targets` each digest can be linked to.
     """
+    order = results.experiments
     rows = [
         Row(
             name=result.trial.digest,
-            label=result.trial.key,
+            label=_name(result.trial.row),
+            group=_name(result.trial.experiment),
             cells=(
                 str(result.trial.seed) if result.trial.is_seeded else Tex("--"),
                 _digest(result.trial.digest[:12], is_target=has_targets),
-                result.provenance.started.replace("T", " ").removesuffix("Z")[:16],
+                result.provenance.started[:10],
                 f"{result.provenance.duration_s:.0f}",
             ),
         )
-        for result in _in_order(results)
+        for result in sorted(_in_order(results), key=lambda result: order.index(result.trial.experiment))
     ]
     columns = (
         Column(name="seed", heading="Seed"),
         Column(name="digest", heading="Digest", align="l"),
-        Column(name="started", heading="Started (UTC)", align="l"),
+        Column(name="started", heading="Started", align="l"),
         Column(name="seconds", heading="Time (s)", align="r"),
     )
-    return Table(name="runs", columns=columns, rows=tuple(rows), corner="Run", marks_best=False)
+    return Table(name="runs", columns=columns, rows=tuple(rows), corner="Run", marks_best=False, is_long=True)
+
+
+def _name(name: str) -> Tex:
+    """A name as it is typed in YAML and on the command line, in every language."""
+    return Tex(rf"\texttt{{{escape_ascii(name)}}}")
 
 
 def _digest(digest: str, *, is_target: bool) -> Tex:
@@ -150,8 +157,7 @@ def _hardware(provenance: Provenance) -> dict[str, str]:
 
 
 def _parameter(name: str, value: str, group: str) -> Row:
-    label = Tex(rf"\texttt{{{escape_ascii(name)}}}")
-    return Row(name=f"{group}:{name}", label=label, cells=(value,), group=group)
+    return Row(name=f"{group}:{name}", label=_name(name), cells=(value,), group=group)
 
 
 def _shown(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,7 +72,9 @@ def around_point(column: Sequence[str], text: str) -> tuple[str, str]:
 
 
 def ems(text: str) -> float:
-    """The width of a text in em, estimated from average widths of letters in Times."""
+    """The width of a text in em, estimated from average widths of letters in Times; of typewriter, known."""
+    if typewriter := re.fullmatch(r"\\texttt\{(.*)\}", text):
+        return 0.54 * len(re.sub(r"\\[A-Za-z]+\{\}|\\(.)", "x", typewriter[1]))
     wide = sum(0.95 if ord(char) > 0x2E80 else 0.68 if char.isupper() or char in "mw%" else 0.44 for char in text)
     return wide if not text.startswith("\\") else 0.6 * wide
 

@@ -80,6 +80,8 @@ class Table:
     """(row, column) -> TeX put after a number, such as a dagger."""
     shown: tuple[int, int] | None = None
     """First and last (exclusive) row that is printed, of a part of a long table; digits and marks are the whole's."""
+    is_long: bool = False
+    """Whether its rows go on over columns and pages (`long_tables.long_tex`) instead of standing in one box."""
 
     def __getitem__(self, index: tuple[Index, Index]) -> Table:
         """Rows and columns by number, slice, name or list of those: `table[1:3, ["rep_4", "mauve"]]`."""
@@ -135,10 +137,10 @@ class Table:
 
     def fitting(self, width_in: float) -> tuple[str, float] | None:
         """Size and \\tabcolsep (pt) in which it fits, by an estimate of the widths of Times; None when nothing does."""
-        ems = self._width_em()
+        width = sum(self.widths_em())
         for size in SIZES:
             for separation in (6.0, 4.0, 3.0):
-                if POINTS[size] * ems + 2 * separation * len(self.columns) <= width_in * 72.27:
+                if POINTS[size] * width + 2 * separation * len(self.columns) <= width_in * 72.27:
                     return size, separation
         return None
 
@@ -156,10 +158,11 @@ class Table:
                     rules.append(rf"\cmidrule(lr){{{start + 2}-{end + 2}}}")
                 start = end + 1
             lines += [f" & {' & '.join(cells)} \\\\", "".join(rules)]
-        headings = [as_tex(self.corner, escape), *(self._column_heading(column, escape) for column in self.columns)]
+        headings = [as_tex(self.corner, escape), *(self.column_heading(column, escape) for column in self.columns)]
         return [*lines, f"{' & '.join(headings)} \\\\"]
 
-    def _column_heading(self, column: Column, escape: Escape) -> str:
+    def column_heading(self, column: Column, escape: Escape) -> str:
+        """The heading of a column with its unit and the arrow of its direction."""
         text = as_tex(column.heading, escape)
         unit = "%" if column.percent else column.unit
         if unit and column.show != "n":
@@ -168,7 +171,7 @@ class Table:
         return f"{text}~{arrow}" if arrow else text
 
     def _body(self, escape: Escape) -> list[str]:
-        printed = [self._column_cells(index, escape) for index in range(len(self.columns))]
+        printed = [self.column_cells(index, escape) for index in range(len(self.columns))]
         lines: list[str] = []
         start, end = self.shown or (0, len(self.rows))
         for index, row in list(enumerate(self.rows))[start:end]:
@@ -183,7 +186,8 @@ class Table:
             lines.append(f"{' & '.join([label, *(cells[index] for cells in printed)])} \\\\")
         return lines
 
-    def _column_cells(self, index: int, escape: Escape) -> list[str]:
+    def column_cells(self, index: int, escape: Escape) -> list[str]:
+        """The TeX of every cell of a column, numbers padded to stand under each other, the best marked."""
         column = self.columns[index]
         cells = [row.cells[index] for row in self.rows]
         numbers = {at: cell for at, cell in enumerate(cells) if isinstance(cell, Value)}
@@ -232,10 +236,10 @@ class Table:
         second = {at for at in rows if loss[at] == levels[1]} if self.marks_second and len(levels) > 2 else set()
         return best, second
 
-    def _width_em(self) -> float:
-        """Natural width without column separation, in em, estimated from average widths of letters in Times."""
+    def widths_em(self) -> list[float]:
+        """Natural widths of the labels and of each column, in em, estimated from average widths of letters in Times."""
         labels = [ems(str(self.corner)), *(ems(str(row.label)) + bool(row.group) for row in self.rows)]
-        total = max(labels)
+        widths = [max(labels)]
         for index, column in enumerate(self.columns):
             numbers = {at: cell for at, row in enumerate(self.rows) if isinstance(cell := row.cells[index], Value)}
             means, halves = digits(column, numbers)
@@ -246,8 +250,8 @@ class Table:
             unit = "%" if column.percent else column.unit
             heading = ems(str(column.heading)) + (ems(f" ({unit})") if unit and column.show != "n" else 0)
             heading += 0.75 if column.direction != "none" and not column.target and column.show != "n" else 0
-            total += max([cells, heading, *texts])
-        return total
+            widths.append(max([cells, heading, *texts]))
+        return widths
 
 
 def table_of(

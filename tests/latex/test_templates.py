@@ -66,9 +66,12 @@ def test_references_within_the_text_resolve(language: str, names: list[str], tmp
 
 @pytest.mark.parametrize(("language", "names"), CASES)
 def test_parts_of_experiments_left_out_are_not_asked_for(language: str, names: list[str], tmp_path: Path) -> None:
-    text = "\n".join(text for _, text in prose(scaffold(tmp_path / "p", language=language, experiments=names)))
-    generated = re.findall(r"\{(?:tables|figures|text)/(\w+)-", text)
-    assert set(generated) == set(names)
+    project = scaffold(tmp_path / "p", language=language, experiments=names)
+    text = "\n".join(text for _, text in prose(project))
+    generated = set(re.findall(r"\{(?:tables|figures|text)/(\w+)-", text))
+    models = {path.stem for path in (project / "experiments").iterdir()} - set(names)
+    assert generated == set(names) | models
+    assert all(f"tables/{name}-hyperparameters" in text for name in models)
 
 
 def test_both_languages_say_the_same() -> None:

@@ -19,7 +19,7 @@ WORDS = {
     "Run": "运行",
     "Seed": "种子",
     "Speed": "速度",
-    "Started (UTC)": "开始 (UTC)",
+    "Started": "开始日期",
     "System": "系统",
     "Time (s)": "用时 (s)",
     "tokens": "词元",
