@@ -105,6 +105,7 @@ def strategies(view: View) -> Table:
 
     names = ["perplexity", "rep_2", "rep_4", "diversity", "distinct_2", "self_bleu", "zipf", "length", "tokens_per_s"]
     names[1:1] = [name for name in ("scorer_perplexity", "mauve", "coverage") if has_metric(view, name)]
+    names += [name for name in ("acceptance_rate", "tokens_per_pass") if has_metric(view, name)]
     table = table_of(view.results, "strategies", view.experiment, names, labels=row_label, corner="Strategy")
     base = baseline(view)
     return table if base is None else marked_against(table, base)

@@ -76,16 +76,24 @@ def _core(s: Strategy) -> Iterator[str]:
         case "assisted":
             name = escaped((s.assistant_model or "").rstrip("/").rsplit("/", 1)[-1])
             yield (
-                f"greedy speculative decoding with drafts of \\texttt{{{name}}}"
+                f"{_speculative(s)} with drafts of up to {s.num_assistant_tokens} tokens by \\texttt{{{name}}}"
                 f"{cite('leviathan2023fast', 'chen2023accelerating')}"
             )
+            if s.do_sample:
+                yield from _truncations(s)
         case "prompt_lookup":
             yield (
-                f"greedy speculative decoding with drafts of up to {s.prompt_lookup_num_tokens} tokens looked up in the"
+                f"{_speculative(s)} with drafts of up to {s.prompt_lookup_num_tokens} tokens looked up in the"
                 f" text so far{cite('saxena2023prompt')}"
             )
+            if s.do_sample:
+                yield from _truncations(s)
     if s.is_search and (s.length_penalty != 1.0 or s.early_stopping is not False):
         yield from _ranking(s)
+
+
+def _speculative(s: Strategy) -> str:
+    return "speculative sampling" if s.do_sample else "greedy speculative decoding"
 
 
 def _sampling(s: Strategy) -> Iterator[str]:

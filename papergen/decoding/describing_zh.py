@@ -58,18 +58,29 @@ def _core(s: Strategy) -> Iterator[str]:
                 yield from _truncations(s)
         case "assisted":
             name = escaped((s.assistant_model or "").rstrip("/").rsplit("/", 1)[-1])
-            yield (f"贪心推测解码{cite('leviathan2023fast', 'chen2023accelerating')}（草稿由 \\texttt{{{name}}} 生成）")
+            yield (
+                f"{_speculative(s)}{cite('leviathan2023fast', 'chen2023accelerating')}"
+                f"（草稿由 \\texttt{{{name}}} 生成，至多 {s.num_assistant_tokens} 个词元）"
+            )
+            if s.do_sample:
+                yield from _truncations(s)
         case "prompt_lookup":
             yield (
-                f"贪心推测解码{cite('saxena2023prompt')}"
+                f"{_speculative(s)}{cite('saxena2023prompt')}"
                 f"（草稿从已有文本中查得，至多 {s.prompt_lookup_num_tokens} 个词元）"
             )
+            if s.do_sample:
+                yield from _truncations(s)
     if s.is_search and s.length_penalty != 1.0:
         yield f"候选按 $\\log p / \\mathit{{length}}^{{{number(s.length_penalty)}}}$ 排序"
     if s.is_search and s.early_stopping is True:
         yield f"得到 {s.num_beams} 个完成的候选即停止"
     elif s.is_search and s.early_stopping == "never":
         yield "直到不可能出现更好的候选才停止"
+
+
+def _speculative(s: Strategy) -> str:
+    return "推测采样" if s.do_sample else "贪心推测解码"
 
 
 def _sampling(s: Strategy) -> Iterator[str]:

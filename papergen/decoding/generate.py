@@ -14,18 +14,18 @@ from papergen.decoding.beam import beam_search
 from papergen.decoding.constrained import constrained_search
 from papergen.decoding.contrastive import contrastive_search
 from papergen.decoding.dola import DolaStepper, contrast_layers
-from papergen.decoding.drafting import decode_with_drafts
+from papergen.decoding.drafting import assistant_of, has_windows, speculate
 from papergen.decoding.models import quiet_transformers
 from papergen.decoding.processors import Limits, Processors
 from papergen.decoding.resuming import Generation, Kept
 from papergen.decoding.sampling import sample
-from papergen.decoding.scoring import score_continuations
 from papergen.decoding.search import Batch, Hypothesis, Search
 from papergen.decoding.settings import Mode, Strategy
 from papergen.decoding.speed import BatchTiming
 from papergen.decoding.stepper import Stepper
 from papergen.decoding.stream import row_key
 from papergen.decoding.tokens import Tokens, tokens_for
+from papergen.decoding.windows import WindowStepper
 from papergen.errors import PapergenError
 
 _SEARCHES: Mapping[Mode, Search] = {
@@ -37,8 +37,13 @@ _SEARCHES: Mapping[Mode, Search] = {
     "diverse": beam_search,
     "constrained": constrained_search,
     "contrastive": contrastive_search,
+    "assisted": speculate,
+    "prompt_lookup": speculate,
 }
-"""The algorithm of each mode; drafting modes are not here, they run one prompt at a time."""
+"""The algorithm of each mode."""
+
+_NOT_FOR_THE_MODEL = ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus")
+"""Arguments of a custom `generate` that are not the model's."""
 
 
 def generate(
@@ -70,22 +75,29 @@ def generate(
     assert device.type == model.device.type, f"the model is on {model.device}, not on {device}"
     model.eval()
     tokens = tokens_for(strategy, model, tokenizer)
+    assistant = None if strategy.assistant_model is None else assistant_of(strategy.assistant_model, model)
     limits = [_limits(index, prompt, strategy, model) for index, prompt in enumerate(prompts)]
-    width = batch_size if strategy.mode in _SEARCHES else 1
+    for index, prompt in enumerate(prompts if assistant is not None else ()):
+        _limits(index, prompt, strategy, assistant)
+    one_row = strategy.num_drafts > 0 and not has_windows(model, assistant)
     layers = None if strategy.dola_layers is None else contrast_layers(strategy.dola_layers, model)
     found: dict[int, list[Generation]] = {} if kept is None else dict(kept.generations)
     if timings is not None and kept is not None:
         timings += kept.timings
     told = Told(progress, sum(limit.max_new for limit in limits), sum(limits[index].max_new for index in found))
     pending = [index for index in range(len(prompts)) if index not in found]
+    width = 1 if one_row else batch_size
     for indices in _batches(pending, prompts, limits, batch_size=width, exact=_needs_equal(model)):
         keys = [
             [row_key(seed, prompts[index], sample) for sample in range(_num_streams(strategy))] for index in indices
         ]
         chosen = [prompts[index] for index in indices]
         with torch.inference_mode(), quiet_transformers():
-            run = _run if strategy.mode in _SEARCHES else _run_with_drafts
-            hypotheses, timing = run(model, chosen, strategy, tokens, limits[indices[0]], keys, layers, told)
+            parts = [
+                _run(model, chosen, strategy, tokens, limits[indices[0]], part, layers, assistant, told)
+                for part in ([[[key]] for key in keys[0]] if one_row else [keys])
+            ]
+        hypotheses, timing = _joined(parts)
         batch = {
             index: [
                 _generation(index, sample, hypothesis, tokens, tokenizer, timing)
@@ -186,6 +198,7 @@ def _run(
     limits: Limits,
     keys: list[list[int]],
     layers: tuple[int, ...] | None,
+    assistant: Any | None,
     told: Told,
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
     """One batch: transformers prepares masks, positions, cache and encoder states, our search does the rest."""
@@ -194,10 +207,12 @@ def _run(
     marks: list[float] = []
 
     def decode(model: Any, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        for name in ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus"):
+        for name in _NOT_FOR_THE_MODEL:
             kwargs.pop(name, None)
-        if layers is not None:
-            stepper: Stepper = DolaStepper(model, input_ids, kwargs, layers, max_new=limits.max_new)
+        if strategy.num_drafts > 0:
+            stepper: Stepper = WindowStepper(model, input_ids, kwargs, max_new=limits.max_new)
+        elif layers is not None:
+            stepper = DolaStepper(model, input_ids, kwargs, layers, max_new=limits.max_new)
         else:
             wants_hidden = strategy.mode == "contrastive"
             stepper = Stepper(model, input_ids, kwargs, max_new=limits.max_new, wants_hidden=wants_hidden)
@@ -209,12 +224,14 @@ def _run(
             limits=limits,
             processors=Processors(strategy, tokens, limits, input_ids.device),
             keys=torch.tensor(keys, dtype=torch.long, device=input_ids.device),
+            assistant=helper,
         )
         found.append(_SEARCHES[strategy.mode](batch))
         marks.extend(batch.stepper.marks)
         return input_ids
 
     start = time.perf_counter()
+    helper = None if assistant is None else _prepared(assistant, inputs, strategy, tokens, limits)
     model.generate(**inputs, generation_config=_plain_config(model, strategy, tokens, limits), custom_generate=decode)
     end = time.perf_counter()
     timing = BatchTiming(
@@ -223,26 +240,33 @@ def _run(
     return found[0], timing
 
 
-def _run_with_drafts(
-    model: Any,
-    prompts: Sequence[Sequence[int]],
-    strategy: Strategy,
-    tokens: Tokens,
-    limits: Limits,
-    _keys: list[list[int]],
-    _layers: tuple[int, ...] | None,
-    _told: Told,
+def _prepared(
+    assistant: Any, inputs: dict[str, torch.Tensor], strategy: Strategy, tokens: Tokens, limits: Limits
+) -> WindowStepper:
+    """The assistant on the prompts of a batch, before its prefill."""
+    found: list[WindowStepper] = []
+
+    def take(model: Any, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        for name in _NOT_FOR_THE_MODEL:
+            kwargs.pop(name, None)
+        found.append(WindowStepper(model, input_ids, kwargs, max_new=limits.max_new))
+        return input_ids
+
+    config = _plain_config(assistant, strategy, tokens, limits)
+    assistant.generate(**inputs, generation_config=config, custom_generate=take)
+    return found[0]
+
+
+def _joined(
+    parts: Sequence[tuple[list[list[Hypothesis]], BatchTiming]],
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
-    """One prompt by transformers' assisted decoding; its log-probability comes from a pass of its own, untimed."""
-    assert len(prompts) == 1, "drafts are checked for one prompt at a time"
-    start = time.perf_counter()
-    processors = Processors(strategy, tokens, limits, model.device)
-    inputs, config = padded(prompts, tokens.pad, model), _plain_config(model, strategy, tokens, limits)
-    found, marks = decode_with_drafts(model, inputs, config, strategy, processors)
-    end = time.perf_counter()
-    scored = score_continuations(model, prompts, [found.ids], batch_size=1)
-    timing = BatchTiming(num_prompts=1, num_tokens=0, start_s=start, token_s=tuple(marks) or (end,), end_s=end)
-    return [[replace(found, log_prob=scored[0].log_prob)]], timing
+    """What was found for the same prompts in several runs, one after the other, as that of one batch."""
+    hypotheses = [
+        [one for group in groups for one in group] for groups in zip(*(found for found, _ in parts), strict=True)
+    ]
+    timings = [timing for _, timing in parts]
+    marks = tuple(mark for timing in timings for mark in timing.token_s)
+    return hypotheses, replace(timings[0], token_s=marks, end_s=timings[-1].end_s)
 
 
 def padded(prompts: Sequence[Sequence[int]], pad: int, model: Any) -> dict[str, torch.Tensor]:
@@ -289,6 +313,9 @@ def _generation(
         log_prob=found.log_prob,
         score=found.score,
         is_met=found.is_met,
+        num_drafted=found.num_drafted,
+        num_accepted=found.num_accepted,
+        num_passes=found.num_passes,
         time_to_first_token_s=timing.token_s[0] - timing.start_s,
         duration_s=timing.end_s - timing.start_s,
     )

@@ -25,6 +25,12 @@ class Continuation:
     """Whether EOS ended it; otherwise the length limit cut it off."""
     is_met: bool | None = None
     """Whether all forced words are in it; None without forced words."""
+    num_drafted: int | None = None
+    """Tokens that were guessed while it was generated; None without drafts, as the next two."""
+    num_accepted: int | None = None
+    """Guesses that became text."""
+    num_passes: int | None = None
+    """Forward passes of the model."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,12 @@ def measure(
     if any(continuation.is_met is not None for continuation in continuations):
         per_text["constraints_met"] = [100.0 * bool(continuation.is_met) for continuation in continuations]
         per_text["coverage"] = [m.coverage(text, constraints) for text in texts]
+    if any(continuation.num_passes is not None for continuation in continuations):
+        per_text["acceptance_rate"] = [_share(one.num_accepted, one.num_drafted) for one in continuations]
+        # The final EOS is a token that a pass has found as well.
+        per_text["tokens_per_pass"] = [
+            (len(one.ids) + one.is_ended) / one.num_passes if one.num_passes else None for one in continuations
+        ]
     prompts = [continuation.prompt_index for continuation in continuations]
     units = {name: _per_prompt(prompts, values) for name, values in per_text.items()}
     places = [list(indices) for _, indices in groupby(range(len(texts)), key=lambda i: prompts[i])]
@@ -100,6 +112,11 @@ def repetition_by_position(texts: Sequence[Sequence[int]], *, window: int = 64) 
 def _per_prompt(prompts: Sequence[int], values: Sequence[float | None]) -> list[float]:
     groups = groupby(zip(prompts, values, strict=True), key=lambda pair: pair[0])
     return [_number(m.mean([value for _, value in group])) for _, group in groups]
+
+
+def _share(part: int | None, whole: int | None) -> float | None:
+    """In percent; None of nothing."""
+    return 100.0 * part / whole if whole and part is not None else None
 
 
 def _number(value: float | None) -> float:

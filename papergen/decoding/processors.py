@@ -42,7 +42,7 @@ class Context:
     pads: torch.Tensor
     """(rows,) padding tokens on the left."""
     num_new: int | torch.Tensor
-    """Tokens generated so far; a number, or int64 ()."""
+    """Tokens generated so far; a number, or int64, () or one for each of the rows (rows,)."""
     penalty: torch.Tensor | None = None
     """(rows, vocabulary) taken off the scores: the diversity term of a group."""
     length: torch.Tensor | None = None
@@ -70,6 +70,11 @@ class Processors:
 
     def __init__(self, strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.device) -> None:
         self._chain = [*_shaping(strategy, tokens, limits, device), *_drawing(strategy, tokens)]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the scores stay as they are."""
+        return not self._chain
 
     def __call__(self, context: Context, scores: torch.Tensor) -> torch.Tensor:
         """The processed scores; -inf where a token is impossible."""
@@ -235,8 +240,11 @@ def _growing(eos: torch.Tensor, start: int, factor: float) -> Processor:
         steps = context.num_new - start
 
         def grown() -> torch.Tensor:
-            growth = torch.pow(factor, steps.double()) if isinstance(steps, torch.Tensor) else factor**steps
-            gain = (scores[:, eos].abs() * (growth - 1)).to(scores.dtype)
+            if isinstance(steps, torch.Tensor):
+                growth = (torch.pow(factor, steps.double()) - 1).to(scores.dtype)[..., None]
+                gain = scores[:, eos].abs() * growth
+            else:
+                gain = scores[:, eos].abs() * (factor**steps - 1)
             gain = gain.masked_fill(~gain.isfinite(), 0.0)  # EOS that is impossible stays so
             return scores.index_add(1, eos, gain)
 
@@ -248,5 +256,5 @@ def _growing(eos: torch.Tensor, start: int, factor: float) -> Processor:
 def _when(condition: bool | torch.Tensor, changed: Callable[[], torch.Tensor], scores: torch.Tensor) -> torch.Tensor:
     """`changed()` or `scores`, chosen on the device where the condition is a tensor."""
     if isinstance(condition, torch.Tensor):
-        return torch.where(condition, changed(), scores)
+        return torch.where(condition[..., None], changed(), scores)
     return changed() if condition else scores

@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from papergen.decoding.settings import Strategy
 
+_DRAFTING = {
+    "prompt_lookup_num_tokens": ("max_matching_ngram_size",),
+    "assistant_model": ("num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold"),
+}
+"""What only one kind of drafts looks at."""
+
 _DRAWING = {
     "temperature": 1.0,
     "top_k": 0,
@@ -22,7 +28,7 @@ _DRAWING = {
 
 def refusals(strategy: Strategy) -> list[str]:
     """One sentence per fault of the strategy; empty when it means something. Needs no model."""
-    checks = (_one_algorithm, _drawing, _searching, _forced, _returns, _lengths, _end_of_text)
+    checks = (_one_algorithm, _drafting, _drawing, _searching, _forced, _returns, _lengths, _end_of_text)
     return [fault for check in checks for fault in check(strategy)]
 
 
@@ -37,15 +43,22 @@ def _one_algorithm(s: Strategy) -> Iterator[str]:
     names = [name for name, is_asked in asked.items() if is_asked]
     if len(names) > 1:
         yield f"{' and '.join(names)} are different algorithms. Keep one of them."
-    exact = [name for name in ("penalty_alpha", "prompt_lookup_num_tokens", "assistant_model") if asked[name]]
-    if exact and s.do_sample:
-        yield f"{exact[0]} takes the best token of each step, so do_sample = true has no place. Try do_sample: false."
-    if exact and not s.use_cache:
-        yield f"{exact[0]} works on the cache of past tokens. Try use_cache: true."
+    if s.penalty_alpha is not None and s.do_sample:
+        yield "penalty_alpha takes the best token of each step, so do_sample = true has no place. Try do_sample: false."
+    cached = [name for name in ("penalty_alpha", "prompt_lookup_num_tokens", "assistant_model") if asked[name]]
+    if cached and not s.use_cache:
+        yield f"{cached[0]} works on the cache of past tokens. Try use_cache: true."
     if s.penalty_alpha is not None and s.top_k < 2:
         yield f"top_k = {s.top_k} leaves contrastive search no choice. Try top_k: 4 with penalty_alpha: 0.6."
     if s.dola_layers == ():
         yield "dola_layers = [] names no layer. Try low, high or a list of layer numbers."
+
+
+def _drafting(s: Strategy) -> Iterator[str]:
+    for drafter, names in _DRAFTING.items():
+        for name in names:
+            if getattr(s, drafter) is None and getattr(s, name) != type(s).model_fields[name].default:
+                yield f"{name} = {getattr(s, name)} without {drafter} changes nothing. Leave it out, or set {drafter}."
 
 
 def _drawing(s: Strategy) -> Iterator[str]:

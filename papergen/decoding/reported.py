@@ -32,6 +32,8 @@ TEXT_METRICS = (
     Metric(name="duplicates", label="Duplicates", unit="%", direction="lower", over="prompts"),
     Metric(name="constraints_met", label="Constraints met", unit="%", direction="higher", over="prompts"),
     Metric(name="coverage", label="Coverage", unit="%", direction="higher", over="prompts"),
+    Metric(name="acceptance_rate", label="Drafts accepted", unit="%", direction="higher", over="prompts"),
+    Metric(name="tokens_per_pass", label="Tokens per pass", unit="tokens", direction="higher", over="prompts"),
     Metric(name="tokens_per_s", label="Speed", unit="tokens/s", direction="higher"),
     Metric(name="time_to_first_token_s", label="First token", unit="s", direction="lower"),
     Metric(name="inter_token_latency_p50_s", label="Latency p50", unit="s", direction="lower"),

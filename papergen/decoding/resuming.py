@@ -34,6 +34,12 @@ class Generation:
     log-probability. None without a search."""
     is_met: bool | None
     """Whether all forced words are among the new tokens; None without forced words."""
+    num_drafted: int | None
+    """Tokens that were guessed; None without drafts, as the next two."""
+    num_accepted: int | None
+    """Guesses that became text."""
+    num_passes: int | None
+    """Forward passes of the model for this text, the prefill included."""
     time_to_first_token_s: float
     """From the start of the prompt's batch to its first token."""
     duration_s: float

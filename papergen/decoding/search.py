@@ -25,6 +25,8 @@ class Batch:
     processors: Processors
     keys: torch.Tensor
     """(prompts, streams) int64 keys of the random streams; one stream per sample, one per prompt in a search."""
+    assistant: Stepper | None = None
+    """The drafting model on the same prompts, not yet prefilled; None without one."""
 
     @property
     def device(self) -> torch.device:
@@ -59,6 +61,12 @@ class Hypothesis:
     """What a search ranked it by; not a log-probability."""
     is_met: bool | None = None
     """Whether all forced words are in `ids`; None without forced words."""
+    num_drafted: int | None = None
+    """Tokens that were guessed; None without drafts, as the next two."""
+    num_accepted: int | None = None
+    """Guesses that became text."""
+    num_passes: int | None = None
+    """Forward passes of the model, the prefill included."""
 
 
 Search = Callable[[Batch], list[list[Hypothesis]]]

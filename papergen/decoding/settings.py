@@ -124,8 +124,19 @@ class Strategy(Params):
     prompt_lookup_num_tokens: int | None = Field(
         default=None, ge=1, description="Draft this many tokens by looking up the last n-gram in the text so far."
     )
+    max_matching_ngram_size: int = Field(default=2, ge=1, description="Longest n-gram that prompt lookup looks for.")
     assistant_model: str | None = Field(
-        default=None, description="Smaller model (folder or id) that drafts tokens for speculative decoding."
+        default=None,
+        description="Smaller model (folder or id) that drafts tokens for speculative decoding; also with do_sample.",
+    )
+    num_assistant_tokens: int = Field(default=5, ge=1, description="Most tokens of a draft of the assistant.")
+    num_assistant_tokens_schedule: Literal["constant", "heuristic_transient"] = Field(
+        default="constant",
+        description="constant, or heuristic_transient: each text's next draft is two tokens longer after one that was"
+        " right throughout, else one shorter.",
+    )
+    assistant_confidence_threshold: float = Field(
+        default=0.4, ge=0, lt=1, description="A draft ends after a token of which the assistant is less sure than this."
     )
 
     # Changing the scores
@@ -180,6 +191,13 @@ class Strategy(Params):
         if self.num_beams > 1:
             return "beam_sample" if self.do_sample else "beam"
         return "sample" if self.do_sample else "greedy"
+
+    @property
+    def num_drafts(self) -> int:
+        """Most tokens of the first draft; 0 without drafts."""
+        if self.prompt_lookup_num_tokens is not None:
+            return self.prompt_lookup_num_tokens
+        return 0 if self.assistant_model is None else self.num_assistant_tokens
 
     @property
     def is_constrained(self) -> bool:

@@ -22,6 +22,8 @@ class Slab(DynamicLayer):  # type: ignore[no-untyped-call]
         self.length = 0
         self._room = room
         self._part: tuple[slice, int, int] | None = None
+        self._columns: torch.Tensor | None = None
+        self._is_ragged = False
         self._buffers: tuple[torch.Tensor, ...] = ()
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
@@ -46,6 +48,17 @@ class Slab(DynamicLayer):  # type: ignore[no-untyped-call]
             self.length = length
             self._look()
 
+    def begin_windows(self) -> None:
+        """From now on every row writes where `place` says, so that some of what is live belongs to longer rows only."""
+        self._is_ragged = True
+        for buffer in self._buffers:
+            # It is masked, which does not help against what is not a number: memory must not be left as found.
+            buffer[:, :, self.length :] = 0.0
+
+    def place(self, columns: torch.Tensor, length: int) -> None:
+        """What comes next is written to these positions (rows, new); `length` are live afterwards."""
+        self._columns, self.length = columns, length
+
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,6 +73,13 @@ class Slab(DynamicLayer):  # type: ignore[no-untyped-call]
                 buffer[rows, :, :start] = 0.0
                 buffer[rows, :, start : start + num_new] = states
             return key_states, value_states
+        if self._columns is not None:
+            every = torch.arange(len(key_states), device=self._columns.device)[:, None]
+            for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+                buffer[every, :, self._columns] = states.transpose(1, 2)
+            self._columns = None
+            self._look()
+            return self._live()
         assert self.length + num_new <= self._room, "the room is that of the longest text"
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, self.length : self.length + num_new] = states
@@ -82,7 +102,15 @@ class Slab(DynamicLayer):  # type: ignore[no-untyped-call]
         )
         for new, buffer in zip(self._buffers, old, strict=True):
             new[:, :, : self.length] = buffer[index, :, : self.length]
+            if self._is_ragged:
+                new[:, :, self.length :] = 0.0
         self._look()
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the last `-tokens_to_remove` positions; the sign is transformers'."""
+        self.length += min(0, tokens_to_remove)
+        if self.is_initialized:
+            self._look()
 
     def move_ends(self, targets: torch.Tensor, sources: torch.Tensor, num_last: int) -> None:
         """The last `num_last` positions of the rows `targets` become those of the rows `sources`."""

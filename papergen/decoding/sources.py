@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field
 
@@ -50,6 +50,12 @@ class DecodingSettings(Strategy):
         """Whether the seed changes the text."""
         return not self.reference and not self.is_deterministic
 
+    def at(self, project: Path) -> Self:
+        """The same with the assistant where it is: a folder of the project by its path."""
+        if self.assistant_model is None:
+            return self
+        return self.model_copy(update={"assistant_model": local(self.assistant_model, project)})
+
     def reference_faults(self) -> str | None:
         """Why a row cannot be the human reference and this strategy at once."""
         if self.reference and (self.do_sample or self.num_beams > 1 or self.num_return_sequences > 1):
@@ -80,7 +86,7 @@ def model_digests(params: DecodingSettings, project: Path) -> dict[str, str]:
 def model_places(params: DecodingSettings, upstream: Mapping[str, Path], project: Path) -> list[tuple[str, str]]:
     """(folder or id, dtype) of every model that the trial loads."""
     places = [str(upstream.get("model") or local(params.model, project))]
-    others = (params.scorer, params.mauve_model)
+    others = (params.scorer, params.mauve_model, params.assistant_model)
     return [(place, params.dtype) for place in [*places, *(local(name, project) for name in others if name)]]
 
 

@@ -31,7 +31,7 @@ def row_key(seed: int, prompt: Sequence[int], sample_index: int) -> int:
 def uniforms(keys: torch.Tensor, step: int | torch.Tensor, width: int) -> torch.Tensor:
     """Numbers `step` of the streams `keys` (rows,): float64 (rows, width), uniform in the open interval (0, 1).
 
-    `step` may be an int64 tensor (), whose products wrap around as the signed ones do.
+    `step` may be an int64 tensor, () or (rows,), whose products wrap around as the signed ones do.
     """
     offset = (step + 1) * _STRIDE if isinstance(step, torch.Tensor) else _signed(_STRIDE * (step + 1))
     start = _mix(keys + offset)

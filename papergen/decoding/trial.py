@@ -92,7 +92,7 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
             loaded.model,
             loaded.tokenizer,
             prompts,
-            params,
+            params.at(ctx.project),
             seed=ctx.trial.seed,
             batch_size=params.batch_size,
             progress=_with_rate(ctx),
@@ -107,6 +107,9 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
                 ids=item.ids[:-1] if item.finish == "eos" else item.ids,
                 is_ended=item.finish == "eos",
                 is_met=item.is_met,
+                num_drafted=item.num_drafted,
+                num_accepted=item.num_accepted,
+                num_passes=item.num_passes,
             )
             for item in found
         ],

@@ -36,6 +36,8 @@ REFUSED = {
     "no layers": ({"dola_layers": []}, "names no layer"),
     "two drafters": ({"prompt_lookup_num_tokens": 4, "assistant_model": "m"}, "different algorithms"),
     "a drafter without cache": ({"prompt_lookup_num_tokens": 4, "use_cache": False}, "works on the cache"),
+    "a drafter's parameter without it": ({"num_assistant_tokens": 7}, "without assistant_model changes nothing"),
+    "n-grams without a lookup": ({"max_matching_ngram_size": 3}, "without prompt_lookup_num_tokens changes nothing"),
     "two limits": ({"max_length": 30}, "two limits"),
     "least above most": ({"min_new_tokens": 40}, "min_new_tokens = 40 is above max_new_tokens = 20"),
     "EOS as a bad word": ({"bad_words_ids": [["eos"]]}, "bad_words_ids with EOS does nothing"),
@@ -113,7 +115,10 @@ MODES = {
     ),
     "assisted": (
         {"assistant_model": "org/tiny_lm"},
-        r"greedy speculative decoding with drafts of \texttt{tiny\_lm}~\cite{leviathan2023fast,chen2023accelerating}",
+        (
+            r"greedy speculative decoding with drafts of up to 5 tokens by \texttt{tiny\_lm}"
+            r"~\cite{leviathan2023fast,chen2023accelerating}"
+        ),
         ("leviathan2023fast", "chen2023accelerating"),
     ),
     "prompt_lookup": (
