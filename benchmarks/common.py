@@ -16,16 +16,22 @@ from papergen.launch.detect import cpu_model, memory_gib, num_cores
 RESULTS = Path(__file__).with_name("results")
 
 
-def interleaved(contenders: Mapping[str, Callable[[], Any]], *, rounds: int, warmup: int = 1) -> dict[str, list[float]]:
+def interleaved(
+    contenders: Mapping[str, Callable[[], Any]],
+    *,
+    rounds: int,
+    warmup: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
     """Seconds of every round by contender; the order alternates from round to round."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for round_ in range(warmup + rounds):
         names = list(contenders) if round_ % 2 == 0 else list(contenders)[::-1]
         for name in names:
-            start = time.perf_counter()
+            start = clock()
             contenders[name]()
             if round_ >= warmup:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(clock() - start)
     return times
 
 

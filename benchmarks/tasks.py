@@ -1,6 +1,6 @@
 """Task heads: our fine-tuning beside transformers' Trainer, and batched stages beside one-by-one pipeline calls.
 
-    python benchmarks/tasks.py [--rounds 7] [--examples 800] [--epochs 2] [--inputs 128] [--batch 64]
+    python benchmarks/tasks.py [--rounds 7] [--examples 800] [--epochs 2] [--inputs 128]
 
 The contenders start every round from the same weights, see the same features for the same number of steps, and take
 turns in an order that alternates. Trainer is set as its documentation shows it (AdamW, linear schedule, padding to the
@@ -13,6 +13,7 @@ import argparse
 import copy
 import importlib.util
 import tempfile
+import time
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -45,6 +46,11 @@ PIPELINES = {
     "feature-extraction": "feature_extraction",
 }
 """Pipeline -> the embedded data that its head is built for."""
+SHAPES: dict[str, dict[str, int]] = {
+    "default": {},
+    "minilm": {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "vocab_size": 8192},
+}
+"""Models of the pipelines: the shipped backbone, and one of MiniLM-L6's shape with a vocabulary fit for our data."""
 
 
 def main() -> None:
@@ -54,7 +60,9 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=800, help="examples to train on")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--inputs", type=int, default=128, help="inputs of each pipeline")
-    parser.add_argument("--batch", type=int, default=64, help="inputs of a batch of the stages")
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES), help="models of the pipelines")
+    parser.add_argument("--pipelines", nargs="+", choices=PIPELINES, default=list(PIPELINES))
+    parser.add_argument("--cpu-time", action="store_true", help="count the process's own seconds, for a busy machine")
     parser.add_argument("--only", choices=("training", "pipelines"))
     parser.add_argument("--no-save", action="store_true", help="print only")
     options = parser.parse_args()
@@ -66,7 +74,10 @@ def main() -> None:
         else:
             record["training"] = {task: against_trainer(task, options, device) for task in TRAINED}
     if options.only != "training":
-        record["pipelines"] = {task: against_pipeline(task, options, device) for task in PIPELINES}
+        record["pipelines"] = {
+            shape: {task: against_pipeline(task, shape, options, device) for task in options.pipelines}
+            for shape in options.shapes
+        }
     if not options.no_save:
         print(save(f"tasks-{device}", record))
 
@@ -150,10 +161,10 @@ def with_trainer(settings: TaskSettings, model: Any, encoder: Encoder, features:
         return int(trainer.state.global_step)
 
 
-def against_pipeline(task: str, options: argparse.Namespace, device: str) -> dict[str, Any]:
+def against_pipeline(task: str, shape: str, options: argparse.Namespace, device: str) -> dict[str, Any]:
     """Seconds over the same inputs: our stages in batches, and the library's pipeline called input by input."""
     data = PIPELINES[task]
-    _, model, encoder, _ = head_of(data)
+    _, model, encoder, _ = head_of(data, **SHAPES[shape])
     model = model.to(device).eval()
     labels = ("types", "compound", "debugger", "string-methods") if data == "entailment" else ()
     stage_options = Options(max_length=96, candidate_labels=labels)
@@ -162,14 +173,16 @@ def against_pipeline(task: str, options: argparse.Namespace, device: str) -> dic
     pipe = pipeline_of(task, model, encoder.tokenizer)
     times = interleaved(
         {
-            OURS: lambda: run_stages(stages, inputs, batch_size=options.batch, device=device),
+            OURS: lambda: run_stages(stages, inputs, device=device),
             "one by one": lambda: [call_pipeline(pipe, task, [one], stage_options) for one in inputs],
             "ours, one by one": lambda: run_stages(stages, inputs, batch_size=1, device=device),
         },
         rounds=options.rounds,
+        clock=time.process_time if options.cpu_time else time.perf_counter,
     )
     table = ratios(times, OURS)
-    show(f"{task}: {len(inputs)} inputs, batches of {options.batch}, {device}", table)
+    tokens = sum(len(encoder.tokenizer(one, truncation=True, max_length=96)["input_ids"]) for one in inputs)
+    show(f"{task}, {shape} model: {len(inputs)} inputs of {tokens / len(inputs):.0f} tokens, {device}", table)
     return {"num_inputs": len(inputs), "seconds": times, "against": table}
 
 

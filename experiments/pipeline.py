@@ -37,6 +37,7 @@ METRICS = (
         for stage, label in zip(STAGES, ("Tokenizer", "Model", "Post-processing"), strict=True)
     ),
     Metric(name="padding", label="Padding", unit="%", direction="lower"),
+    Metric(name="num_batches", label="Batches"),
     Metric(name="one_by_one_ms", label="One by one", unit="ms", direction="lower", over="rounds"),
     Metric(name="speedup", label="Speed-up", direction="higher"),
     Metric(name="largest_difference", label="Difference", direction="lower"),
@@ -69,7 +70,14 @@ class Params(Base):
     model: From | str = Field(description="{from: experiment}, a local model folder, or a name on the Hub.")
     texts: list[str] = Field(default_factory=list, description="Inputs; test examples of the embedded data if absent.")
     num_inputs: int = Field(default=64, ge=1, description="How many test examples are taken without texts.")
-    batch_size: int = Field(default=16, ge=1, description="Inputs per forward pass.")
+    batch_size: int | None = Field(
+        default=None, ge=1, description="Rows per forward pass; as many as make batch_tokens when absent."
+    )
+    batch_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tokens per forward pass, padding included; absent: 512 on a CPU, 16384 on a GPU.",
+    )
     padding: Literal["longest", "max_length"] = Field(
         default="longest", description="Pad to the longest input of a batch, or always to max_length."
     )
@@ -141,12 +149,14 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     stages = stages_of(params.task, model, tokenizer, options)
     batches: dict[str, Any] = {
         "batch_size": params.batch_size,
+        "batch_tokens": params.batch_tokens,
         "group_by_length": params.group_by_length,
         "device": ctx.device,
     }
+    run_stages(stages, inputs[:1], device=ctx.device)  # what is loaded at the first use is no stage's memory
     measured = run_stages(stages, inputs, with_memory=True, **batches)
     pipe = pipeline_of(params.task, model, tokenizer)
-    metrics: dict[str, float] = {"padding": sum(measured.padding) / len(measured.padding)}
+    metrics: dict[str, float] = {"padding": measured.padding, "num_batches": measured.num_batches}
     metrics |= {f"{stage}_mib": mib for stage, mib in measured.memory_mib.items()}
     if pipe is not None:
         theirs = call_pipeline(pipe, params.task, inputs, options)
@@ -192,9 +202,10 @@ def travelling(params: Params, stages: Any, given: Any, tokenizer: Any) -> dict[
 
     with torch.inference_mode():
         encoded = stages.tokenize([given])
-        output = stages.forward(encoded)
-        (result,) = stages.postprocess(output, encoded, [given])
-    ids = [int(i) for i in encoded.tensors["input_ids"][0] if int(i) != tokenizer.pad_token_id]
+        rows = range(len(encoded.lengths))
+        output = stages.forward(stages.batch(encoded, rows))
+        result = stages.result(stages.read(output, encoded, rows), given)
+    ids = list(encoded.inputs["input_ids"][0])
     facts: dict[str, Any] = {
         "example_text": given if isinstance(given, str) else f"{given.question} {given.context}",
         "example_tokens": tokenizer.convert_ids_to_tokens(ids),
@@ -221,7 +232,11 @@ def report(view: View) -> Part:
     text = {"method": method(view)}
     example = travel(view)
     return Part(
-        tables=(stages_table(view), hyperparameter_table({row: view.params(row) for row in view.rows})),
+        tables=(
+            stages_table(view),
+            batches_table(view),
+            hyperparameter_table({row: view.params(row) for row in view.rows}),
+        ),
         figures=(time_by_stage(view), *probabilities(view)),
         texts={**text, **({"example": example} if example is not None else {})},
     )
@@ -233,15 +248,24 @@ def row_label(row: str) -> str:
 
 
 def stages_table(view: View) -> Table:
-    """Milliseconds per input of every stage, padding, and the same inputs one by one through transformers."""
+    """Milliseconds per input of every stage, and the same inputs one by one through transformers."""
+    names = [*(f"{stage}_ms" for stage in STAGES), "total_ms", "one_by_one_ms", "speedup", "largest_difference"]
+    return _table(view, "stages", names)
+
+
+def batches_table(view: View) -> Table:
+    """What batches cost: how many there are, their padding, and the memory of every stage where it is known."""
+    return _table(view, "batches", ["num_batches", "padding", *(f"{stage}_mib" for stage in STAGES)])
+
+
+def _table(view: View, name: str, metrics: list[str]) -> Table:
+    """Means of the metrics that some row has; rows differ in what they do, so that none is marked as the best."""
     from papergen.report.tables import table_of
 
-    names = [*(f"{stage}_ms" for stage in STAGES), "total_ms", "one_by_one_ms", "speedup", "padding"]
-    if any("largest_difference" in view.finished(row)[0].outcome.metrics for row in view.rows):
-        names.append("largest_difference")
+    reported = {metric for row in view.rows for metric in view.finished(row)[0].outcome.metrics}
     table = table_of(
-        view.results, "stages", view.experiment, names, labels=row_label, corner="Pipeline", show="mean",
-        varies={"data"}, marks_best=False,
+        view.results, name, view.experiment, [metric for metric in metrics if metric in reported],
+        labels=row_label, corner="Pipeline", show="mean", varies={"data"}, marks_best=False,
     )  # fmt: skip
     return dataclasses.replace(
         table, columns=tuple(dataclasses.replace(column, direction="none") for column in table.columns)
@@ -364,14 +388,28 @@ def method(view: View) -> Any:
             f"Transformers~\\cite{{wolf2020transformers}} 的流水线有三个阶段：分词器把文本变成数字，"
             f"模型把数字变成 logit，后处理把 logit 变成答案。我们对 {view.escape(tasks)} 分别运行各个阶段，"
             f"除另行说明外，每项取 {first.num_inputs} 个输入，"
-            f"以 {first.batch_size} 个为一批，共 {first.num_rounds} 轮，"
+            f"{_batches_zh(first)}，共 {first.num_rounds} 轮，"
             f"并把结果与库自带的、逐个输入调用的流水线相比较。"
             f"时间按每个输入计。\n"
         )
     return Tex(
         f"A pipeline of Transformers~\\cite{{wolf2020transformers}} has three stages: a tokenizer turns text into "
         f"numbers, a model turns numbers into logits, and post-processing turns logits into an answer. We run the "
-        f"stages apart for {view.escape(tasks)}, on {first.num_inputs} inputs in batches of {first.batch_size} unless "
+        f"stages apart for {view.escape(tasks)}, on {first.num_inputs} inputs in {_batches(first)} unless "
         f"stated otherwise, in {first.num_rounds} rounds, and compare the results with those of the library's own "
         f"pipeline, called for one input after the other. Time is per input.\n"
     )
+
+
+def _batches(params: Any) -> str:
+    if params.batch_size is not None:
+        return f"batches of {params.batch_size}"
+    tokens = "" if params.batch_tokens is None else f" of {params.batch_tokens} tokens"
+    return f"batches{tokens} made of inputs of like length" if params.group_by_length else f"batches{tokens}"
+
+
+def _batches_zh(params: Any) -> str:
+    if params.batch_size is not None:
+        return f"以 {params.batch_size} 个为一批"
+    tokens = "" if params.batch_tokens is None else f"以 {params.batch_tokens} 个词元为一批，"
+    return f"{tokens}长度相近的输入编入同一批" if params.group_by_length else f"{tokens}按给定顺序分批"

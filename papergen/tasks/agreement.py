@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from papergen.tasks.stages import Options, Results
 
 TOLERANCE = 1e-4
@@ -40,7 +42,7 @@ def call_pipeline(pipe: Any, task: str, inputs: Sequence[Any], options: Options,
             "add_special_tokens": False,
             "return_full_text": True,
         },
-        "feature-extraction": {"tokenize_kwargs": limits},
+        "feature-extraction": {"tokenize_kwargs": limits, "return_tensors": True},
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "use a dataset": one by one is what is compared here
@@ -58,6 +60,10 @@ def largest_difference(ours: Results, theirs: Results) -> float:
 def _difference(a: Any, b: Any) -> float:
     if isinstance(a, bool) or isinstance(b, bool) or isinstance(a, str) or isinstance(b, str):
         return 0.0 if a == b else float("inf")
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        if a.shape != b.shape:
+            return float("inf")
+        return float((a.float().cpu() - b.float().cpu()).abs().max())
     if isinstance(a, dict) and isinstance(b, dict):
         shared = a.keys() & b.keys()
         return max((_difference(a[key], b[key]) for key in shared), default=float("inf"))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from papergen.errors import PapergenError
+from papergen.tasks.batching import padded
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
 
 IGNORED = -100
@@ -148,7 +149,7 @@ class Encoder:
         targets: dict[str, torch.Tensor] = {}
         for name in features[0].targets:
             values = [feature.targets[name] for feature in features]
-            targets[name] = _rows(values, IGNORED) if isinstance(values[0], list) else torch.tensor(values)
+            targets[name] = padded(values, IGNORED) if isinstance(values[0], list) else torch.tensor(values)
         if self.task == "masked_lm":
             self._mask(inputs, targets, features, seed)
         return {**inputs, **targets}
@@ -164,7 +165,7 @@ class Encoder:
 
     def _pad_flat(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         fill = {"input_ids": self.tokenizer.pad_token_id}
-        return {name: _rows([row[name] for row in rows], fill.get(name, 0)) for name in rows[0]}
+        return {name: padded([row[name] for row in rows], fill.get(name, 0)) for name in rows[0]}
 
     def _mask(
         self,
@@ -208,8 +209,3 @@ def _answer_tokens(example: Question, offsets: Sequence[Any]) -> tuple[int, int]
         if inside and offsets[inside[0]][0] <= start and offsets[inside[-1]][1] >= end:
             return inside[0], inside[-1]
     return 0, 0
-
-
-def _rows(rows: Sequence[Sequence[int]], fill: int) -> torch.Tensor:
-    length = max(map(len, rows))
-    return torch.tensor([[*row, *[fill] * (length - len(row))] for row in rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -85,7 +86,7 @@ def _ask(task: str, model: nn.Module, encoder: Encoder, features: Sequence[Featu
             for row, feature in enumerate(features)
         ]
         return [
-            _Answered(nats / len(features), 1, [window.null_score, [[s.score, s.start, s.end] for s in window.spans]])
+            _Answered(nats / len(features), 1, [window.null_score, window.best and dataclasses.astuple(window.best)])
             for window in windows
         ]
     logits, labels = output.logits.float(), batch["labels"]
@@ -189,8 +190,8 @@ def _questions(
 ) -> Scores:
     windows: dict[int, list[Window]] = {}
     for feature, one in zip(features, answered, strict=True):
-        null_score, spans = one.said
-        windows.setdefault(feature.example, []).append(Window(null_score, tuple(Span(*span) for span in spans)))
+        null_score, best = one.said
+        windows.setdefault(feature.example, []).append(Window(null_score, best and Span(*best)))
     exact, shared, texts = [], [], []
     for index, example in enumerate(examples):
         assert isinstance(example, Question)

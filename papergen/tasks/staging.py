@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from papergen.tasks.stages import Asked, Results, Stages
+from papergen.tasks.batching import BATCH_TOKENS, batches
+from papergen.tasks.stages import Results, Stages
 
 NAMES = ("tokenize", "forward", "postprocess")
 CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -25,8 +26,16 @@ class Measured:
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(NAMES, 0.0))
     memory_mib: dict[str, float] = field(default_factory=dict)
     """Most memory of a batch beyond what was held before the stage."""
-    padding: list[float] = field(default_factory=list)
+    num_batches: int = 0
+    num_tokens: int = 0
+    """Of all forward passes' inputs, padding included."""
+    num_padding: int = 0
     results: Results = field(default_factory=list)
+
+    @property
+    def padding(self) -> float:
+        """Share of the tokens that are padding, in per cent."""
+        return 100.0 * self.num_padding / self.num_tokens
 
 
 @torch.inference_mode()
@@ -34,39 +43,47 @@ def run_stages(
     stages: Stages,
     inputs: Sequence[Any],
     *,
-    batch_size: int,
     device: str,
+    batch_size: int | None = None,
+    batch_tokens: int | None = None,
     group_by_length: bool = True,
     with_memory: bool = False,
 ) -> Measured:
-    """All inputs in batches, each stage timed; a GPU is waited for at the end of the forward stage.
+    """All inputs, each stage timed; a GPU is waited for at the end of the forward stage.
 
-    Inputs of like length go together, so that little is padded; the results keep the order of the inputs.
+    Batches hold at most `batch_size` rows, or without it `batch_tokens` tokens (by the device: BATCH_TOKENS). Rows of
+    like length go together, so that little is padded; the results keep the order of the inputs.
     """
     measured = Measured()
-    order = list(range(len(inputs)))
-    if group_by_length:
-        order.sort(key=lambda index: _num_characters(inputs[index]))
-    found: dict[int, Any] = {}
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = [inputs[index] for index in chosen]
-        with _stage("tokenize", measured, device, with_memory):
-            encoded = stages.tokenize(batch)
-        with _stage("forward", measured, device, with_memory):
-            output = stages.forward(encoded)
+    if batch_size is None and batch_tokens is None:
+        batch_tokens = BATCH_TOKENS[torch.device(device).type] * stages.batch_factor
+
+    def stage(name: str) -> contextlib.AbstractContextManager[None]:
+        return _stage(name, measured, device, with_memory)
+
+    with stage("tokenize"):
+        encoded = stages.tokenize(inputs)
+    lengths = encoded.lengths
+    said: list[Any] = [None] * len(lengths)
+    for rows in batches(lengths, batch_size=batch_size, batch_tokens=batch_tokens, group_by_length=group_by_length):
+        with stage("tokenize"):
+            batch = stages.batch(encoded, rows)
+        with stage("forward"):
+            output = stages.forward(batch)
             if device.startswith("cuda"):
                 torch.cuda.synchronize()
-        with _stage("postprocess", measured, device, with_memory):
-            found |= dict(zip(chosen, stages.postprocess(output, encoded, batch), strict=True))
-        measured.padding.append(encoded.padding_share)
-    measured.results = [found[index] for index in range(len(inputs))]
+        with stage("postprocess"):
+            for row, one in zip(rows, stages.read(output, encoded, rows), strict=True):
+                said[row] = one
+        measured.num_batches += 1
+        measured.num_tokens += batch["input_ids"].numel()
+        measured.num_padding += batch["input_ids"].numel() - sum(lengths[row] for row in rows)
+    with stage("postprocess"):
+        of_input: list[list[Any]] = [[] for _ in inputs]
+        for owner, one in zip(encoded.owners, said, strict=True):
+            of_input[owner].append(one)
+        measured.results = [stages.result(one, given) for one, given in zip(of_input, inputs, strict=True)]
     return measured
-
-
-def _num_characters(given: Any) -> int:
-    """Length of an input before there are tokens to count."""
-    return len(given.question) + len(given.context) if isinstance(given, Asked) else len(given)
 
 
 @contextlib.contextmanager

@@ -85,20 +85,21 @@ def test_the_best_span_lies_in_the_context_and_goes_forward() -> None:
     start = torch.tensor([9.0, 1.0, 2.0, 0.0, 9.0])
     end = torch.tensor([9.0, 5.0, 1.0, 2.0, 9.0])
     window = read_window(start, end, offsets)
-    assert window.spans[0] == Span(6.0, 0, 3)  # 2 + 5 would run backwards
+    assert window.best == Span(6.0, 0, 3)  # 2 + 5 would run backwards
     assert window.null_score == 18.0
-    assert all(span.start < span.end for span in window.spans)
-    short = read_window(start, end, offsets, max_answer_tokens=1)
-    assert {(span.start, span.end) for span in short.spans} == {(0, 3), (4, 7), (8, 11)}
+    far = torch.tensor([0.0, 4.0, 1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0, 4.0, 0.0])
+    assert read_window(*far, offsets).best == Span(8.0, 0, 11)
+    assert read_window(*far, offsets, max_answer_tokens=2).best == Span(5.0, 0, 7)
+    assert read_window(*far, [None] * 5).best is None
 
 
 def test_no_answer_wins_only_when_no_window_has_a_better_one() -> None:
-    without = Window(5.0, (Span(4.0, 0, 3),))
-    with_answer = Window(1.0, (Span(3.0, 4, 7),))
+    without = Window(5.0, Span(4.0, 0, 3))
+    with_answer = Window(1.0, Span(3.0, 4, 7))
     assert answer([without], "red blue") == ""
     assert answer([without], "red blue", null_threshold=2.0) == "red"
     assert answer([without, with_answer], "red blue") == "red"
-    assert answer([Window(0.0, ())], "red") == ""
+    assert answer([Window(0.0, None)], "red") == ""
 
 
 def test_the_same_texts_give_the_same_vocabulary_byte_for_byte() -> None:

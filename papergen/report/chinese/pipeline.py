@@ -11,6 +11,7 @@ WORDS = {
     "Model memory": "模型内存",
     "Post-processing memory": "后处理内存",
     "Padding": "填充",
+    "Batches": "批数",
     "One by one": "逐条",
     "Pipeline": "流水线",
     "Speed-up": "加速比",
