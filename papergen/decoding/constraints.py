@@ -53,12 +53,10 @@ class Constraints:
         self._lengths = torch.tensor([len(phrase) for _, phrase in phrases], device=device)
         self._owners = torch.tensor([owner for owner, _ in phrases], device=device)
         self._places = torch.arange(len(phrases), device=device)
-        self._shortest = torch.tensor([min(len(phrase) for phrase in choice) for choice in forced], device=device)
-
-    @property
-    def total(self) -> int:
+        shortest = [min(len(phrase) for phrase in choice) for choice in forced]
+        self._shortest = torch.tensor(shortest, device=device)
+        self.total = sum(shortest)
         """Most tokens that can be needed: those of every constraint's shortest phrase."""
-        return int(self._shortest.sum())
 
     def start(self, *shape: int) -> Progress:
         """Nothing matched yet: words of the prompt do not count."""

@@ -23,9 +23,9 @@ class DolaStepper(Stepper):
     hidden_positions = slice(-1, None)
 
     def __init__(
-        self, model: Any, ids: torch.Tensor, kwargs: dict[str, Any], layers: tuple[int, ...], *, max_new: int
+        self, model: Any, ids: torch.Tensor, kwargs: dict[str, Any], layers: tuple[int, ...], **own: Any
     ) -> None:
-        super().__init__(model, ids, kwargs, max_new=max_new, wants_hidden=True)
+        super().__init__(model, ids, kwargs, wants_hidden=True, **own)
         self._layers = layers
 
     def _scores(self, logits: torch.Tensor) -> torch.Tensor:

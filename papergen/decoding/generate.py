@@ -13,8 +13,9 @@ from transformers import GenerationConfig
 from papergen.decoding.beam import beam_search
 from papergen.decoding.constrained import constrained_search
 from papergen.decoding.contrastive import contrastive_search
-from papergen.decoding.dola import DolaStepper, contrast_layers
+from papergen.decoding.dola import contrast_layers
 from papergen.decoding.drafting import assistant_of, has_windows, speculate
+from papergen.decoding.engine import Engine
 from papergen.decoding.models import quiet_transformers
 from papergen.decoding.processors import Limits, Processors
 from papergen.decoding.resuming import Generation, Kept
@@ -22,7 +23,8 @@ from papergen.decoding.sampling import sample
 from papergen.decoding.search import Batch, Hypothesis, Search
 from papergen.decoding.settings import Mode, Strategy
 from papergen.decoding.speed import BatchTiming
-from papergen.decoding.stepper import Stepper
+from papergen.decoding.static_sampling import sample_static
+from papergen.decoding.static_stepper import StaticStepper
 from papergen.decoding.stream import row_key
 from papergen.decoding.tokens import Tokens, tokens_for
 from papergen.decoding.windows import WindowStepper
@@ -58,6 +60,7 @@ def generate(
     progress: Callable[[int, int], None] | None = None,
     timings: list[BatchTiming] | None = None,
     kept: Kept | None = None,
+    engine: Engine | None = None,
 ) -> list[Generation]:
     """Continue every prompt (token ids): `num_return_sequences` generations per prompt, in the order of the prompts.
 
@@ -66,7 +69,8 @@ def generate(
     with the shape of the batch, which decides a token only where two are as good as tied.) `tokenizer` may be None:
     the texts are then empty. `progress(done, total)` is called at every step and counts tokens, as if every text ran to
     its limit; `timings` collects one record per batch. What `kept` holds is not generated again, and what is finished
-    is added to it.
+    is added to it. `engine` says how steps are run, which decides the speed; one that is given again saves the work
+    that a model's first batch is for it.
 
     Raises PapergenError when a prompt is empty or too long for the model, or the strategy does not fit the model.
     """
@@ -84,6 +88,7 @@ def generate(
     found: dict[int, list[Generation]] = {} if kept is None else dict(kept.generations)
     if timings is not None and kept is not None:
         timings += kept.timings
+    engine = engine or Engine()
     told = Told(progress, sum(limit.max_new for limit in limits), sum(limits[index].max_new for index in found))
     pending = [index for index in range(len(prompts)) if index not in found]
     width = 1 if one_row else batch_size
@@ -94,7 +99,7 @@ def generate(
         chosen = [prompts[index] for index in indices]
         with torch.inference_mode(), quiet_transformers():
             parts = [
-                _run(model, chosen, strategy, tokens, limits[indices[0]], part, layers, assistant, told)
+                _run(model, chosen, strategy, tokens, limits[indices[0]], part, layers, assistant, engine, told)
                 for part in ([[[key]] for key in keys[0]] if one_row else [keys])
             ]
         hypotheses, timing = _joined(parts)
@@ -199,6 +204,7 @@ def _run(
     keys: list[list[int]],
     layers: tuple[int, ...] | None,
     assistant: Any | None,
+    engine: Engine,
     told: Told,
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
     """One batch: transformers prepares masks, positions, cache and encoder states, our search does the rest."""
@@ -209,13 +215,15 @@ def _run(
     def decode(model: Any, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         for name in _NOT_FOR_THE_MODEL:
             kwargs.pop(name, None)
-        if strategy.num_drafts > 0:
-            stepper: Stepper = WindowStepper(model, input_ids, kwargs, max_new=limits.max_new)
-        elif layers is not None:
-            stepper = DolaStepper(model, input_ids, kwargs, layers, max_new=limits.max_new)
-        else:
-            wants_hidden = strategy.mode == "contrastive"
-            stepper = Stepper(model, input_ids, kwargs, max_new=limits.max_new, wants_hidden=wants_hidden)
+        stepper = engine.stepper(
+            model,
+            input_ids,
+            kwargs,
+            max_new=limits.max_new,
+            wants_hidden=strategy.mode == "contrastive",
+            layers=layers,
+            has_drafts=strategy.num_drafts > 0,
+        )
         stepper.on_step = lambda num_new: told.step(num_new * len(prompts))
         batch = Batch(
             stepper=stepper,
@@ -226,7 +234,8 @@ def _run(
             keys=torch.tensor(keys, dtype=torch.long, device=input_ids.device),
             assistant=helper,
         )
-        found.append(_SEARCHES[strategy.mode](batch))
+        search = _SEARCHES[strategy.mode]
+        found.append(sample_static(batch) if search is sample and isinstance(stepper, StaticStepper) else search(batch))
         marks.extend(batch.stepper.marks)
         return input_ids
 
@@ -235,7 +244,14 @@ def _run(
     model.generate(**inputs, generation_config=_plain_config(model, strategy, tokens, limits), custom_generate=decode)
     end = time.perf_counter()
     timing = BatchTiming(
-        num_prompts=len(prompts), num_tokens=0, start_s=start, token_s=tuple(marks) or (end,), end_s=end
+        num_prompts=len(prompts),
+        num_tokens=0,
+        start_s=start,
+        token_s=tuple(marks) or (end,),
+        end_s=end,
+        cache_implementation=engine.ran.cache_implementation,
+        step=engine.ran.step,
+        step_reason=engine.ran.reason,
     )
     return found[0], timing
 

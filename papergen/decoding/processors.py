@@ -159,16 +159,10 @@ def _eta(cutoff: float, keep: int) -> Processor:
 
 
 def _nucleus(top_p: float, keep: int) -> Processor:
-    """Holtzman et al. (2020); of equally likely tokens at the edge, those that come first in the vocabulary stay.
-
-    What is sorted are the values alone, which numpy does several times faster than torch sorts them with their places.
-    """
+    """Holtzman et al. (2020); of equally likely tokens at the edge, those that come first in the vocabulary stay."""
 
     def apply(_: Context, scores: torch.Tensor) -> torch.Tensor:
-        if scores.device.type == "cpu":
-            ordered = torch.from_numpy(np.sort(scores.numpy(), axis=1))
-        else:
-            ordered = scores.sort(dim=1).values
+        ordered = _ordered(scores)
         mass = ordered.softmax(dim=1).cumsum(dim=1, dtype=torch.float64)
         num_dropped = (mass <= 1 - top_p).sum(dim=1, keepdim=True).clamp(max=scores.shape[1] - keep)
         edge = ordered.gather(1, num_dropped)
@@ -178,6 +172,13 @@ def _nucleus(top_p: float, keep: int) -> Processor:
         return scores.masked_fill(~(is_kept | (scores > edge)), -torch.inf)
 
     return apply
+
+
+def _ordered(scores: torch.Tensor) -> torch.Tensor:
+    """Each row's values from small to large; numpy sorts them several times faster than torch, which adds places."""
+    if scores.device.type == "cpu":
+        return torch.from_numpy(np.sort(scores.numpy(), axis=1))
+    return scores.sort(dim=1).values
 
 
 def _diversity(context: Context, scores: torch.Tensor) -> torch.Tensor:

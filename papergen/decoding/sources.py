@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from papergen.decoding.settings import Strategy
 from papergen.errors import PapergenError
@@ -38,7 +38,28 @@ class DecodingSettings(Strategy):
     max_new_tokens: int | None = Field(default=96, ge=1, description="Most tokens to generate per prompt.")
     batch_size: int = Field(default=32, ge=1, description="Prompts per batch; decides the speed, not the text.")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Arithmetic of the model.")
+    cache_implementation: Literal["auto", "dynamic", "static"] = Field(
+        default="auto",
+        description="Keys and values of past tokens: `static` never changes shape, so that a step can be a CUDA graph;"
+        " `auto` is static on CUDA, dynamic elsewhere. Decides the speed, not the text.",
+    )
+    torch_compile: bool = Field(
+        default=False,
+        description="Compile the steps of a static cache, for minutes of work on long runs; shapes cost one each.",
+    )
     reference: bool = Field(default=False, description="Measure the human continuation instead of generating one.")
+
+    @model_validator(mode="after")
+    def _steps_are_possible(self) -> DecodingSettings:
+        if self.torch_compile and self.cache_implementation == "dynamic":
+            raise ValueError(
+                "torch_compile = true compiles steps of one shape, and cache_implementation = dynamic has none."
+                " Try cache_implementation: auto."
+            )
+        wanted = "torch_compile = true" if self.torch_compile else "cache_implementation = static"
+        if not self.use_cache and (self.torch_compile or self.cache_implementation == "static"):
+            raise ValueError(f"{wanted} is about a cache, and use_cache = false leaves none. Keep one of them.")
+        return self
 
     @property
     def reference_tokens(self) -> int:

@@ -20,6 +20,12 @@ class BatchTiming:
     token_s: tuple[float, ...]
     """When each token of the batch was known; the first one follows the prefill."""
     end_s: float
+    cache_implementation: str = "dynamic"
+    """dynamic or static; what follows is explained where steps are made (`engine.py`)."""
+    step: str = "eager"
+    """What ran the steps: eager, cuda_graph, compiled or compiled_cuda_graph."""
+    step_reason: str = ""
+    """Why not more than that."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,6 +96,7 @@ class StrictBeam:
 
     def rank_in_bank(self, needed: torch.Tensor, is_there: torch.Tensor) -> torch.Tensor:
         """(prompts, n) how many of the sorted candidates before this one are there and of the same bank."""
-        banks = torch.nn.functional.one_hot(needed, self.constraints.total + 1) * is_there[:, :, None]
+        is_bank = needed[:, :, None] == torch.arange(self.constraints.total + 1, device=needed.device)
+        banks = (is_bank & is_there[:, :, None]).long()
         before = banks.cumsum(dim=1) - banks
         return before.gather(2, needed[:, :, None])[:, :, 0]

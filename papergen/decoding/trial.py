@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from papergen.decoding.engine import Engine
 from papergen.decoding.generate import generate
 from papergen.decoding.measure import Continuation, measure, repetition_by_position
 from papergen.decoding.models import load_model, load_tokenizer
@@ -98,7 +99,11 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
             progress=_with_rate(ctx),
             timings=timings,
             kept=kept,
+            engine=Engine(params.cache_implementation, torch_compile=params.torch_compile),
         )
+    for name in ("cache_implementation", "step", "step_reason"):
+        values = dict.fromkeys(str(getattr(timing, name)) for timing in timings)
+        ctx.fact(f"decoding_{name}", "; ".join(filter(None, values)))
     speed = {name: value for name, value in vars(summarise(timings)).items() if name in SPEED and value is not None}
     return Texts(
         continuations=[

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from papergen.decoding.engine import Engine
 from papergen.decoding.generate import generate
 from papergen.decoding.settings import Strategy
 
@@ -16,7 +17,10 @@ def named(*modes):
     return [pytest.param(case, id=case["id"]) for case in ALL if case["mode"] in modes]
 
 
-def run(case, oracle, models):
+ENGINES = {"dynamic": Engine("dynamic"), "static": Engine("static")}
+
+
+def run(case, oracle, models, cache="dynamic"):
     """Generations per prompt; the lengths that transformers counts with the padding are given without it."""
     prompts = oracle["prompt_ids"][case["model"]]
     width = max(len(prompt) for prompt in prompts)
@@ -26,14 +30,16 @@ def run(case, oracle, models):
             parameters[new] = parameters.pop(padded) - width
     strategy = Strategy(**parameters)
     batch_size = len(prompts) if case["batch"] == "batched" else 1
-    found = generate(models[case["model"]], None, prompts, strategy, seed=0, batch_size=batch_size)
+    model = models[case["model"]]
+    found = generate(model, None, prompts, strategy, seed=0, batch_size=batch_size, engine=ENGINES[cache])
     count = strategy.num_return_sequences
     return strategy, [found[start : start + count] for start in range(0, len(found), count)]
 
 
+@pytest.mark.parametrize("cache", ["dynamic", "static"])
 @pytest.mark.parametrize("case", named("greedy", "beam", "diverse"))
-def test_ids_scores_and_log_probabilities_are_those_of_the_oracle(case, oracle, models):
-    _, found = run(case, oracle, models)
+def test_ids_scores_and_log_probabilities_are_those_of_the_oracle(case, cache, oracle, models):
+    _, found = run(case, oracle, models, cache)
     for group, rows in zip(found, case["rows"], strict=True):
         assert [list(one.ids) for one in group] == [row["ids"] for row in rows]
         for one, row in zip(group, rows, strict=True):

@@ -14,6 +14,8 @@ from papergen.training.corpus import load_corpus, prompts
 HAS_MAUVE = importlib.util.find_spec("mauve") is not None
 ORACLE = Path(__file__).parents[3] / "shared" / "oracle"
 MODEL = str(ORACLE / "model_trained")
+FACTS = {}
+"""Those of the last trial."""
 
 
 def trial(tmp_path, **changes):
@@ -39,6 +41,7 @@ def trial(tmp_path, **changes):
     texts = human_texts(passages, loaded.eos) if params.reference else generated_texts(loaded, starts, params, ctx)
     metrics = record(loaded, passages, starts, texts, params, ctx)
     units = {data["name"]: data["values"] for kind, data in events if kind == "units"}
+    FACTS.update((data["name"], data["value"]) for kind, data in events if kind == "fact")
     return metrics, units, [data for kind, data in events if kind == "sample"]
 
 
@@ -55,6 +58,43 @@ def test_forced_words_are_counted_one_by_one_and_together(oracle, tmp_path):
     metrics, _, samples = trial(tmp_path, num_beams=4, force_words=["class", ["object", "value"]])
     assert metrics["coverage"] == metrics["constraints_met"] == 100.0
     assert all("class" in sample["text"] for sample in samples)
+
+
+def test_what_ran_the_steps_is_recorded_with_its_reason_and_decides_no_text(oracle, tmp_path):
+    written = []
+    for name in ("dynamic", "auto", "static"):
+        folder = tmp_path / name
+        folder.mkdir()
+        _, _, samples = trial(folder, cache_implementation=name, do_sample=True)
+        ran = tuple(FACTS[f"decoding_{fact}"] for fact in ("cache_implementation", "step", "step_reason"))
+        written.append((ran, [sample["ids"] for sample in samples]))
+    assert [ran for ran, _ in written] == [
+        ("dynamic", "eager", "cache_implementation = dynamic"),
+        ("dynamic", "eager", "no CUDA graphs on cpu"),
+        ("static", "eager", "no CUDA graphs on cpu"),
+    ]
+    assert written[0][1] == written[1][1] == written[2][1]
+
+
+def test_a_trial_that_goes_on_tells_what_ran_before(oracle, tmp_path):
+    trial(tmp_path, cache_implementation="static")
+    FACTS.clear()
+    trial(tmp_path, cache_implementation="static")
+    assert FACTS["num_resumed_prompts"] == 6
+    assert (FACTS["decoding_cache_implementation"], FACTS["decoding_step"]) == ("static", "eager")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"torch_compile": True, "cache_implementation": "dynamic"}, "Try cache_implementation: auto"),
+        ({"torch_compile": True, "use_cache": False}, "torch_compile = true is about a cache"),
+        ({"cache_implementation": "static", "use_cache": False}, "cache_implementation = static is about a cache"),
+    ],
+)
+def test_steps_that_cannot_be_are_refused(changes, reason):
+    with pytest.raises(ValueError, match=reason):
+        DecodingSettings(model="m", **changes)
 
 
 def test_human_text_is_measured_and_generates_nothing(oracle, tmp_path):

@@ -1,0 +1,319 @@
+"""The static cache: the same texts as the growing one, by steps that could be CUDA graphs."""
+
+import inspect
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+)
+
+from papergen.decoding import buffers, graphs, lagging, processors, static_stepper, stepper
+from papergen.decoding.engine import Engine
+from papergen.decoding.generate import generate
+from papergen.decoding.settings import Strategy
+
+STRATEGIES = {
+    "greedy": {},
+    "sample": {"do_sample": True, "top_p": 0.9, "num_return_sequences": 3},
+    "penalties": {
+        "do_sample": True,
+        "repetition_penalty": 1.3,
+        "no_repeat_ngram_size": 2,
+        "min_new_tokens": 4,
+        "sequence_bias": [[[5, 7], -2.0], [[1], 1.0]],
+        "exponential_decay_length_penalty": [3, 1.1],
+        "eta_cutoff": 0.001,
+    },
+    "beam": {"num_beams": 4, "num_return_sequences": 2},
+    "beam_sample": {"num_beams": 3, "do_sample": True, "top_k": 20},
+    "diverse": {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5},
+    "constrained": {"num_beams": 3, "force_words_ids": [[17, 18]]},
+    "contrastive": {"penalty_alpha": 0.6, "top_k": 4},
+    "dola": {"dola_layers": [1], "do_sample": True, "num_return_sequences": 2},
+}
+SMALL = {"vocab_size": 61, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1, "max_position_embeddings": 64}
+SHAPE = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "num_key_value_heads": 2, **SMALL,
+}  # fmt: skip
+OTHERS = {
+    "gpt2": lambda: GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, **SMALL)),
+    "mistral with a window": lambda: MistralForCausalLM(MistralConfig(sliding_window=4, **SHAPE)),
+    "gemma2, windows in turns": lambda: Gemma2ForCausalLM(Gemma2Config(sliding_window=5, head_dim=8, **SHAPE)),
+    "gpt_neox": lambda: GPTNeoXForCausalLM(
+        GPTNeoXConfig(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, **SMALL)
+    ),
+    "opt": lambda: OPTForCausalLM(
+        OPTConfig(hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=2, word_embed_proj_dim=32,
+                  **SMALL)
+    ),
+    "bloom, positions by alibi": lambda: BloomForCausalLM(BloomConfig(hidden_size=32, n_layer=2, n_head=2, **SMALL)),
+}  # fmt: skip
+
+
+def made(name):
+    torch.manual_seed(3)
+    model = OTHERS[name]()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3.0)
+    return model.eval()
+
+
+def texts(model, prompts, own, engine, *, batch_size=6, limit=12, timings=None):
+    strategy = Strategy(max_new_tokens=limit, **own)
+    return generate(model, None, prompts, strategy, seed=0, batch_size=batch_size, engine=engine, timings=timings)
+
+
+def assert_same(found, wanted):
+    assert [one.ids for one in found] == [one.ids for one in wanted]
+    assert [one.log_prob for one in found] == pytest.approx([one.log_prob for one in wanted], abs=1e-4)
+    assert [one.score or 0.0 for one in found] == pytest.approx([one.score or 0.0 for one in wanted], abs=1e-4)
+    assert [one.is_met for one in found] == [one.is_met for one in wanted]
+
+
+class Replayed(graphs.Steps):
+    """What a graph does, without CUDA: from the second call on the outputs are overwritten where they lie."""
+
+    def run(self, key, make):
+        if key not in self._steps:
+            step = self._steps[key] = graphs._Step(make())
+            step.outputs = step.function()
+            return step.outputs
+        step = self._steps[key]
+        tree_map(lambda old, new: old.copy_(new) if isinstance(old, torch.Tensor) else old, step.outputs,
+                 step.function())  # fmt: skip
+        return step.outputs
+
+
+@pytest.fixture
+def like_graphs(monkeypatch):
+    """Steps that keep their outputs, few positions at a time, buffers of odd sizes, prefill in parts."""
+    monkeypatch.setattr(buffers, "Steps", Replayed)
+    monkeypatch.setattr(buffers, "ALIGNED", 3)
+    monkeypatch.setattr(inspect.unwrap(buffers.Buffers.__init__), "__kwdefaults__", {"span": 5})
+    monkeypatch.setattr("papergen.decoding.engine.SPAN", 5)
+    monkeypatch.setattr(stepper, "PREFILL_TOKENS", {"cpu": 12})
+
+
+@pytest.mark.parametrize("own", STRATEGIES.values(), ids=STRATEGIES)
+@pytest.mark.parametrize("name", ["llama", "bart", "t5"])
+def test_texts_and_scores_are_those_of_the_growing_cache(own, name, request, prompts, like_graphs):
+    model = request.getfixturevalue(name)
+    if model.config.is_encoder_decoder and "dola_layers" in own:
+        pytest.skip("DoLa is for decoder-only models")
+    wanted = texts(model, prompts, own, Engine("dynamic"))
+    engine, timings = Engine("static"), []
+    for batch_size in (6, 4, 1):
+        assert_same(texts(model, prompts, own, engine, batch_size=batch_size, timings=timings), wanted)
+    assert {(one.cache_implementation, one.step) for one in timings} == {("static", "eager")}
+    assert {one.step_reason for one in timings} == {"no CUDA graphs on cpu"}
+
+
+@pytest.mark.parametrize("own", [STRATEGIES[name] for name in ("greedy", "sample", "beam", "contrastive")], ids=str)
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_other_models_with_positions_and_windows_of_their_own(own, name, attention, prompts, like_graphs):
+    model = made(name)
+    if attention == "sdpa" and not model._supports_sdpa:
+        pytest.skip("no such attention")
+    model.set_attn_implementation(attention)
+    wanted = texts(model, prompts, own, Engine("dynamic"))
+    timings = []
+    assert_same(texts(model, prompts, own, Engine("static"), batch_size=4, timings=timings), wanted)
+    assert {one.cache_implementation for one in timings} == {"static"}
+
+
+@pytest.mark.parametrize("name", ["greedy", "sample", "beam", "diverse", "constrained"])
+def test_ends_at_different_steps_and_long_texts_on_a_trained_model(name, models, oracle):
+    prompts, own = oracle["prompt_ids"]["trained"], STRATEGIES[name]
+    wanted = texts(models["trained"], prompts, own, Engine("dynamic"), limit=40)
+    if name in {"greedy", "sample"}:
+        assert len({len(one.ids) for one in wanted}) > 1
+    engine = Engine("static")
+    for batch_size in (12, 5):
+        assert_same(texts(models["trained"], prompts, own, engine, limit=40, batch_size=batch_size), wanted)
+
+
+def test_rows_that_ended_leave_and_later_batches_build_no_new_steps(models, oracle, monkeypatch):
+    prompts = oracle["prompt_ids"]["trained"]
+    widths = []
+    run = static_stepper.StaticStepper.run
+    monkeypatch.setattr(
+        static_stepper.StaticStepper, "run",
+        lambda self, name, make: widths.append(self.num_rows) or run(self, name, make),
+    )  # fmt: skip
+    engine, own = Engine("static"), {"do_sample": True, "temperature": 3.0, "eos_token_id": list(range(1, 40))}
+    first = texts(models["trained"], prompts, own, engine, batch_size=12, limit=40)
+    assert widths[0] == 12
+    assert min(widths) < 12
+    assert len(widths) <= max(len(one.ids) for one in first) + lagging.LAG
+    steps = engine._buffers.steps
+    known, place = set(steps._steps), engine._buffers.ids.data_ptr()
+    again = texts(models["trained"], prompts, own, engine, batch_size=12, limit=40)
+    assert [one.ids for one in again] == [one.ids for one in first]
+    assert (set(steps._steps), engine._buffers.ids.data_ptr()) == (known, place)
+
+
+def test_buffers_keep_their_addresses_and_steps_die_with_a_weight_that_moved(llama, prompts):
+    engine = Engine("static")
+    texts(llama, prompts, {}, engine)
+    held = engine._buffers
+    places = [tensor.data_ptr() for layer in held.layers for tensor in layer._buffers]
+    assert len(held.steps) == 1
+    texts(llama, prompts[:1], STRATEGIES["contrastive"], engine)
+    assert len(held.steps) == 2
+    texts(llama, prompts, {}, engine, limit=6)
+    assert places == [tensor.data_ptr() for layer in held.layers for tensor in layer._buffers]
+    head = llama.lm_head.weight
+    old = head.data
+    try:
+        head.data = old.clone()
+        texts(llama, prompts, {}, engine)
+        assert len(held.steps) == 1
+    finally:
+        head.data = old
+
+
+class NoWaiting(TorchDispatchMode):
+    """Fails where a CUDA stream would have to be waited for: a value read on the host, or a tensor made of numbers."""
+
+    FORBIDDEN = (
+        "_local_scalar_dense",
+        "nonzero",
+        "is_nonzero",
+        "masked_select",
+        "equal",
+        "unique",
+        "lift_fresh",
+        "item",
+    )
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        name = function.__name__.partition(".")[0]
+        assert name not in self.FORBIDDEN, f"the host waits in {name}"
+        flags = name.startswith("index") and isinstance(args[1], list | tuple)
+        assert not (flags and any(one is not None and one.dtype == torch.bool for one in args[1])), (
+            "the host waits for the size of a selection"
+        )
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("own", STRATEGIES.values(), ids=STRATEGIES)
+@pytest.mark.parametrize("name", ["llama", "t5", "bart"])
+def test_after_the_prompts_no_step_of_any_search_makes_the_host_wait(own, name, request, prompts, monkeypatch):
+    model = request.getfixturevalue(name)
+    if model.config.is_encoder_decoder and "dola_layers" in own:
+        pytest.skip("DoLa is for decoder-only models")
+    mode, mark = NoWaiting(), stepper.Stepper.mark
+    num_marks = []
+
+    def watched(self):
+        mark(self)
+        num_marks.append(1)
+        if len(num_marks) == 1:  # what a search makes of numbers, once per batch, is there now
+            mode.__enter__()
+
+    monkeypatch.setattr(stepper.Stepper, "mark", watched)
+    monkeypatch.setattr(lagging.Lagging, "push", lambda *_: None)  # which waits, for what is old
+    monkeypatch.setattr(processors, "_ordered", lambda scores: scores.sort(dim=1).values)  # as on CUDA
+    try:
+        texts(model, prompts, own, Engine("static"))
+    finally:
+        if num_marks:
+            mode.__exit__(None, None, None)
+    assert len(num_marks) == 12
+
+
+def test_the_watch_sees_what_waits():
+    flags = torch.tensor([True, False])
+    for wait in (lambda: bool(flags.any()), lambda: flags.nonzero(), lambda: torch.tensor(3), lambda: flags[flags]):
+        with pytest.raises(AssertionError, match="the host waits"), NoWaiting():
+            wait()
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "backend"),
+    [
+        ("llama", "greedy", "aot_eager"),
+        ("llama", "beam", "eager"),
+        ("gpt2", "sample", "eager"),
+        ("gpt2", "dola", "eager"),
+        ("bart", "greedy", "eager"),
+    ],
+)
+def test_the_model_compiles_whole_and_once_per_shape(name, strategy, backend, request, prompts):
+    own = STRATEGIES[strategy]
+    model = made(name) if name in OTHERS else request.getfixturevalue(name)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    wanted = texts(model, prompts, own, Engine("dynamic"), limit=10)
+    engine, timings = Engine("static", torch_compile=True, backend=backend), []
+    assert_same(texts(model, prompts, own, engine, limit=10, timings=timings), wanted)
+    assert {(one.step, one.step_reason) for one in timings} == {("compiled", "no CUDA graphs on cpu")}
+    counters = torch._dynamo.utils.counters
+    assert counters["stats"]["unique_graphs"] == 1
+    assert not counters["graph_break"]
+    other = [[token % 60 + 1 for token in prompt] for prompt in prompts]
+    assert_same(texts(model, other, own, engine, limit=10), texts(model, other, own, Engine("dynamic"), limit=10))
+    assert counters["stats"]["unique_graphs"] == 1
+    torch._dynamo.reset()
+
+
+class Plain(LlamaForCausalLM):
+    _can_compile_fullgraph = False
+
+
+def test_what_cannot_be_static_grows_and_says_why(llama, prompts):
+    plain = Plain(llama.config).eval()
+    mamba = MambaForCausalLM(MambaConfig(vocab_size=61, hidden_size=16, num_hidden_layers=1)).eval()
+    cases = [
+        (llama, {"use_cache": False}, Engine("static"), "use_cache = false"),
+        (llama, {}, Engine("dynamic"), "cache_implementation = dynamic"),
+        (llama, {}, Engine(), "no CUDA graphs on cpu"),
+        (plain, {}, Engine("static"), "transformers does not compile Plain"),
+        (llama, {"prompt_lookup_num_tokens": 2}, Engine("static"), "drafts are checked several tokens at a time"),
+        (mamba, {"eos_token_id": None}, Engine("static"), "MambaForCausalLM"),
+    ]
+    for model, own, engine, reason in cases:
+        timings = []
+        texts(model, prompts[:2], own, engine, limit=3, timings=timings)
+        assert {(one.cache_implementation, one.step) for one in timings} == {("dynamic", "eager")}
+        assert all(reason in one.step_reason for one in timings)
+
+
+def test_a_compiler_that_fails_is_named_and_does_without(llama, prompts):
+    def broken(*_):
+        raise ValueError("no code for you")
+
+    torch._dynamo.reset()
+    timings = []
+    engine = Engine("static", torch_compile=True, backend=broken)
+    found = texts(llama, prompts, {}, engine, timings=timings)
+    assert_same(found, texts(llama, prompts, {}, Engine("dynamic")))
+    assert {one.step for one in timings} == {"eager"}
+    assert "torch.compile refused the model: BackendCompilerFailed" in timings[0].step_reason
+    torch._dynamo.reset()
+
+
+def test_late_readings_come_in_their_order():
+    late = lagging.Lagging(torch.device("cpu"))
+    found = [late.push(torch.tensor(value)) for value in range(8)]
+    assert found == [None] * lagging.LAG + list(range(8 - lagging.LAG))
