@@ -20,11 +20,11 @@ from typing import Any
 from papergen.errors import MachineError, PapergenError
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | str, *, is_durable: bool = True) -> None:
     """Write `content` so that `path` holds the old bytes or all the new ones, through a crash or a full disk too.
 
     A temporary name in the same folder, fsync, rename, fsync of the folder. Raises MachineError when the disk is full
-    or the folder cannot be written.
+    or the folder cannot be written. Not `is_durable`: without fsync, for what may be lost when the power fails.
     """
     data = content.encode() if isinstance(content, str) else content
     temporary: str | None = None
@@ -35,10 +35,12 @@ def write_atomic(path: Path, content: bytes | str) -> None:
             os.fchmod(stream.fileno(), 0o666 & ~_umask())
             stream.write(data)
             stream.flush()
-            os.fsync(stream.fileno())
+            if is_durable:
+                os.fsync(stream.fileno())
         Path(temporary).replace(path)
         temporary = None
-        sync_folder(path.parent)
+        if is_durable:
+            sync_folder(path.parent)
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
@@ -71,9 +73,10 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, is_durable: bool = True) -> None:
     """Write `value` as readable, sorted, deterministic JSON; refuses NaN and infinity, which JSON does not have."""
-    write_atomic(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomic(path, text, is_durable=is_durable)
 
 
 def write_compressed(path: Path, content: bytes) -> None:

@@ -15,7 +15,7 @@ PACKAGE = Path(papergen.__file__).parent
 
 ROOMS = [
     ["errors", "unchanged"],
-    ["files", "migrations", "resources", "secret_values", "yaml_strict"],
+    ["files", "migrations", "remembered", "resources", "secret_values", "yaml_strict"],
     ["records"],
     ["runs", "config", "code_digest"],
     ["index", "experiment"],

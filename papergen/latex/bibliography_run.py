@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from papergen.errors import MachineError
 from papergen.files import digest_file, digest_json
-from papergen.latex.bibliography import read_blg
+from papergen.latex.bibliography_orders import Orders, foreseen, orders_of
 from papergen.latex.engine import install_hint
 from papergen.latex.process import Deadline, run
 from papergen.latex.tree import LineMap, Place, Problem, SourceTree, TexError
@@ -48,16 +47,41 @@ class BibliographyRun:
         """What the program's answer depends on: citations in order, styles, .bib and .bst files; "" without work."""
         if f"{self.job}.bbl" in self.inputs:
             return ""  # the tree brings its bibliography ready made
-        files = {name: digest for name, digest in self.inputs.items() if name.endswith((".bib", ".bst"))}
         if (control := self.control_file()).is_file():
-            return digest_json([digest_file(control), files])
-        texts = [path.read_text(encoding="utf-8", errors="replace") for path in sorted(self.folder.rglob("*.aux"))]
-        orders = [
-            match[0] for text in texts for match in re.finditer(r"\\(?:citation|bibdata|bibstyle)\{[^}]*\}", text)
-        ]
-        if not all(any(order.startswith(head) for order in orders) for head in (r"\citation", r"\bibdata")):
-            return ""
-        return digest_json([list(dict.fromkeys(orders)), files])
+            return digest_json([digest_file(control), self._databases()])
+        return self._digest_of(orders_of(self.folder, f"{self.job}.aux"))
+
+    def _digest_of(self, orders: Orders) -> str:
+        return digest_json([orders.as_json(), self._databases()]) if orders.is_complete else ""
+
+    def _databases(self) -> dict[str, str]:
+        return {name: digest for name, digest in self.inputs.items() if name.endswith((".bib", ".bst"))}
+
+    def foreseen(self, tree: SourceTree, main: str) -> Orders | None:
+        """What the first pass will ask of BibTeX, when that is something new.
+
+        Then BibTeX can run before that pass, which saves one: its answer stands when the pass asks just this
+        (`is_needed`), and is asked for again when it does not.
+        """
+        if f"{self.job}.bbl" in self.inputs or self.control_file().is_file():
+            return None
+        orders = foreseen(tree, main)
+        return orders if orders.styles and self._digest_of(orders) not in {"", self.done} else None
+
+    def prepare(self, orders: Orders, deadline: Deadline) -> bool:
+        """Run BibTeX on what was foreseen; what it finds wrong is found again, and told, after the first pass."""
+        name = f"{self.job}-foreseen"
+        aux, bbl = self.folder / f"{name}.aux", self.folder / f"{name}.bbl"
+        aux.write_text(orders.as_aux(), encoding="utf-8")
+        try:
+            if not self.problems(deadline, name) and bbl.is_file():
+                bbl.replace(self.folder / f"{self.job}.bbl")
+                self.done = self._digest_of(orders)
+                return True
+            return False
+        finally:
+            for path in (aux, bbl, aux.with_suffix(".blg")):
+                path.unlink(missing_ok=True)
 
     def run(self, deadline: Deadline) -> None:
         """Run the program; TexError with its problems."""
@@ -65,21 +89,23 @@ class BibliographyRun:
             raise TexError(problems, "problems in the bibliography")
         self.done = self.digest()
 
-    def problems(self, deadline: Deadline) -> list[Problem]:
-        """Run the program; what it found."""
-        name = self.program()
+    def problems(self, deadline: Deadline, job: str = "") -> list[Problem]:
+        """Run the program on the files of a job, the document's own by default; what it found."""
+        job, name = job or self.job, self.program()
         program = shutil.which(name)
         if program is None:
             packages = ["biber"] if name == "biber" else ["texlive-binaries"]
             raise MachineError(f"No {name} on this machine.", hint=install_hint(packages, [name]))
         done = run(
-            [program, self.job],
+            [program, job],
             folder=self.folder,
             environment=self.environment,
             deadline=deadline,
             terminal=self.terminal,
         )
-        blg = self.folder / f"{self.job}.blg"
+        from papergen.latex.bibliography import read_blg
+
+        blg = self.folder / f"{job}.blg"
         seen = SourceTree(self.folder, self.line_map)
         found = read_blg(blg.read_text(encoding="utf-8", errors="replace"), seen) if blg.is_file() else []
         if done.returncode < 2 and not found:

@@ -21,17 +21,17 @@ from typing import Any, cast
 from papergen.errors import PapergenError
 from papergen.files import digest_bytes, digest_file, digest_json, write_atomic, write_json
 from papergen.latex.bibliography_run import BibliographyRun
-from papergen.latex.engine import Toolchain, clean_environment
+from papergen.latex.engine import Toolchain
 from papergen.latex.explain import explain
-from papergen.latex.logs import read_log
+from papergen.latex.kpathsea import clean_environment
+from papergen.latex.logs import read_errors, read_log
 from papergen.latex.pdf import is_whole
-from papergen.latex.preamble import FORMAT, PreambleFormat, recorded, stamp
+from papergen.latex.preamble import PreambleFormat, recorded, stamp
 from papergen.latex.process import Deadline, TimeLimitError, run
+from papergen.latex.settling import SETTLED, meaning
 from papergen.latex.tree import LineMap, Place, Problem, SourceTree, TexError
 
 MAX_PASSES = 5
-SETTLED = {".aux", ".bbl", ".lof", ".lot", ".nav", ".out", ".snm", ".toc"}
-"""Files that a pass reads from the pass before: when none of them changed, the document has settled."""
 DEFAULT_EPOCH_S = 1_704_067_200
 """2024-01-01 UTC, the date inside PDFs when the caller names none: equal input gives equal bytes."""
 FLAGS = (
@@ -93,9 +93,9 @@ def compile_tree(
         try:
             return build.run(deadline, say)
         except TexError as error:
-            if not build.state or not _is_of_auxiliary_files(error.problems):
+            if not build.has_brought_files or not _is_of_auxiliary_files(error.problems):
                 raise
-            say("the auxiliary files of the last build do not suit this one; once more without them")
+            say("the auxiliary files that were there before do not suit this build; once more without them")
             build.forget()
             return build.run(deadline, say)
     except BaseException:
@@ -148,13 +148,16 @@ class _Build:
         self.environment = clean_environment({"SOURCE_DATE_EPOCH": str(epoch_s or DEFAULT_EPOCH_S)})
         if epoch_s is not None:
             self.environment["FORCE_SOURCE_DATE"] = "1"
-        fixed = [STATE_SCHEMA, main, engine.version, str(engine.path), FLAGS, sorted(self.environment.items())]
+        decisive = sorted(item for item in self.environment.items() if item[0] != "PATH")  # TeX starts no program
+        fixed = [STATE_SCHEMA, main, engine.version, str(engine.path), FLAGS, decisive]
         self.setting = digest_json(fixed)
         self.inputs = {name: digest_file(tree / name) for name in self.tree.names}
         self.state = self._read_state()
         self.bibliography = BibliographyRun(self.tex, self.job, self.inputs, self.line_map, self.environment)
         self.bibliography.done = str(self.state.get("bibliography", ""))
         self.known: dict[str, Any] = {}
+        self.foresees = bool(self.state.get("foresees", True))
+        self.has_foreseen = False
 
     @functools.cached_property
     def format(self) -> PreambleFormat:
@@ -203,6 +206,7 @@ class _Build:
         self._prepare()
         known = self.format.known(self.inputs)
         self.known = known if known and known["usable"] and self.format.dump.is_file() else {}
+        self._prepare_bibliography(deadline, progress)
         log, before = "", self._settling()
         for num_passes in range(1, MAX_PASSES + 1):
             progress(f"{self.engine.engine} pass {num_passes}")
@@ -218,10 +222,23 @@ class _Build:
         message = f"{', '.join(changed)} still changed after {MAX_PASSES} passes; the references never settle"
         raise TexError([Problem("error", message, Place(self.main))])
 
+    def _prepare_bibliography(self, deadline: Deadline, progress: Progress) -> None:
+        """Run BibTeX before the first pass where the sources say what it will be asked, as they did the last time."""
+        if not self.foresees or (orders := self.bibliography.foreseen(self.tree, self.main)) is None:
+            return
+        progress(self.bibliography.program())
+        self.has_foreseen = self.bibliography.prepare(orders, deadline)
+
     def forget(self) -> None:
         """Start from nothing, as if there had been no build before."""
         shutil.rmtree(self.tex, ignore_errors=True)
         self.state, self.bibliography.done = {}, ""
+        self.foresees = self.has_foreseen = False
+
+    @property
+    def has_brought_files(self) -> bool:
+        """Whether the first pass found auxiliary files that no pass of this build wrote."""
+        return bool(self.state) or self.has_foreseen
 
     def _prepare(self) -> None:
         """Make the private folder hold the tree, and the auxiliary files of the last good build, and nothing else."""
@@ -249,7 +266,7 @@ class _Build:
     def _settling(self) -> dict[str, str]:
         paths = (path for path in self.tex.rglob("*") if path.suffix in SETTLED)
         names = {path.relative_to(self.tex).as_posix(): path for path in paths}
-        return {name: digest_file(path) for name, path in sorted(names.items()) if name not in self.inputs}
+        return {name: digest_bytes(meaning(path)) for name, path in sorted(names.items()) if name not in self.inputs}
 
     def _pass(self, deadline: Deadline) -> str:
         """One run of the engine; its log. Raises TexError when it did not give a whole PDF.
@@ -270,22 +287,26 @@ class _Build:
         """Run the engine on the main file; its exit code."""
         for ending in (".pdf", ".log"):
             (self.tex / f"{self.job}{ending}").unlink(missing_ok=True)
-        command, terminal = [str(self.engine.path), *FLAGS, *more, self.main], self.work / "terminal.txt"
         return run(
-            command, folder=self.tex, environment=self.environment, deadline=deadline, terminal=terminal
+            [str(self.engine.path), *FLAGS, *more, self.main],
+            folder=self.tex,
+            environment=self.environment,
+            deadline=deadline,
+            terminal=self.work / "terminal.txt",
+            read=[self.format.folder],
         ).returncode
 
     def _one_pass(self, deadline: Deadline) -> str:
         pdf, log_path = self.tex / f"{self.job}.pdf", self.tex / f"{self.job}.log"
         if self.known and self.format.split:
-            shutil.copyfile(self.format.dump, self.tex / f"{FORMAT}.fmt")
             with self.format.main_file(self.tex, self.format.split.resumed(self.known["replayed"])):
-                code = self._run_engine(deadline, f"-fmt={FORMAT}")
+                format_ = f"-fmt={self.format.name_from(self.tex)}"
+                code = self._run_engine(deadline, f"-progname={self.engine.engine}", format_)
         else:
             code = self._run_engine(deadline)
         log = log_path.read_text(encoding="utf-8", errors="replace") if log_path.is_file() else ""
         seen = SourceTree(self.tex, self.line_map)
-        errors = [problem for problem in read_log(log, seen) if problem.severity == "error" and not _unsettled(problem)]
+        errors = [problem for problem in read_errors(log, seen) if not _unsettled(problem)]
         if not errors and "No pages of output" in log:
             known = explain("No pages of output")
             errors = [Problem("error", "the document has no page", Place(self.main), "", known.cause, known.remedy)]
@@ -350,6 +371,7 @@ class _Build:
             "read": read,
             "system": system,
             "bibliography": self.bibliography.done,
+            "foresees": self.bibliography.foreseen(self.tree, self.main) is None,
             "preamble": self.format.key,
             "num_builds": num_builds,
             "pdf": digest_bytes(content),
@@ -357,7 +379,7 @@ class _Build:
             "warnings": [{**vars(problem), "place": vars(problem.place)} for problem in warnings],
         }
         self._publish(content)
-        write_json(self.state_path, state)
+        write_json(self.state_path, state, is_durable=False)  # losing it costs a build
         return Compiled(self.output, num_passes, num_pages, warnings, (str(self.engine.path), *system))
 
     def _keep(self) -> None:

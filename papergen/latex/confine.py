@@ -11,16 +11,12 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-import shutil
 import struct
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
-
-from papergen.latex.engine import clean_environment
 
 T = TypeVar("T")
 
@@ -57,27 +53,6 @@ def _libc() -> ctypes.CDLL:
 def is_available() -> bool:
     """Whether this kernel can fence a program in."""
     return _version() > 0
-
-
-@functools.cache
-def tex_folders(program: Path) -> tuple[Path, ...]:
-    """Where a TeX program's own files lie: its installation and the trees of TEXMF, the user's among them."""
-    folders = [program.resolve().parents[1]]
-    if kpsewhich := shutil.which("kpsewhich"):
-        answer = subprocess.run(
-            [kpsewhich, "--expand-braces=$TEXMF"],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            env=clean_environment(),
-            check=False,
-        )
-        folders += [Path(part.lstrip("!")) for part in answer.stdout.strip().split(":") if part]
-    home = Path.home()
-    folders += [home / ".fonts", home / ".local/share/fonts", home / ".cache/fontconfig", home / ".fonts.conf"]
-    return tuple(
-        folder for folder in folders if folder.is_absolute() and folder not in {Path("/"), home, *home.parents}
-    )
 
 
 def fenced(start: Callable[[], T], *, read: Iterable[Path], write: Iterable[Path]) -> T:

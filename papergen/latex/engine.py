@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from papergen.errors import MachineError, PapergenError, did_you_mean
-from papergen.latex.escape import Engine
+from papergen.latex import kpathsea
+
+if TYPE_CHECKING:
+    from papergen.latex.escape import Engine
 
 ENGINES: tuple[Engine, ...] = ("pdflatex", "xelatex")
 """lualatex is not offered: its \\directlua reads and writes any file, whatever the flags say."""
@@ -77,28 +80,13 @@ def _version(path: str) -> str:
 
 def locate(names: Iterable[str]) -> dict[str, Path | None]:
     """Where kpathsea finds each TeX file (`article.cls`, `booktabs.sty`); None for the missing; one process for all."""
-    wanted = list(dict.fromkeys(names))
-    if not wanted:
-        return {}
-    program = shutil.which("kpsewhich")
-    if program is None:
-        raise MachineError("No kpsewhich on this machine: TeX is not installed.", hint=install_hint(list(APT_BASE), []))
-    answer = subprocess.run(
-        [program, *wanted],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env=clean_environment(),
-        check=False,
-    )
-    found = {Path(line).name: Path(line) for line in answer.stdout.splitlines() if line}
-    return {name: found.get(Path(name).name) for name in wanted}
+    return kpathsea.locate(names, hint=install_hint(list(APT_BASE), []))
 
 
 def require_files(names: Iterable[str], *, tree: Path | None = None, why: str = "this paper") -> None:
     """MachineError (exit 3) naming every TeX file that neither `tree` nor this machine has, with what installs them."""
     wanted = [name for name in names if tree is None or not (tree / name).exists()]
-    missing = [name for name, path in locate(wanted).items() if path is None]
+    missing = kpathsea.missing(wanted, hint=install_hint(list(APT_BASE), []))
     if not missing:
         return
     stems = [Path(name).stem for name in missing]
@@ -131,36 +119,3 @@ def install_hint(apt: list[str], tlmgr: list[str]) -> str:
     here = "brew" if sys.platform == "darwin" else next((name for name in ("apt", "dnf") if shutil.which(name)), "apt")
     order = [here, *(name for name in lines if name != here)]
     return "\n".join(["Install what is missing:", *(lines[name] for name in order)])
-
-
-KEPT_VARIABLES = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "TEXMFHOME",
-    "TEXMFVAR",
-    "TEXMFCONFIG",
-    "TEXMFCNF",
-    "TEXMFROOT",
-    "TEXMFLOCAL",
-)
-
-
-def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The few variables TeX programs get: no TEXINPUTS of the user's shell, no reading or writing outside the folder.
-
-    MKTEXPK=0: a font that exists only as a bitmap is an error, not a Type 3 font that a venue refuses.
-    """
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    fixed = {
-        "LC_ALL": "C",
-        "TZ": "UTC",
-        "openin_any": "p",
-        "openout_any": "p",
-        "shell_escape": "f",
-        "max_print_line": "10000",
-        "error_line": "254",
-        "half_error_line": "238",
-        "MKTEXPK": "0",
-    }
-    return kept | fixed | dict(extra or {})

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from papergen.latex.bibliography import entry_place
 from papergen.latex.characters import code_name
 from papergen.latex.explain import Explanation, explain, explain_undefined
 from papergen.latex.tree import Place, Problem, SourceTree
@@ -51,7 +50,12 @@ class _Error:
 
 def read_log(log: str, tree: SourceTree) -> list[Problem]:
     """Every problem in a log, errors first, each at the author's place; severity "error", "box" or "warning"."""
-    return [*_errors(log, tree), *_undefined(log, tree), *_lost(log, tree), *_boxes(log, tree), *_warnings(log)]
+    return [*read_errors(log, tree), *_boxes(log, tree), *_warnings(log)]
+
+
+def read_errors(log: str, tree: SourceTree) -> list[Problem]:
+    """Of the problems in a log, those that forbid a PDF."""
+    return [*_errors(log, tree), *_undefined(log, tree), *_lost(log, tree)]
 
 
 def _blocks(log: str) -> Iterator[_Error]:
@@ -150,9 +154,12 @@ def _problem(block: _Error, tree: SourceTree) -> Problem:
         elif name:
             message = f"Undefined control sequence {name}"
             explanation = explain_undefined(name, set(re.findall(r"\\newcommand\*?\{?\\(\w+)", _all_text(tree))))
-    if place.file.endswith(".bbl") and (origin := entry_place(tree, place)):
-        place = origin
-        explanation = replace(explanation, cause="The fault is in this entry of the bibliography.")
+    if place.file.endswith(".bbl"):
+        from papergen.latex.bibliography import entry_place
+
+        if origin := entry_place(tree, place):
+            place = origin
+            explanation = replace(explanation, cause="The fault is in this entry of the bibliography.")
     return tree.problem("error", message, place, cause=explanation.cause, remedy=explanation.remedy)
 
 
@@ -269,6 +276,8 @@ def _lost(log: str, tree: SourceTree) -> list[Problem]:
 
 
 def _boxes(log: str, tree: SourceTree) -> list[Problem]:
+    if "\nOverfull \\" not in log:
+        return []
     problems = []
     following = log.split("\n")[1:]
     for (file, closed, line), shown in zip(_with_files(log, tree), [*following, ""], strict=True):

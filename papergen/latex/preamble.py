@@ -10,9 +10,10 @@ dump the fonts that fontspec loads, so this is for pdflatex alone.
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import json
+import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from papergen.files import digest_json, write_json
-from papergen.latex.confine import tex_folders
 from papergen.latex.engine import Toolchain
+from papergen.latex.kpathsea import tex_folders
 from papergen.latex.tree import SourceTree
 
 FORMAT = "papergen-preamble"
@@ -159,11 +160,19 @@ class PreambleFormat:
             "system": {name: stamp(Path(name)) for name in sorted(opened) if Path(name).is_absolute()},
         }
 
+    def name_from(self, folder: Path) -> str:
+        """How TeX finds the format when it runs in `folder`, where a document could overwrite it."""
+        return Path(os.path.relpath(self.folder / FORMAT, folder)).as_posix()
+
     def keep(self, dumped: Path) -> None:
-        """Take a dump into the folder; it is not used before `approve`."""
+        """Take a dump into the folder; it is not used before `approve`.
+
+        TeX packs it, and reads it as well unpacked: a sixth of a pass is spent on unpacking (docs/LOG.md).
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "format.json").unlink(missing_ok=True)
-        shutil.copyfile(dumped, self.dump)
+        content = dumped.read_bytes()
+        self.dump.write_bytes(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
 
     def approve(self, known: Mapping[str, Any]) -> None:
         """Use the format from now on: it gave the bytes of a plain run."""

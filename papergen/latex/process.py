@@ -8,11 +8,12 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from papergen.errors import MachineError, PapergenError
-from papergen.latex.confine import fenced, tex_folders
+from papergen.latex.confine import fenced
+from papergen.latex.kpathsea import tex_folders
 
 MAX_FILE_MIB = 256
 """No file that TeX writes may grow beyond this; a document that loops fills the disk otherwise."""
@@ -35,9 +36,17 @@ class TimeLimitError(PapergenError):
 
 
 def run(
-    command: Sequence[str], *, folder: Path, environment: dict[str, str], deadline: Deadline, terminal: Path
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: dict[str, str],
+    deadline: Deadline,
+    terminal: Path,
+    read: Iterable[Path] = (),
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a program in `folder`, the only one it can write to, and wait; what it says goes to the file `terminal`.
+
+    `read` names what else it may read beside TeX's own trees.
 
     Raises TimeLimitError past the deadline, PapergenError when it wrote too much, MachineError when it cannot be
     started.
@@ -60,7 +69,7 @@ def run(
 
     with terminal.open("wb") as sink:
         try:
-            process = fenced(start, read=tex_folders(program), write=[folder, *caches])
+            process = fenced(start, read=[*tex_folders(program), *read], write=[folder, *caches])
         except OSError as error:
             raise MachineError(f"{command[0]} could not be started: {error.strerror}.") from error
         try:

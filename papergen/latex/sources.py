@@ -24,6 +24,7 @@ Kind = Literal[
     "input",
     "figure",
     "bibliography",
+    "style",
     "package",
     "class",
 ]
@@ -40,6 +41,7 @@ COMMANDS: dict[str, Kind] = {
     "includegraphics": "figure",
     "bibliography": "bibliography",
     "addbibresource": "bibliography",
+    "bibliographystyle": "style",
     "usepackage": "package",
     "RequirePackage": "package",
     "documentclass": "class",

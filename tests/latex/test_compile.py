@@ -13,12 +13,14 @@ from texlab import compiled, document, make_tree, pdf_pages
 
 from papergen.errors import PapergenError
 from papergen.latex import compile as room
+from papergen.latex.bibliography_orders import foreseen, orders_of
 from papergen.latex.compile import compile_tree, set_aside
 from papergen.latex.confine import is_available
 from papergen.latex.engine import find_engine
 from papergen.latex.escape import Engine
 from papergen.latex.process import Deadline, TimeLimitError, run
-from papergen.latex.tree import TexError
+from papergen.latex.settling import meaning
+from papergen.latex.tree import Place, SourceTree, TexError
 
 PAPER: dict[str, str | bytes] = {
     "main.tex": document(
@@ -49,17 +51,64 @@ def build(tree: Path, **options: float) -> tuple[room.Compiled, Steps]:
 
 def test_only_the_passes_that_are_needed(tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "tree", PAPER)
-    assert build(tree)[1] == ["pdflatex", "bibtex", "pdflatex", "pdflatex"]
+    assert build(tree)[1] == ["bibtex", "pdflatex", "pdflatex"]
     (tree / "sections/text.tex").write_text("So \\citet{a} says in \\autoref{one}.\n")
     done, steps = build(tree)
     assert steps == ["pdflatex"]
     assert "So Lovelace [1843] says in section 1." in " ".join(pdf_pages(done.pdf)[0].split())
     (tree / "sections/text.tex").write_text("So \\citet{a} and \\citet{b} say.\n")
-    assert "bibtex" in build(tree)[1]
+    assert build(tree)[1] == ["bibtex", "pdflatex", "pdflatex"]
     (tree / "references.bib").write_text(str(PAPER["references.bib"]).replace("1843", "1844"))
     done, steps = build(tree)
-    assert "bibtex" in steps
+    assert steps == ["bibtex", "pdflatex", "pdflatex"]
     assert "1844" in pdf_pages(done.pdf)[0]
+
+
+UNFORESEEN = {
+    "a macro cites": "\\newcommand{\\says}[1]{\\citet{#1}}As \\says{b} and \\citet{a} say.",
+    "a macro that nobody uses cites": "\\newcommand{\\unused}{\\citet{b}}As \\citet{a} says.",
+    "another order": "\\AtEndDocument{\\nocite{b}}\\nocite{a}As they say.",
+}
+
+
+@pytest.mark.parametrize("text", UNFORESEEN.values(), ids=UNFORESEEN)
+def test_a_bibliography_foreseen_wrongly_is_made_again(text: str, tmp_path: Path) -> None:
+    main = str(PAPER["main.tex"]).replace("plainnat", "unsrtnat").replace("\\section{One}", "\\section{One}\\nocite{a}")
+    files: dict[str, str | bytes] = {**PAPER, "main.tex": main, "sections/text.tex": text}
+    tree = make_tree(tmp_path / "tree", files)
+    done, steps = build(tree)
+    plain = make_tree(tmp_path / "plain", files)
+    for command in (["pdflatex", "main"], ["bibtex", "main"], ["pdflatex", "main"], ["pdflatex", "main"]):
+        subprocess.run(command, cwd=plain, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    assert pdf_pages(done.pdf) == pdf_pages(plain / "main.pdf")
+    if steps.count("bibtex") == 2:
+        (tree / "sections/text.tex").write_text(f"Again. {text}")
+        assert build(tree)[1] == ["pdflatex"], "what could not be foreseen is not tried again"
+
+
+def test_what_is_foreseen_is_what_the_pass_asks(tmp_path: Path) -> None:
+    """Lists, captions, options, comments, verbatim text and files that are taken in, in the order of the text."""
+    text = "% \\cite{c}\n\\verb|\\cite{d}| \\citep[see][p.~1]{b,a}"
+    text += "\\begin{figure}x\\caption{\\cite{e}}\\end{figure}\\input{more}"
+    entries = "".join(f"@misc{{{key}, title={{T}}, author={{{key.upper()}}}, year=1900}}\n" for key in "abcdef")
+    files: dict[str, str | bytes] = {"sections/text.tex": text, "more.tex": "\\nocite{f}", "references.bib": entries}
+    tree = make_tree(tmp_path / "tree", {**PAPER, **files})
+    orders = foreseen(SourceTree(tree), "main.tex")
+    assert orders.citations == ("b", "a", "e", "f")
+    assert build(tree)[1].count("bibtex") == 1
+    assert orders_of(tmp_path / ".tree-pdflatex/tex", "main.aux") == orders
+
+
+def test_nothing_is_foreseen_for_biblatex(tmp_path: Path) -> None:
+    main = "\\usepackage{biblatex}\\cite{a}\\bibliographystyle{plain}\\bibliography{references}"
+    assert not foreseen(SourceTree(make_tree(tmp_path, {"main.tex": main})), "main.tex").is_complete
+
+
+def test_a_fault_in_a_foreseen_bibliography_is_told_at_its_entry(tmp_path: Path) -> None:
+    entry = "@misc{a, title={On \\nosuchcommand}, author={Ada}, year=1843}\n"
+    with pytest.raises(TexError, match="nosuchcommand") as caught:
+        compiled(tmp_path, {**PAPER, "references.bib": entry})
+    assert caught.value.problems[0].place == Place("references.bib", 1)
 
 
 def test_a_citation_taken_out_leaves_the_bibliography(tmp_path: Path) -> None:
@@ -164,6 +213,20 @@ def test_damage_to_the_kept_files_costs_passes_not_correctness(tmp_path: Path) -
     (work / "state.json").write_text("{ not json")
     (work / "tex/main.aux").write_text("\\broken{")
     assert build(tree)[0].pdf.read_bytes() == before
+
+
+def test_settled_is_what_tex_reads_alike(tmp_path: Path) -> None:
+    def of(*lines: str) -> bytes:
+        (tmp_path / "x.aux").write_text("\n".join(lines))
+        return meaning(tmp_path / "x.aux")
+
+    a, b, c = "\\bibcite{a}{{1}{}}", "\\bibcite{b}{{2}{}}", "\\newlabel{a}{{1}{6}}"
+    line = "\\@writefile{toc}{x}"
+    assert of(a, line, b, c) == of(line, c, b, a)
+    assert of(a, line, b) != of(a, line, b.replace("2", "3"))
+    assert of(line, line + line) != of(line + line, line), "the order of what is printed counts"
+    assert of(a, a.replace("1", "2")) != of(a.replace("1", "2"), a), "the last definition of one name counts"
+    assert of(a, b.removesuffix("}")) != of(b.removesuffix("}"), a), "a line that goes on in the next has its place"
 
 
 def test_references_that_never_settle_are_an_error(tmp_path: Path) -> None:

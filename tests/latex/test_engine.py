@@ -8,8 +8,9 @@ import pytest
 from texlab import make_tree
 
 from papergen.errors import MachineError, PapergenError
-from papergen.latex import engine as room
-from papergen.latex.engine import clean_environment, debian_packages, find_engine, locate, require_files
+from papergen.latex import kpathsea as room
+from papergen.latex.engine import debian_packages, find_engine, locate, require_files
+from papergen.latex.kpathsea import clean_environment
 
 
 @pytest.fixture

@@ -1,0 +1,86 @@
+"""What is costly to find out and cheap to confirm, kept from one command to the next in the user's cache folder.
+
+Nothing depends on it: a folder that cannot be written, a damaged file and a deleted one cost time alone. Whoever keeps
+something keeps with it what confirms it (`stamp`s of files), and asks that again before believing. Two commands at
+once may lose each other's entries and nothing else, since a file is replaced whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+UNUSED_DAYS = 90
+"""A file that nobody wrote for so long is deleted when another is written."""
+RACY_NS = 2_000_000_000
+"""A file changed this recently may change again with the same times: the coarsest file systems count in 2 s."""
+
+Stamp = list[int]
+
+
+def stamp(path: str | Path) -> Stamp:
+    """Size, mtime, ctime (which no program sets back), inode and device of a file; empty when there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (hundreds per command)
+    except (OSError, ValueError):
+        return []
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
+
+
+def is_settled(found: Stamp, *, read_ns: int) -> bool:
+    """Whether content read at `read_ns` belongs to a stamp for good: no later version can bear the same stamp."""
+    return not found or max(found[1], found[2]) < read_ns - RACY_NS
+
+
+def folder() -> Path | None:
+    """`$XDG_CACHE_HOME/papergen` or `~/.cache/papergen`; None for a user without a home."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(base):  # noqa: PTH117 (the standard: a relative one is to be ignored)
+        return Path(base) / "papergen"
+    try:
+        return Path.home() / ".cache" / "papergen"
+    except RuntimeError:
+        return None
+
+
+def recall(topic: str) -> dict[str, Any]:
+    """What was kept under a topic; empty when nothing was, or it is damaged or of another schema."""
+    place = folder()
+    if place is None:
+        return {}
+    try:
+        found = json.loads((place / f"{topic}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    kept = found.get("kept") if isinstance(found, dict) and found.get("schema") == SCHEMA else None
+    return kept if isinstance(kept, dict) else {}
+
+
+def keep(topic: str, kept: Mapping[str, Any]) -> None:
+    """Replace what is kept under a topic; whatever hinders it is ignored."""
+    place = folder()
+    if place is None:
+        return
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{topic}.", suffix=".tmp", dir=place)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump({"schema": SCHEMA, "kept": kept}, stream, ensure_ascii=False)
+        Path(temporary).replace(place / f"{topic}.json")
+        _tidy(place)
+    except OSError:
+        return
+
+
+def _tidy(place: Path) -> None:
+    """Delete what has not been written for `UNUSED_DAYS`."""
+    oldest = time.time() - UNUSED_DAYS * 86_400
+    for path in place.iterdir():
+        if path.is_file() and path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
