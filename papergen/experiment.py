@@ -10,7 +10,7 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -230,24 +230,55 @@ def decisive(params: Any, recorded: Any) -> Any:
     return recorded
 
 
-def load_recipes(project: Path | None) -> dict[str, Recipe]:
+class Recipes(Mapping[str, Recipe]):
+    """Recipes by name, each loaded when it is asked for: a paper uses few of those that there are."""
+
+    def __init__(self, places: Mapping[str, Path]) -> None:
+        self._places = dict(places)
+        self._loaded: dict[str, Recipe] = {}
+
+    def __getitem__(self, name: str) -> Recipe:
+        """Load a recipe, once. KeyError when there is none of the name, PapergenError when its file is at fault."""
+        if name not in self._loaded:
+            self._loaded[name] = load_recipe(self._places[name])
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a kind, without loading it."""
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._places)
+
+
+def load_recipes(project: Path | None) -> Recipes:
     """Every recipe by name: the shipped ones, those of installed packages (`ENTRY_POINTS`) and the project's own.
 
-    All are files, read alike. The same name twice is an error that names both files.
+    All are files, read alike; the project's own are loaded at once, so that a fault in them is told wherever they are
+    used or not. The same name twice is an error that names both files.
     """
     own = [] if project is None else [project / "experiments"]
     places = [shipped("experiments"), *_installed(), *own]
-    recipes: dict[str, Recipe] = {}
+    files: dict[str, Path] = {}
     for place in places:
         for path in sorted(place.glob("*.py")) if place.is_dir() else [place]:
             if path.name.startswith(("_", "test_")):
                 continue
-            if path.stem in recipes:
+            if path.stem in files:
                 raise PapergenError(
-                    f"{path}: there is an experiment kind of this name already, in {recipes[path.stem].path}.",
+                    f"{path}: there is an experiment kind of this name already, in {files[path.stem]}.",
                     hint="Rename one of the two files.",
                 )
-            recipes[path.stem] = load_recipe(path)
+            files[path.stem] = path
+    recipes = Recipes(files)
+    for name, path in files.items():
+        if path.parent in own:
+            recipes[name]  # for the faults in it
     return recipes
 
 

@@ -39,7 +39,9 @@ def is_settled(found: Stamp, *, read_ns: int) -> bool:
 
 
 def folder() -> Path | None:
-    """`$XDG_CACHE_HOME/papergen` or `~/.cache/papergen`; None for a user without a home."""
+    """`$PAPERGEN_CACHE`, `$XDG_CACHE_HOME/papergen` or `~/.cache/papergen`; None for a user without a home."""
+    if own := os.environ.get("PAPERGEN_CACHE"):
+        return Path(own).expanduser()
     base = os.environ.get("XDG_CACHE_HOME", "")
     if os.path.isabs(base):  # noqa: PTH117 (the standard: a relative one is to be ignored)
         return Path(base) / "papergen"

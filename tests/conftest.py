@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,10 @@ from fakes import make_project
 
 # A shell without job control starts its background jobs with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# What papergen remembers of this machine is none of the tests'.
+os.environ["PAPERGEN_CACHE"] = tempfile.mkdtemp(prefix="papergen-cache-")
+atexit.register(shutil.rmtree, os.environ["PAPERGEN_CACHE"], ignore_errors=True)
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

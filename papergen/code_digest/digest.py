@@ -9,14 +9,15 @@ installed as a link to its source (`pip install -e`) counts by content.
 from __future__ import annotations
 
 import ast
-import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from papergen.code_digest.imports import Import, imports_of
 from papergen.code_digest.locate import PACKAGE, files_of, versions
+from papergen.code_digest.memory import MEMORY
 from papergen.code_digest.reached import reached
 from papergen.code_digest.text import parsed, read_source, without_comments
 from papergen.files import digest_bytes, digest_file
@@ -32,8 +33,8 @@ class Code:
 
 def code_behind(recipe: Path, project: Path) -> Code:
     """The code behind the recipe's `run`, for the digest of its trials."""
-    kept, imports = reached(read_source(recipe), recipe)
-    first = {f"experiments/{recipe.name}": digest_bytes(kept.encode())}
+    digest, imports = _answer(MEMORY.of("reached", recipe, lambda: _reached(recipe)))
+    first = {f"experiments/{recipe.name}": digest}
     return _followed(first, {recipe: imports}, (recipe.parent, project), project)
 
 
@@ -88,24 +89,41 @@ def _followed(
             if digest:
                 files[shown(path, project)] = digest
                 queue += [(path, other) for other in further]
-    return Code(dict(sorted(files.items())), versions(libraries))
+    found = Code(dict(sorted(files.items())), versions(libraries))
+    MEMORY.save()
+    return found
 
 
 def _file(path: Path) -> tuple[str, tuple[Import, ...]]:
     """Digest of a file and what it imports; "" for a module that says `DECIDES_NUMBERS = False`."""
     if path.suffix != ".py":
         return digest_file(path), ()
-    stat = path.stat()
-    return _python_file(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return _answer(MEMORY.of("file", path, lambda: _python_file(path)))
 
 
-@functools.lru_cache(maxsize=4096)
-def _python_file(path: Path, *_: int) -> tuple[str, tuple[Import, ...]]:
+Answer = list[Any]
+"""Digest and imports as plain data."""
+
+
+def _answer(found: Answer) -> tuple[str, tuple[Import, ...]]:
+    return found[0], tuple(Import(*fields) for fields in found[1])
+
+
+def _plain(digest: str, imports: Iterable[Import]) -> Answer:
+    return [digest, [[item.name, item.level, item.is_open, item.is_path] for item in dict.fromkeys(imports)]]
+
+
+def _reached(recipe: Path) -> Answer:
+    kept, imports = reached(read_source(recipe), recipe)
+    return _plain(digest_bytes(kept.encode()), imports)
+
+
+def _python_file(path: Path) -> Answer:
     source = read_source(path)
     tree = parsed(source, path)
     if any(_says_harmless(statement) for statement in tree.body):
-        return "", ()
-    return digest_bytes(without_comments(source).encode()), tuple(dict.fromkeys(imports_of(tree)))
+        return _plain("", ())
+    return _plain(digest_bytes(without_comments(source).encode()), imports_of(tree))
 
 
 def _says_harmless(statement: ast.stmt) -> bool:

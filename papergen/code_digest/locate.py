@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import functools
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 import json
 import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from papergen.code_digest.imports import Import
+from papergen.code_digest.memory import MEMORY
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -119,24 +123,37 @@ def versions(names: set[str]) -> dict[str, str]:
 def _version(name: str) -> str:
     """Version of the distribution that provides the module, without a build's local suffix ("+cpu", "+cu130").
 
-    One that was installed from a repository has its commit behind it.
+    One that was installed from a repository has its commit behind it. What was found holds as long as the folders of
+    `sys.path` (an installation makes and removes entries there) and the distribution's own record are the same.
     """
+    folders = [Path(folder or ".").absolute() for folder in sys.path]
+    return str(MEMORY.of_all(f"version {name}", folders, lambda: _installed(name)))
+
+
+def _installed(name: str) -> tuple[str, list[Path]]:
+    """The version, and the files that say it."""
+    import importlib.metadata
+
     for distribution in _distributions(name):
         try:
             found = importlib.metadata.distribution(distribution)
         except importlib.metadata.PackageNotFoundError:
             continue
         commit = _commit(found)
-        return found.version.split("+")[0] + (f" ({commit[:12]})" if commit else "")
-    return ""
+        record = Path(str(found.locate_file(""))) if not hasattr(found, "_path") else Path(str(found._path))
+        said = [record, *(record / file for file in ("METADATA", "PKG-INFO", "direct_url.json"))]
+        return found.version.split("+")[0] + (f" ({commit[:12]})" if commit else ""), said
+    return "", []
 
 
 def _distributions(name: str) -> Iterator[str]:
+    import importlib.metadata
+
     yield name
     yield from importlib.metadata.packages_distributions().get(name, [])
 
 
-def _commit(distribution: importlib.metadata.Distribution) -> str:
+def _commit(distribution: Distribution) -> str:
     try:
         data = json.loads(distribution.read_text("direct_url.json") or "{}")
     except ValueError:

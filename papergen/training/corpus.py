@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -86,27 +87,37 @@ def load_corpus(settings: CorpusSettings, project: Path) -> Corpus:
     a single one is cut at a line near its end. Paragraphs that both sides share leave the training side.
     """
     if settings.corpus == EMBEDDED:
-        from pydoc_data.topics import topics
+        return _embedded(settings.validation_fraction, settings.documents)
+    documents = _read(project / Path(settings.corpus).expanduser(), settings)
+    return _divided(settings.corpus, documents, settings.validation_fraction, settings.documents)
 
-        documents = {name: topics[name] for name in sorted(topics)}
-    else:
-        documents = _read(project / Path(settings.corpus).expanduser(), settings)
+
+@functools.lru_cache(maxsize=4)
+def _embedded(validation_fraction: float, pieces: Literal["whole", "paragraphs"]) -> Corpus:
+    """The text that cannot change while this process lives, divided once for all rows."""
+    from pydoc_data.topics import topics
+
+    return _divided(EMBEDDED, {name: topics[name] for name in sorted(topics)}, validation_fraction, pieces)
+
+
+def _divided(
+    corpus: str, documents: Mapping[str, str], validation_fraction: float, pieces: Literal["whole", "paragraphs"]
+) -> Corpus:
     if len(documents) > 1:
-        train, validation = _split_documents(documents, settings.validation_fraction)
+        train, validation = _split_documents(documents, validation_fraction)
     else:
-        train, validation = _split_position(documents, settings.validation_fraction)
+        train, validation = _split_position(documents, validation_fraction)
     kept, num_removed = _without_shared(train, validation)
-    if settings.documents == "paragraphs":
+    if pieces == "paragraphs":
         kept, validation = _by_paragraph(kept), _by_paragraph(validation)
     for side, texts in (("training", kept), ("validation", validation)):
         if not any(text.strip() for text in texts.values()):
             raise PapergenError(
-                f"corpus: {settings.corpus} leaves no {side} text with validation_fraction = "
-                f"{settings.validation_fraction}.",
+                f"corpus: {corpus} leaves no {side} text with validation_fraction = {validation_fraction}.",
                 hint="Use a longer text, or another validation_fraction.",
             )
     return Corpus(
-        name=settings.corpus,
+        name=corpus,
         train=kept,
         validation=validation,
         digest=digest_json([sorted(kept.items()), sorted(validation.items())]),
