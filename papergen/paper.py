@@ -114,10 +114,16 @@ def remember(built: Built) -> None:
         snapshots.keep(root, snapshots.take(built.assembly, built.digest, built.engine.engine), built.tree)
 
 
-def speed_up(built: Built) -> None:
+def speed_up(built: Built, *, after_builds: int = 2) -> None:
     """After a rebuild: load class and packages once for the builds to come, where that pays (`latex/preamble.py`)."""
     if built.compiled.num_passes:
-        precompile(built.tree, built.assembly.sources.main, engine=built.engine, output=built.compiled.pdf)
+        precompile(
+            built.tree,
+            built.assembly.sources.main,
+            engine=built.engine,
+            output=built.compiled.pdf,
+            after_builds=after_builds,
+        )
 
 
 def complete(paper: Assembly, drawn: Mapping[str, bytes]) -> tuple[Sources, str]:

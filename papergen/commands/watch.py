@@ -10,6 +10,9 @@ import click
 if TYPE_CHECKING:
     from papergen.watching.session import State
 
+REST_S = 0.5
+"""So long nothing was saved: nobody waits for a build, and what makes the next one faster can be done."""
+
 
 @click.command("watch")
 @click.option(
@@ -48,7 +51,11 @@ def watch(port: int | None, no_preview: bool, draft: bool) -> int:
                 click.echo(f"preview: {preview.url}")
             _say(session.rebuild(), root)
             while True:
-                if changed := changes.wait(None):
+                changed = changes.wait(REST_S)
+                if not changed:
+                    session.rest()
+                    changed = changes.wait(None)
+                if changed:
                     _say(session.rebuild(changed), root)
     except KeyboardInterrupt:
         click.echo("Stopped watching.", err=True)

@@ -103,14 +103,16 @@ def compile_tree(
         raise
 
 
-def precompile(tree: Path, main: str, *, engine: Toolchain, output: Path, timeout_s: float = 120) -> bool:
+def precompile(
+    tree: Path, main: str, *, engine: Toolchain, output: Path, after_builds: int = 2, timeout_s: float = 120
+) -> bool:
     """Make the next builds faster: dump the preamble of a tree that was just built, where that is worth its time.
 
-    Worth it is a preamble that two builds had already. Whether a format was made; what hinders it is no fault of the
-    paper, and nothing is raised for it.
+    Worth it is a preamble that so many builds had already. Whether a format was made; what hinders it is no fault of
+    the paper, and nothing is raised for it.
     """
     try:
-        return _Build(tree, main, engine, output, LineMap(), None).precompile(Deadline(timeout_s))
+        return _Build(tree, main, engine, output, LineMap(), None).precompile(after_builds, Deadline(timeout_s))
     except PapergenError:
         return False
 
@@ -321,13 +323,13 @@ class _Build:
 
     # -- the preamble's format -------------------------------------------------------------------------------------
 
-    def precompile(self, deadline: Deadline) -> bool:
-        """Dump the format of a preamble that was built twice, and keep it when it gives the bytes of the last build."""
+    def precompile(self, after_builds: int, deadline: Deadline) -> bool:
+        """Dump the format of the preamble, and keep it when it gives the bytes of the last build."""
         good = self.settled / f"{self.job}.pdf"
         if (
             not self.format.split
             or self.state.get("preamble") != self.format.key
-            or int(str(self.state["num_builds"])) < 2
+            or int(str(self.state["num_builds"])) < after_builds
             or self.format.known(self.inputs) is not None
             or not good.is_file()
             or not self._same_inputs()

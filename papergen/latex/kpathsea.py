@@ -65,14 +65,16 @@ def _kpsewhich(program: str, *arguments: str) -> list[str]:
     return [line for line in answer.stdout.splitlines() if line]
 
 
-def _asked(program: str, *arguments: str) -> list[str]:
-    """The lines of kpsewhich's answer, from memory where nothing that decides it has changed."""
+def _asked(program: str, *arguments: str, num_lines: int = 1) -> list[str]:
+    """The lines of kpsewhich's answer; from memory where they are so many and nothing that decides them has changed."""
     environment = {name: value for name, value in clean_environment().items() if name not in {"PATH", "TMPDIR"}}
     key = digest_json([os.path.realpath(program), arguments, sorted(environment.items())])
     memory = recall("kpathsea")
     known = memory.get(key)
     if isinstance(known, dict) and known.get("seen") == _seen(known.get("seen", {})):
-        return [str(line) for line in known.get("answer", [])]
+        lines = [str(line) for line in known.get("answer", [])]
+        if len(lines) >= num_lines:
+            return lines
     answer = _kpsewhich(program, *arguments)
     folders = _kpsewhich(program, "--expand-braces=$TEXMFCNF")
     decided = {os.path.realpath(program), *_kpsewhich(program, "--all", "texmf.cnf")}
@@ -114,9 +116,8 @@ def locate(names: Iterable[str], *, hint: str = "") -> dict[str, Path | None]:
 def missing(names: Iterable[str], *, hint: str = "") -> list[str]:
     """Those of the TeX files that kpathsea does not find; no process when all were found before and still are there."""
     wanted = list(dict.fromkeys(names))
-    if not wanted or all(_places(wanted, _asked(_program(hint), *wanted)).values()):
-        return []
-    return [name for name, path in locate(wanted, hint=hint).items() if path is None]
+    places = _places(wanted, _asked(_program(hint), *wanted, num_lines=len(wanted))) if wanted else {}
+    return [name for name, path in places.items() if path is None]
 
 
 def _program(hint: str) -> str:

@@ -30,6 +30,8 @@ MAGIC = {".pdf": b"%PDF-", ".png": b"\x89PNG", ".jpg": b"\xff\xd8", ".jpeg": b"\
 """How a file of each format begins."""
 TYPED = T1 | frozenset("\u00a0\u00ad\u200c\u2010\u2011\u2012\u2015\ufeff\n\t\r")
 """What pdflatex reads when it stands in a source: the T1 characters, spaces, hyphens and harmless marks."""
+_PLAIN = re.compile(r"[ -~\n\t\r]*")
+"""What every engine reads."""
 DECLARING = frozenset(
     ("CJK", "CJKutf8", "alphabeta", "babel", "greek-inputenc", "inputenx", "kotex", "pmboxdraw", "textalpha", "utf8x")
 )
@@ -211,7 +213,7 @@ def _results(tree: SourceTree, uses: list[Use], keys: Collection[str]) -> Iterat
 
 def _unprintable(tree: SourceTree, name: str, engine: Engine) -> Iterator[Problem]:
     text = tree.text(name)
-    if text.isascii() and text.isprintable():
+    if _PLAIN.fullmatch(text):
         return
     try:
         tree.content(name).decode("utf-8")

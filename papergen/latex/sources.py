@@ -8,6 +8,7 @@ else of TeX: a use that is built by a macro (`\cite{#1}`) has no name and is not
 from __future__ import annotations
 
 import bisect
+import functools
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -106,6 +107,7 @@ class Lines:
         return line, offset - self._starts[line - 1] + 1
 
 
+@functools.lru_cache(maxsize=256)
 def masked(text: str, *, comments_only: bool = False) -> str:
     r"""`text` with spaces in the place of what TeX does not read as TeX, of equal length and with the same line ends.
 

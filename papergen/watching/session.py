@@ -13,7 +13,7 @@ from papergen.errors import PapergenError
 from papergen.files import digest_bytes
 from papergen.latex.compile import set_aside
 from papergen.latex.tree import Problem, TexError
-from papergen.paper import prepared, publish, remember, speed_up
+from papergen.paper import Built, prepared, publish, remember, speed_up
 from papergen.project import Project, open_project
 from papergen.snapshots import ClaimSeen
 
@@ -53,6 +53,7 @@ class Session:
         self.state = State(version=0, status="building")
         self._project: Project | None = None
         self.tell = tell
+        self._built: Built | None = None
 
     def rebuild(self, changed: Collection[Path] = ()) -> State:
         """Build after these paths changed; never raises for a fault of the paper, which the state then holds."""
@@ -97,10 +98,17 @@ class Session:
                 claims=tuple(_claim(seen) for seen in claims),
             )
         )
-        if not self.is_draft:
-            remember(built)  # after the pages are shown, which somebody waits for
-        speed_up(built)
+        self._built = built
         return self.state
+
+    def rest(self) -> None:
+        """Do what can wait while somebody types: keep the last build as a snapshot, and make the next one faster."""
+        built, self._built = self._built, None
+        if built is None:
+            return
+        if not self.is_draft:
+            remember(built)
+        speed_up(built, after_builds=1)  # whoever watches will edit
 
     def _opened(self, changed: Collection[Path]) -> Project:
         """The project, read again only when its configuration or its experiments changed."""

@@ -77,3 +77,42 @@ def test_tex_gets_few_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "SECRET_TOKEN" not in environment
     assert environment["openin_any"] == environment["openout_any"] == "p"
     assert environment["SOURCE_DATE_EPOCH"] == "1"
+
+
+@pytest.mark.tex
+def test_kpathsea_is_asked_once_and_again_when_something_changed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PAPERGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TEXMFHOME", str(tmp_path / "texmf"))
+    calls = []
+    real = room._kpsewhich
+    monkeypatch.setattr(room, "_kpsewhich", lambda *args: (calls.append(args), real(*args))[1])
+
+    def missing() -> list[str]:
+        calls.clear()
+        return room.missing(["article.cls", "mine.sty"])
+
+    assert missing() == ["mine.sty"]
+    assert missing() == ["mine.sty"]
+    assert calls, "what is not there may be installed at any time"
+    make_tree(tmp_path / "texmf/tex/latex", {"mine.sty": ""})
+    assert missing() == []
+    assert (missing(), calls) == ([], [])
+    (tmp_path / "texmf/tex/latex/mine.sty").unlink()
+    assert missing() == ["mine.sty"]
+
+    def folders() -> tuple[Path, ...]:
+        calls.clear()
+        room.tex_folders.cache_clear()
+        return room.tex_folders(find_engine().path)
+
+    before = folders()
+    assert (folders(), calls) == (before, [])
+    assert tmp_path / "texmf" in before
+    make_tree(tmp_path, {"texmf.cnf": "TEXMFLOCAL = /opt/other\n"})
+    monkeypatch.setenv("TEXMFCNF", f"{tmp_path}:")
+    assert Path("/opt/other") in folders()
+    (tmp_path / "texmf.cnf").write_text("TEXMFLOCAL = /opt/third\n")
+    assert Path("/opt/third") in folders()
+    room.tex_folders.cache_clear()
