@@ -137,7 +137,8 @@ def _unpacked(source: Path, store: Store) -> Iterator[Path]:
             with tarfile.open(source) as archive:
                 archive.extractall(folder, filter="data")
         except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
-            raise PapergenError(f"{source}: not a whole archive that papergen made ({error}).") from error
+            why = "no .tar.gz" if "\n" in str(error) else error  # it lists what each compression said
+            raise PapergenError(f"{source}: not a whole archive that papergen made ({why}).") from error
         except OSError as error:
             raise disk_error(error, folder) from error
         yield folder

@@ -50,13 +50,28 @@ def nearest(word: str, known: Iterable[str], *, count: int = 1) -> list[str]:
     return found or difflib.get_close_matches(word.lower(), names, n=count, cutoff=0.4)
 
 
+SHORT_LIST = 12
+"""So many names are all told rather than one that is only a little alike."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence for an error message: the nearest name, else every allowed name (or nothing when there is none)."""
+    """A sentence for an error message: the nearest name, else every allowed name (or nothing when there is none).
+
+    Where the names are few, only one that is much alike counts as near: nobody who typed `nope` meant `loaded`.
+    """
     names = sorted(set(known))
     close = nearest(word, names)
+    if close and len(names) <= SHORT_LIST:
+        alike = difflib.SequenceMatcher(None, word.lower(), close[0].lower()).ratio()
+        close = close if alike >= 0.6 else []
     if close:
         return f"Did you mean {close[0]}?"
     return f"Known: {', '.join(names)}." if names else ""
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 page`, `2 pages`: a count with its noun; the plural ends in s unless given."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def gathered(faults: Sequence[PapergenError | str], heading: str) -> PapergenError:

@@ -10,8 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from papergen.errors import MachineError, PapergenError, ResultError, did_you_mean, gathered
+from papergen.errors import MachineError, PapergenError, ResultError, counted, did_you_mean, gathered
 from papergen.files import canonical_json, locked, read_json, slug, write_atomic, write_json
+
+
+def test_a_count_agrees_with_its_noun() -> None:
+    assert counted(1, "page") == "1 page"
+    assert counted(0, "page") == "0 pages"
+    assert counted(2, "LaTeX pass", "LaTeX passes") == "2 LaTeX passes"
+
+
+def test_of_few_names_only_one_that_is_much_alike_is_offered() -> None:
+    assert did_you_mean("nope", ["fair", "loaded"]) == "Known: fair, loaded."
+    assert did_you_mean("laoded", ["fair", "loaded"]) == "Did you mean loaded?"
+    assert did_you_mean("x", []) == ""
 
 
 def test_write_replaces_whole_content(odd_path: Path) -> None:

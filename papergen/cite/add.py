@@ -47,7 +47,8 @@ def add(path: Path, works: Sequence[str], pasted: str, *, key: str = "", timeout
             book = parse(content.decode("utf-8"), path.name)
 
     for word in works:
-        remember(_named(identify(word), book, key, timeout_s))
+        own = book.entry(word)
+        remember(_here(own, book, "key") if own else _named(identify(word), book, key, timeout_s))
     entries = parsed(pasted, "the pasted BibTeX") if pasted else []
     if key and len(entries) > 1:
         raise PapergenError("--key names one entry, and several were pasted.")
@@ -103,8 +104,12 @@ def _under(text: str, old: str, new: str) -> tuple[str, str]:
 def _present(entry: Entry, book: Bibliography) -> Added | None:
     for other in book.entries:
         if what := same_work(other, entry):
-            return Added(other.key, why=f"{book.file}:{other.first_line} has it already, by its {what}")
+            return _here(other, book, what)
     return None
+
+
+def _here(entry: Entry, book: Bibliography, what: str) -> Added:
+    return Added(entry.key, why=f"{book.file}:{entry.first_line} has it already, by its {what}")
 
 
 def _appended(content: bytes, text: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from papergen.errors import counted
 from papergen.paper import build
 from papergen.project import open_project
 
@@ -21,10 +22,15 @@ def build_and_say(*, is_draft: bool, timeout_s: float) -> tuple[str, str, list[s
     compiled = built.compiled
     boxes = [f"warning: {problem}" for problem in compiled.warnings if problem.severity == "box"]
     marked = " DRAFT: what is missing is marked in red." if is_draft else ""
-    counts = f"{compiled.pages} pages, {built.num_values} results and {built.num_citations} citations in the text"
+    counts = (
+        f"{counted(compiled.pages, 'page')}, {counted(built.num_values, 'result')} and "
+        f"{counted(built.num_citations, 'citation')} in the text"
+    )
+    passes = (
+        counted(compiled.num_passes, "LaTeX pass", "LaTeX passes") if compiled.num_passes else "nothing had changed"
+    )
     nothing = f"{counts} (nothing had changed).{marked}"
-    passes = f"{counts} ({compiled.num_passes} LaTeX passes).{marked}" if compiled.num_passes else nothing
-    click.echo("\n".join([*boxes, passes]), err=True)
+    click.echo("\n".join([*boxes, f"{counts} ({passes}).{marked}"]), err=True)
     click.echo(compiled.pdf)
     tree = [str(path) for path in sorted(built.tree.rglob("*")) if path.is_file()]
     return "\n".join([*boxes, nothing]), str(compiled.pdf), [str(compiled.pdf), *compiled.system_files, *tree]

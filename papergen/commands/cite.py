@@ -102,7 +102,7 @@ def search(words: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"{key}\n    {record['title']} ({record['year']})\n    {record['author']}")
 
 
-@cite.command("check")
+@cite.command("check", short_help="Check references.bib and the citations")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object")
 @click.pass_context
 def check(ctx: click.Context, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command("compare")
+@click.command("compare", short_help="Compare two rows, experiments or keys, with interval and test")
 @click.argument("a")
 @click.argument("b")
 @click.option("--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric; repeatable")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from papergen.sharing.differences import Report
 
 
-@click.command("diff")
+@click.command("diff", short_help="Show what changed between two versions of the paper, and why")
 @click.argument("old", default="HEAD", metavar="[OLD]")
 @click.argument("new", default=".", metavar="[NEW]")
 @click.option(

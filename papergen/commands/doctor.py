@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 
-@click.command("doctor")
+@click.command("doctor", short_help="Say what this machine has and lacks for a paper")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per finding")
 def doctor(as_json: bool) -> int:
     """Say what this machine has and lacks, with the line that installs it

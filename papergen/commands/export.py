@@ -34,6 +34,7 @@ def export(kind: str, output: Path | None, as_json: bool) -> None:
     """
     import json
 
+    from papergen.errors import counted
     from papergen.project import open_project
     from papergen.sharing.export import export as write
 
@@ -54,7 +55,7 @@ def export(kind: str, output: Path | None, as_json: bool) -> None:
         return
     total = sum(done.files.values())
     largest = sorted(done.files.items(), key=lambda item: -item[1])[:3]
-    say(f"{len(done.files)} files, {_size(total)}; the archive has {_size(done.path.stat().st_size)}")
+    say(f"{counted(len(done.files), 'file')}, {_size(total)}; the archive has {_size(done.path.stat().st_size)}")
     say("largest: " + ", ".join(f"{name} {_size(size)}" for name, size in largest))
     if done.left_out:
         say(f"left out: {', '.join(done.left_out)}")

@@ -80,7 +80,7 @@ def rm(keys: tuple[str, ...], yes: bool) -> None:
     """
     import sys
 
-    from papergen.errors import PapergenError
+    from papergen.errors import PapergenError, counted
     from papergen.index import Index
     from papergen.project import open_project
     from papergen.upkeep import delete_results, named
@@ -96,9 +96,9 @@ def rm(keys: tuple[str, ...], yes: bool) -> None:
         if not yes:
             if not sys.stdin.isatty():
                 raise PapergenError("papergen results rm: nobody is here to ask.", hint="Add --yes to delete these.")
-            click.confirm(f"Delete {len(found)} results for good?", abort=True, err=True)
+            click.confirm(f"Delete {counted(len(found), 'result')} for good?", abort=True, err=True)
         delete_results(project.store, found)
-    click.echo(f"{len(found)} results deleted")
+    click.echo(f"{counted(len(found), 'result')} deleted")
 
 
 @results.command("archive")
@@ -143,6 +143,7 @@ def take_in(source: str) -> int:
     from pathlib import Path
 
     from papergen.archive import import_results
+    from papergen.errors import counted
     from papergen.project import open_project
 
     project = open_project()
@@ -152,7 +153,7 @@ def take_in(source: str) -> int:
         click.echo(f"{path}: taken without {', '.join(missing)}, which are not there", err=True)
     for fault in outcome.faults:
         click.echo(f"not taken: {fault}", err=True)
-    counts = f"{len(outcome.taken)} results taken in, {len(outcome.present)} were here already"
+    counts = f"{counted(len(outcome.taken), 'result')} taken in, {len(outcome.present)} were here already"
     click.echo(f"{counts}, {len(outcome.faults)} not taken")
     return 1 if outcome.faults else 0
 

@@ -13,7 +13,7 @@ import click
 
 from papergen.availability import Divided, divided
 from papergen.commands.launching import Request, choose, launch
-from papergen.errors import PapergenError
+from papergen.errors import PapergenError, counted
 from papergen.plan import Planned, with_upstream
 from papergen.project import Project, open_project
 from papergen.records import Trial
@@ -49,7 +49,8 @@ def run(request: Request) -> int:
     click.echo(f"device {chosen.device}: {chosen.device_reason}", err=True)
     _record_unavailable(project, here, chosen.device)
     if not to_run:
-        click.echo(f"{len(here.unavailable)} trials cannot run here.", err=True) if here.unavailable else None
+        if here.unavailable:
+            click.echo(f"{counted(len(here.unavailable), 'trial')} cannot run here.", err=True)
         click.echo(f"Nothing to run: all {cached} trials are finished. (--force runs them again.)", err=True)
         if request.as_json:
             _tell_end(Summary(), cached)
@@ -107,7 +108,7 @@ def _announcement(to_run: Sequence[Trial], states: dict[str, Planned], cached: i
     }
     parts = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
     skipped = f"; {cached} finished already" if cached else ""
-    return f"{len(to_run)} trials to run ({parts}){skipped}"
+    return f"{counted(len(to_run), 'trial')} to run ({parts}){skipped}"
 
 
 def _tell_end(summary: Summary, cached: int) -> None:
@@ -119,7 +120,7 @@ def _conclude(project: Project, summary: Summary, cached: int, request: Request)
     if request.as_json:
         _tell_end(summary, cached)
     else:
-        counts = f"{len(summary.finished)} trials finished, {len(summary.failed)} failed"
+        counts = f"{counted(len(summary.finished), 'trial')} finished, {len(summary.failed)} failed"
         click.echo(f"{counts}, {cached} were finished before")
         click.echo(f"results: {project.store.root}")
     for trial, failure in summary.failed[:MAX_SHOWN]:
@@ -176,7 +177,7 @@ def _print_plan(
         reason = f" ({why})" if why else ""
         ranks = f"{trial.num_ranks} rank{'s' if trial.num_ranks > 1 else ''}"
         click.echo(f"{verb}  {trial.label:<{width}}  {trial.digest[:12]}  {ranks}  {planned.state}{reason}")
-    click.echo(f"{len(to_run)} of {len(needed)} trials would be run.")
+    click.echo(f"{len(to_run)} of {counted(len(needed), 'trial')} would be run.")
 
 
 def _seeds(text: str | None) -> list[int] | None:

@@ -55,7 +55,7 @@ def template() -> None:
     """
 
 
-@template.command("switch")
+@template.command("switch", short_help="Give the paper another template")
 @click.argument("name")
 @click.option("--dry-run", is_flag=True, help="Say what would happen and write nothing")
 @click.option("--json", "as_json", is_flag=True, help="Print what happened as JSON")

@@ -43,12 +43,12 @@ def _pdf(pdf: Path, page: int | None, as_json: bool) -> str:
     from dataclasses import asdict
 
     from papergen.config import find_project
-    from papergen.errors import PapergenError
+    from papergen.errors import PapergenError, counted
     from papergen.sharing.pdf_pages import numbers_in
 
     found = numbers_in(pdf, find_project(Path.cwd()))
     if page is not None and page > found.num_pages:
-        raise PapergenError(f"{pdf}: has {found.num_pages} pages, no page {page}.")
+        raise PapergenError(f"{pdf}: has {counted(found.num_pages, 'page')}, no page {page}.")
     numbers = [number for number in found.numbers if page in {None, number.page}]
     pieces = {name: pages for name, pages in found.pieces.items() if page is None or page in pages}
     if as_json:

@@ -18,14 +18,19 @@ EPOCH_S = 1_704_067_200
 ENDINGS = (".zip", ".tar.gz", ".tgz")
 
 
+def require_ending(path: Path) -> None:
+    """PapergenError when the name ends like no archive that can be written."""
+    if not path.name.endswith(ENDINGS):
+        raise PapergenError(f"{path}: an archive ends in {', '.join(ENDINGS)}.", hint="Give --output such a name.")
+
+
 def write_archive(path: Path, files: Mapping[str, bytes]) -> None:
     """Write the files (relative POSIX name -> bytes) as the archive that the name's ending asks for."""
+    require_ending(path)
     if path.name.endswith(".zip"):
         write_atomic(path, _zip(files))
-    elif path.name.endswith((".tar.gz", ".tgz")):
-        write_atomic(path, _tar(files))
     else:
-        raise PapergenError(f"{path}: an archive ends in {', '.join(ENDINGS)}.", hint="Give --output such a name.")
+        write_atomic(path, _tar(files))
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:

@@ -17,7 +17,7 @@ from papergen.latex.pdf import inspect_pdf
 from papergen.latex.tree import SourceTree
 from papergen.paper import Progress, build, prepared, publish
 from papergen.project import Project
-from papergen.sharing.archive import write_archive
+from papergen.sharing.archive import require_ending, write_archive
 from papergen.sharing.cleaning import Clean, cleaned
 
 ARXIV_NAME = re.compile(r"[A-Za-z0-9_+\-.,=/]+")
@@ -39,9 +39,14 @@ class Exported:
 
 def export(project: Project, kind: str, output: Path | None = None, *, progress: Progress) -> Exported:
     """Write the archive of that kind, to `build/` when no output is named. Faults of the paper are those of `build`."""
-    name = slug(project.name)
-    path = output or project.root / "build" / f"{name}-{kind}{'.tar.gz' if kind == 'arxiv' else '.zip'}"
+    path = output or project.root / "build" / f"{_stem(project)}-{kind}{'.tar.gz' if kind == 'arxiv' else '.zip'}"
+    require_ending(path)
     return KINDS[kind](project, path, progress)
+
+
+def _stem(project: Project) -> str:
+    """The project's name as strangers' machines take it; "paper" where it has letters beyond ASCII."""
+    return slug(project.name) if project.name.isascii() else "paper"
 
 
 def _arxiv(project: Project, path: Path, progress: Progress) -> Exported:
@@ -79,7 +84,7 @@ def _camera_ready(project: Project, path: Path, progress: Progress) -> Exported:
         clean = cleaned(built, keep_bibliography=True, progress=progress)
         _printable(built.compiled.pdf)
         files = {f"source/{name}": content for name, content in clean.files.items()}
-        files[f"{slug(project.name)}.pdf"] = built.compiled.pdf.read_bytes()
+        files[f"{_stem(project)}.pdf"] = built.compiled.pdf.read_bytes()
     return _written(path, files, clean)
 
 
@@ -100,7 +105,7 @@ def _printable(pdf: Path) -> None:
 def _source(project: Project, path: Path, progress: Progress) -> Exported:
     """The project with its results, as git would keep it, once the paper is known to build."""
     built = build(project, progress=progress)
-    top = slug(project.name)
+    top = project.name
     names = _kept_by_git(project.root) if shutil.which("git") else _kept_without_git(project.root)
     files = {f"{top}/{name}": (project.root / name).read_bytes() for name in names if name != path.name}
     write_archive(path, files)

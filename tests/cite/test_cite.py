@@ -112,6 +112,8 @@ def test_nothing_is_added_twice(bib: Path) -> None:
     again = add(bib, ["10.1234/things_5"], "@misc{new, title={A study of {T}hings & 50% of others_x}}")
     assert [added.key for added in again] == ["doe2021study", "doe2021study"]
     assert [bool(added.why) for added in again] == [True, True]
+    own = add(bib, ["doe2021study"], "")
+    assert own[0].why.endswith("has it already, by its key")
     assert bib.read_bytes() == before
 
 
@@ -210,7 +212,7 @@ def test_the_command_prints_keys_and_search_finds(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "post2018fast\nmine\n"), done.stderr
     again = papergen("cite", "add", "post2018fast", cwd=project)
     assert again.stdout == "post2018fast\n"
-    assert "references.bib:1 has it already, by its DOI" in again.stderr
+    assert "references.bib:1 has it already, by its key" in again.stderr
     dry = papergen("cite", "add", "--dry-run", "fan2018hierarchical", cwd=project)
     assert "@inproceedings{fan2018hierarchical," in dry.stdout
     assert "fan2018" not in (project / "references.bib").read_text(encoding="utf-8")

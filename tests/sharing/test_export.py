@@ -108,9 +108,17 @@ def test_camera_ready_refuses_fonts_that_are_not_embedded(tmp_path: Path) -> Non
     assert not list((folder / "build").glob("*.zip"))
 
 
+def test_an_archive_of_a_chinese_name_can_be_sent_anywhere_and_a_wrong_ending_is_told_at_once(paper: Path) -> None:
+    assert exported(paper, "overleaf").path.name == "paper-overleaf.zip"
+    said: list[str] = []
+    with pytest.raises(PapergenError, match="an archive ends in"):
+        export(open_project(paper), "arxiv", paper / "x.rar", progress=said.append)
+    assert not said  # nothing was built first
+
+
 def test_source_honours_gitignore_and_leaves_build_out(paper: Path, tmp_path: Path) -> None:
     write(paper, {"secret.txt": "a token"})
-    folder = unpacked(exported(paper, "source").path, tmp_path / "empty") / "my-paper-u8bbau6587"
+    folder = unpacked(exported(paper, "source").path, tmp_path / "empty") / "my paper 论文"
     names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert {"paper.yaml", "main.tex.j2", ".gitignore", "experiments/first.yaml", "sections/body.tex"} <= names
     assert "secret.txt" not in names
