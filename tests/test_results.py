@@ -77,7 +77,7 @@ def test_old_results_are_shown_on_demand_and_deleted_by_one_word(project: Path) 
     assert papergen("results", cwd=project).stdout.count("\n") == 5
     assert "(old)" in papergen("results", "--all", cwd=project).stdout
     done = papergen("results", "rm", "old", "--yes", cwd=project)
-    assert done.stdout == "1 results deleted\n"
+    assert done.stdout == "1 result deleted\n"
     assert len(results(project)) == 5
 
 
@@ -85,7 +85,7 @@ def test_a_result_is_deleted_by_its_digest(project: Path) -> None:
     (trial, *_) = plan(project)
     done = papergen("results", "rm", trial.digest[:10], "--yes", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert "1 trials to run (1 new)" in papergen("run-exp", cwd=project).stderr
+    assert "1 trial to run (1 new)" in papergen("run-exp", cwd=project).stderr
 
 
 def test_an_archive_goes_elsewhere_and_comes_back_the_same(project: Path, tmp_path: Path) -> None:

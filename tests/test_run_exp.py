@@ -44,9 +44,9 @@ def test_a_result_tells_its_own_story(project: Path) -> None:
 
 
 def test_only_force_and_overrides(project: Path) -> None:
-    assert "1 trials finished" in papergen("run-exp", "--only", "first/fixed", cwd=project).stdout
+    assert "1 trial finished" in papergen("run-exp", "--only", "first/fixed", cwd=project).stdout
     again = papergen("run-exp", "--only", "fixed", "--force", cwd=project)
-    assert "1 trials to run (1 again (--force))" in again.stderr
+    assert "1 trial to run (1 again (--force))" in again.stderr
     changed = papergen("run-exp", "--only", "fixed", "-o", "first.size=3", cwd=project)
     assert changed.returncode == 0, changed.stderr
     assert "These results were made with -o, --preset or --seeds." in changed.stderr
@@ -104,7 +104,7 @@ def test_a_row_that_cannot_run_here_is_recorded_and_not_failed(project: Path) ->
     assert "n/a   first/gpu seed 0" in papergen("run-exp", "--dry-run", "--device", "cpu", cwd=project).stdout
     done = papergen("run-exp", "--device", "cpu", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert "1 trials finished, 0 failed" in done.stdout
+    assert "1 trial finished, 0 failed" in done.stdout
     assert "n/a     first/gpu seed 0: Only GPUs do that." in done.stderr
     assert "skipped second/main seed 0: first/gpu seed 0 cannot run here" in done.stderr
     assert "unavailable first/gpu seed 0" in papergen("status", cwd=project).stdout
