@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from papergen import unchanged
+
 SCHEMA = 1
 UNUSED_DAYS = 90
 """A file that nobody wrote for so long is deleted when another is written."""
@@ -56,6 +58,7 @@ def recall(topic: str) -> dict[str, Any]:
     place = folder()
     if place is None:
         return {}
+    unchanged.ignore(os.fspath(place))
     try:
         found = json.loads((place / f"{topic}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -28,6 +28,7 @@ SKIPPED = {"build", ".git", "__pycache__", "node_modules", ".venv"}
 Stamp = list[int]
 
 _recorders: list[Recorder] = []
+_ignored: set[str] = set()
 _is_hooked = False
 _START_NS = time.time_ns()
 
@@ -53,7 +54,7 @@ class Recorder:
     def note(self, path: str, *, is_folder: bool = False) -> None:
         """Note a file or folder that is about to be read."""
         path = os.path.abspath(path)  # noqa: PTH100
-        if path in self.seen or path.startswith((*IGNORED, self._own)) or path + os.sep == self._own:
+        if path in self.seen or path.startswith((*IGNORED, *_ignored, self._own)) or path + os.sep == self._own:
             return
         found = stamp(path)
         if not found and is_folder:
@@ -104,6 +105,17 @@ class Recorder:
         with open(f"{target}.new", "w", encoding="utf-8") as stream:  # noqa: PTH123
             json.dump(record, stream)
         os.replace(f"{target}.new", target)  # noqa: PTH105
+
+
+def depends_on(path: str) -> None:
+    """Note a file or folder on which what is read depends although nobody opens it; call this before looking at it."""
+    for recorder in _recorders:
+        recorder.note(path)
+
+
+def ignore(folder: str) -> None:
+    """Note nothing in a folder: what is remembered there is confirmed by files that are noted (`depends_on`)."""
+    _ignored.add(os.path.join(os.path.abspath(folder), ""))  # noqa: PTH100, PTH118
 
 
 def _heard(event: str, arguments: tuple[Any, ...]) -> None:

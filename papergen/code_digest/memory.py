@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from papergen import unchanged
 from papergen.remembered import Stamp, is_settled, keep, recall, stamp
 
 TOPIC = "code"
@@ -37,8 +38,9 @@ class Memory:
         """The same of files and folders together; with its answer, `answer` gives more that it depends on."""
         known = self._entries().get(question)
         if known is not None and [str(path) for path in paths] == known["first"]:
-            before = {path: list(seen) for path, seen in known["seen"].items()}
-            if before == {path: stamp(path) for path in before}:
+            for path in known["seen"]:
+                unchanged.depends_on(path)
+            if known["seen"] == {path: stamp(path) for path in known["seen"]}:
                 self._asked[question] = known
                 return known["answer"]
         now = time.time_ns()

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from papergen.errors import MachineError
+from papergen.watching.png import png
 from papergen.watching.session import Session, State
 
 DEFAULT_PORT = 8765
@@ -190,5 +191,5 @@ def _drawn(pdf: bytes, page: int) -> bytes:
     with tempfile.NamedTemporaryFile(prefix="papergen-preview-", suffix=".pdf") as file:
         file.write(pdf)
         file.flush()
-        command = [program, "-png", "-r", str(DPI), "-f", str(page), "-l", str(page), "-singlefile", file.name]
-        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=True).stdout
+        command = [program, "-r", str(DPI), "-f", str(page), "-l", str(page), "-singlefile", file.name]
+        return png(subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=True).stdout)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from papergen import remembered
+from papergen import remembered, unchanged
 from papergen.code_digest import code_behind, digest, locate
 from papergen.code_digest.memory import Memory
 
@@ -169,3 +169,28 @@ def test_versions_of_libraries_are_looked_up_once_and_again_when_one_is_installe
     assert version() == "2.0"
     (site / "my_distribution-2.0.dist-info/METADATA").write_text("Name: my-distribution\nVersion: 2.0.1\n")
     assert version() == "2.0.1"
+
+
+def test_what_is_remembered_is_still_what_a_build_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build-pdf with nothing to do must see a change of code that no process opened since it was remembered."""
+    library = project.parent / f"{project.name} library"
+    library.mkdir()
+    (library / "far_lib.py").write_text("def f(): return 1\n")
+    (project / "helper.py").write_text("from far_lib import f\n")
+    monkeypatch.syspath_prepend(library)
+    locate._source_of_library.cache_clear()
+    time.sleep(0.01)
+    before = files(project)
+    assert [name for name in before if name.endswith("far_lib.py")]
+    new_process(monkeypatch)
+    recorder = unchanged.Recorder(str(project))
+    recorder.start()
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(digest, "read_source", refuse)
+            assert files(project) == before
+    finally:
+        recorder.stop()
+        locate._source_of_library.cache_clear()
+    assert recorder.seen[str(library / "far_lib.py")] == unchanged.stamp(str(library / "far_lib.py"))
+    assert not [path for path in recorder.seen if path.endswith("code.json")]
