@@ -16,11 +16,9 @@ from papergen.external.measures import Line
 from papergen.external.tables import READERS, read_lines
 from papergen.files import write_atomic
 from papergen.resources import shipped
-from papergen.schema import MADE, schema_of
+from papergen.schema import EDITOR, MADE, SCHEMA_FILE, schema_text
 
 Kind = Literal["python", "command", "import"]
-SCHEMA_FILE = "experiments/schema.json"
-EDITOR = "# yaml-language-server: $schema=schema.json\n"
 SEEDS = ("seed", "random_seed", "rng_seed")
 STEPS = ("step", "_step", "Step", "epoch", "iteration")
 MAX_ROWS = 50
@@ -62,7 +60,7 @@ def _write_schema(project: Path) -> bool:
     path = project / SCHEMA_FILE
     if path.exists() and MADE not in path.read_text(encoding="utf-8", errors="replace"):
         return False
-    write_atomic(path, json.dumps(schema_of(load_recipes(project)), indent=1, ensure_ascii=False) + "\n")
+    write_atomic(path, schema_text(load_recipes(project)))
     return True
 
 

@@ -146,18 +146,18 @@ class Store:
 
     def unavailable(self, trial: Trial) -> str | None:
         """Why the trial cannot run on the device where it was last tried; None when nothing of the kind is known."""
-        path = self._unavailable(trial).unavailable_file
+        path = self.unavailable_run(trial).unavailable_file
         return str(read_json(path)["reason"]) if path.exists() else None
 
     def set_unavailable(self, trial: Trial, reason: str, *, device: str, hostname: str) -> None:
         """Record that the trial cannot run on that device; a result of it, made elsewhere later, takes the place."""
-        run = self._unavailable(trial)
+        run = self.unavailable_run(trial)
         write_json(run.trial_file, trial.to_json())
         record = {"schema": SCHEMA, "reason": reason, "device": device, "hostname": hostname}
         write_json(run.unavailable_file, record)
         shutil.rmtree(self.failed(trial).folder, ignore_errors=True)
 
-    def _unavailable(self, trial: Trial) -> Run:
+    def unavailable_run(self, trial: Trial) -> Run:
         return Run(self.root / ".unavailable" / slug(trial.experiment) / trial.folder_name)
 
     def load(self, trial: Trial) -> Result | None:
@@ -232,7 +232,7 @@ class Store:
         except OSError as error:
             raise disk_error(error, final.folder) from error
         shutil.rmtree(self.scratch(trial), ignore_errors=True)
-        shutil.rmtree(self._unavailable(trial).folder, ignore_errors=True)
+        shutil.rmtree(self.unavailable_run(trial).folder, ignore_errors=True)
         # The failures of earlier versions of this row and seed are mended too.
         for failure in self.failed(trial).folder.parent.glob(f"{slug(trial.row)}-seed{trial.seed}-*"):
             shutil.rmtree(failure, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from papergen.experiment import Recipe
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MADE = "Made by `papergen config --schema`; make it anew when a kind changes."
+SCHEMA_FILE = "experiments/schema.json"
+EDITOR = "# yaml-language-server: $schema=schema.json\n"
+"""First line of an experiment file, by which an editor finds the schema."""
 
 INTERPOLATED = {"type": "string", "pattern": r"^\$\{(env|secret):"}
 """Any value may come from the environment instead."""
@@ -28,15 +32,20 @@ PRESET: dict[str, Any] = {
 }
 
 
+def schema_text(recipes: Mapping[str, Recipe]) -> str:
+    """The content of `experiments/schema.json`."""
+    return json.dumps(schema_of(recipes), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 def schema_of(recipes: Mapping[str, Recipe]) -> dict[str, Any]:
     """The schema of a file of any of these kinds."""
     if len(recipes) == 1:
         ((name, recipe),) = recipes.items()
-        return {"$schema": DIALECT, "$comment": MADE, **_kind_schema(name, recipe)}
+        return {"$schema": DIALECT, "$comment": MADE, **_kind_schema(name, recipe, "#/$defs")}
     definitions: dict[str, Any] = {}
     branches = []
     for name, recipe in sorted(recipes.items()):
-        definitions[f"kind-{name}"] = _kind_schema(name, recipe)
+        definitions[f"kind-{name}"] = _kind_schema(name, recipe, f"#/$defs/kind-{name}/$defs")
         is_kind = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
         branches.append({"if": is_kind, "then": {"$ref": f"#/$defs/kind-{name}"}})
     return {
@@ -51,8 +60,9 @@ def schema_of(recipes: Mapping[str, Recipe]) -> dict[str, Any]:
     }
 
 
-def _kind_schema(name: str, recipe: Recipe) -> dict[str, Any]:
-    full = recipe.params.model_json_schema(by_alias=True, ref_template=f"#/$defs/kind-{name}/$defs/{{model}}")
+def _kind_schema(name: str, recipe: Recipe, at: str) -> dict[str, Any]:
+    """The schema of one kind; `at` is where its own definitions will stand."""
+    full = recipe.params.model_json_schema(by_alias=True, ref_template=f"{at}/{{model}}")
     inner = full.pop("$defs", {})
     inner = {key: _open(value) for key, value in inner.items()}
     fields = {key: _or_interpolated(value) for key, value in full.get("properties", {}).items()}
@@ -61,7 +71,9 @@ def _kind_schema(name: str, recipe: Recipe) -> dict[str, Any]:
     of_row = {"type": ["object", "null"], "properties": row, "additionalProperties": free}
     swept = {key: {"anyOf": [{"type": "array", "minItems": 1}, RANGE]} for key in fields}
     any_sweep = {"anyOf": [{"type": "array", "minItems": 1}, RANGE]}
-    sweep = {"type": "object", "properties": swept, "additionalProperties": free and any_sweep}
+    inner["row"] = of_row
+    inner["sweep"] = {"type": "object", "properties": swept, "additionalProperties": free and any_sweep}
+    row_of, sweep = {"$ref": f"{at}/row"}, {"$ref": f"{at}/sweep"}
     return {
         "title": f"An experiment of the kind {name}",
         "description": (recipe.module.__doc__ or "").split("\n\n")[0].replace("\n", " "),
@@ -73,8 +85,8 @@ def _kind_schema(name: str, recipe: Recipe) -> dict[str, Any]:
             **fields,
             "seeds": SEEDS,
             "preset": PRESET,
-            "presets": _named(of_row, "Named sets of values: `preset: NAME`, `papergen run-exp --preset NAME`."),
-            "rows": _named(of_row, "Row name -> the values in which it differs."),
+            "presets": _named(row_of, "Named sets of values: `preset: NAME`, `papergen run-exp --preset NAME`."),
+            "rows": _named(row_of, "Row name -> the values in which it differs."),
             "grid": {**sweep, "description": "Parameter -> values; every combination is a row."},
             "zip": {
                 "description": "Parameter -> values, in step; several of these in a list.",
@@ -87,7 +99,7 @@ def _kind_schema(name: str, recipe: Recipe) -> dict[str, Any]:
             },
         },
         "additionalProperties": free,
-        **({"$defs": inner} if inner else {}),
+        "$defs": inner,
     }
 
 

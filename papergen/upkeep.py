@@ -16,7 +16,7 @@ from papergen.index import Entry, Index
 from papergen.records import Result, Trial
 from papergen.runs import Run, Store
 
-LeftoverKind = Literal["running", "scratch", "failed", "damaged"]
+LeftoverKind = Literal["running", "scratch", "failed", "unavailable", "damaged"]
 
 MIN_DIGEST = 6
 """Digits of a digest that name a result."""
@@ -30,13 +30,14 @@ class Leftover:
     folder: Path
     num_bytes: int
     is_wanted: bool
-    """Whether a trial of the plan may still go on from it (scratch), or its failure is shown by `papergen status`."""
+    """Whether a trial of the plan may still go on from it (scratch), or `papergen status` and tables tell of it."""
 
 
 def leftovers(store: Store, plan: Collection[Trial]) -> tuple[Leftover, ...]:
-    """What attempts left under results/: stopped ones, scratch, failures, damaged results set aside."""
+    """What attempts left under results/: stopped ones, scratch, failures, notes of n/a, damaged results set aside."""
     unfinished = [trial for trial in plan if not store.is_finished(trial)]
-    wanted = {store.scratch(trial) for trial in unfinished} | {store.failed(trial).folder for trial in unfinished}
+    wanted = {store.scratch(trial) for trial in unfinished}
+    wanted |= {run.folder for trial in unfinished for run in (store.failed(trial), store.unavailable_run(trial))}
     return tuple(
         Leftover(kind=kind, folder=folder, num_bytes=_num_bytes(folder), is_wanted=folder in wanted)
         for kind in get_args(LeftoverKind)

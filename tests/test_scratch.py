@@ -15,7 +15,8 @@ COUNTING = FAKE_KIND.replace(
     """
 def run(params, ctx):
     import time
-    from papergen.files import write_json, read_json
+    from papergen.project import open_project
+from papergen.files import write_json, read_json
     memo = ctx.scratch / "memo.json"
     found = read_json(memo) if memo.exists() else 0
     write_json(memo, found + 1)
@@ -81,3 +82,17 @@ def test_other_code_finds_an_empty_scratch_and_clean_removes_the_old_one(project
     assert scratch_files(project) == ["large-seed0"]
     papergen("results", "clean", "--all", cwd=project)
     assert scratch_files(project) == []
+
+
+def test_notes_of_rows_that_cannot_run_go_when_the_plan_has_them_no_more(project: Path) -> None:
+    opened = open_project(project)
+    trial = opened.trials[0]
+    opened.store.set_unavailable(trial, "It needs two GPUs.", device="cpu", hostname="here")
+    note = opened.store.unavailable_run(trial).folder
+    assert "keep" in papergen("results", "clean", cwd=project).stdout
+    assert note.is_dir()
+    yaml = project / "experiments" / "first.yaml"
+    yaml.write_text(yaml.read_text(encoding="utf-8").replace("seeds: [0", "seeds: [7"), encoding="utf-8")
+    assert trial.digest not in {known.digest for known in open_project(project).trials}
+    assert "removed" in papergen("results", "clean", cwd=project).stdout
+    assert not note.exists()

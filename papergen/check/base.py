@@ -29,6 +29,8 @@ class Subject:
     """The author's references.bib."""
     compiled: Compiled | None
     """The last build, None when it is not up to date."""
+    auxiliary: Path
+    """Where the .aux files of that build lie."""
     is_anonymous: bool = False
     """Whether reviewers must not learn who wrote the paper."""
     page_limit: int | None = None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from papergen.check.base import Check, Subject
+from papergen.latex.length import pages_of_text
 from papergen.latex.pdf import pictures
 from papergen.latex.tree import Problem
 
@@ -27,27 +26,16 @@ def _page_limit(subject: Subject) -> Iterator[Problem]:
     if subject.page_limit is None:
         return
     assert subject.compiled is not None, "pages are counted in a PDF"
-    counted = _pages_of_text(subject.compiled.pdf) if subject.counts_text_only else subject.compiled.pages
+    counted = subject.compiled.pages
+    if subject.counts_text_only:
+        main = subject.assembly.sources.main
+        counted = pages_of_text(subject.compiled.pdf, subject.tree, main, subject.auxiliary)
     if counted > subject.page_limit:
         what = "pages of text" if subject.counts_text_only else "pages"
         mode = subject.project.paper.mode
         message = f"{counted} {what}, and {subject.template.name} ({mode}) takes {subject.page_limit}"
         rest = "The references and what follows them do not count. " if subject.counts_text_only else ""
         yield subject.in_pdf(message, remedy=f"{rest}Shorten the paper, or set page_limit in paper.yaml.")
-
-
-def _pages_of_text(pdf: Path) -> int:
-    """The page on which the text ends: where the references or the appendix begin, else the last page."""
-    from papergen.latex.pdf import page_texts
-
-    words = "References|REFERENCES|Bibliography|参考文献"
-    heading = re.compile(rf"^\s*(?:[\dA-Z]+\.?\s+)?(?:{words})\s*$", re.MULTILINE)
-    texts = page_texts(pdf)
-    for number, text in enumerate(texts, 1):
-        if match := heading.search(text):
-            starts_page = len(text[: match.start()].strip()) < 40  # no more than a running head stands above it
-            return number - 1 if starts_page and number > 1 else number
-    return len(texts)
 
 
 def _fonts(subject: Subject) -> Iterator[Problem]:

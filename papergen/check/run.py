@@ -6,21 +6,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from papergen.assembly import Assembly, assemble, read_results
-from papergen.check import anonymity, floats, pages, references, sources, typed
+from papergen.check import anonymity, final, floats, pages, references, sources, typed
 from papergen.check.base import Check, Finding, Subject
 from papergen.check.fix import can_fix
 from papergen.check.marks import heed, read_marks
 from papergen.errors import MachineError
 from papergen.latex.bibliography import read_bib
-from papergen.latex.compile import Compiled, last_build
+from papergen.latex.compile import Compiled, auxiliary_folder, last_build
 from papergen.latex.engine import find_engine
 from papergen.latex.escape import Engine
-from papergen.latex.typesetting import typeset
+from papergen.latex.typesetting import Typeset, typeset
 from papergen.paper import complete
 from papergen.project import Project
 from papergen.report.rendering import cached
 
-FAMILIES = (sources, typed, references, floats, pages, anonymity)
+FAMILIES = (sources, typed, references, floats, pages, anonymity, final)
 CHECKS: Mapping[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 
 
@@ -52,15 +52,7 @@ def examine(project: Project, *, is_anonymous: bool = False) -> Examined:
     setting = typeset(project.paper, project.root)
     assembly = assemble(project, read_results(project), setting)
     compiled, why_not = _last_build(assembly, setting.engine)
-    subject = Subject(
-        assembly=assembly,
-        template=setting.template,
-        bibliography=read_bib(project.root / "references.bib")[1],
-        compiled=compiled,
-        is_anonymous=is_anonymous or setting.rules.is_anonymous,
-        page_limit=project.paper.page_limit or setting.rules.page_limit,
-        counts_text_only=setting.rules.counts == "text",
-    )
+    subject = subject_of(assembly, setting, compiled, is_anonymous=is_anonymous)
     run = [check for check in CHECKS.values() if compiled is not None or not check.needs_pdf]
     not_run = tuple(name for name, check in CHECKS.items() if check not in run)
     found = {
@@ -74,6 +66,23 @@ def examine(project: Project, *, is_anonymous: bool = False) -> Examined:
     order = {name: index for index, name in enumerate(dict.fromkeys(finding.problem.place.file for finding in heeded))}
     heeded.sort(key=lambda finding: (order[finding.problem.place.file], finding.problem.place.line))
     return Examined(subject, tuple(heeded), not_run, why_not)
+
+
+def subject_of(
+    assembly: Assembly, setting: Typeset, compiled: Compiled | None, *, is_anonymous: bool = False
+) -> Subject:
+    """A paper and its last build, with what its venue asks for."""
+    project = assembly.project
+    return Subject(
+        assembly=assembly,
+        template=setting.template,
+        bibliography=read_bib(project.root / "references.bib")[1],
+        compiled=compiled,
+        auxiliary=auxiliary_folder(assembly.folder, setting.engine),
+        is_anonymous=is_anonymous or setting.rules.is_anonymous,
+        page_limit=project.paper.page_limit or setting.rules.page_limit,
+        counts_text_only=setting.rules.counts == "text",
+    )
 
 
 def _last_build(assembly: Assembly, engine: Engine) -> tuple[Compiled | None, str]:

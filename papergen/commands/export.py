@@ -23,7 +23,8 @@ def export(kind: str, output: Path | None, as_json: bool) -> None:
     arxiv         numbers instead of \\result, no comments, no unused files, .bbl instead of .bib; compiled in an
                   empty folder and compared page by page with the paper before anything is written
     overleaf      the LaTeX tree with the numbers in it, ready to upload
-    camera-ready  the PDF in the template's camera-ready mode, fonts checked, and its sources
+    camera-ready  the PDF in the template's camera-ready mode and its sources, when it keeps the venue's rules: page
+                  limit, fonts, authors printed, nothing of a blind review left
     source        the project with its results, without build/ and what .gitignore names
 
     A paper with unknown or stale numbers is not exported. The same paper gives the same bytes.

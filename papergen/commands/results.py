@@ -191,13 +191,15 @@ def export(tracker: str, target: str | None, only: tuple[str, ...]) -> None:
 
 
 @results.command("clean")
-@click.option("--all", "is_all", is_flag=True, help="Remove failures, damaged results and all scratch as well")
+@click.option(
+    "--all", "is_all", is_flag=True, help="Remove failures, notes of n/a, damaged results and all scratch as well"
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be removed and remove nothing")
 def clean(is_all: bool, dry_run: bool) -> None:
     """Remove what attempts have left behind
 
-    That is: stopped attempts, and the scratch (checkpoints to go on from) and failures of trials that the plan has no
-    more. Scratch that a trial of the plan can still go on from stays, unless --all is given. Results are never touched.
+    That is: stopped attempts, and the scratch (checkpoints to go on from), failures and notes of n/a of trials that the
+    plan has no more. Scratch that a trial of the plan can still go on from stays, unless --all is given. Results are never touched.
 
     \b
     papergen results clean --dry-run

@@ -22,6 +22,7 @@ from papergen.errors import PapergenError
 from papergen.files import digest_bytes, digest_file, digest_json, write_atomic, write_json
 from papergen.latex.bibliography_run import BibliographyRun
 from papergen.latex.engine import Toolchain
+from papergen.latex.escape import Engine
 from papergen.latex.explain import explain
 from papergen.latex.kpathsea import clean_environment
 from papergen.latex.logs import read_errors, read_log
@@ -117,6 +118,15 @@ def precompile(
         return False
 
 
+def _work_folder(tree: Path, engine: Engine) -> Path:
+    return tree.parent / f".{tree.name}-{engine}"
+
+
+def auxiliary_folder(tree: Path, engine: Engine) -> Path:
+    """Where the auxiliary files of the last good build of `tree` lie."""
+    return _work_folder(tree, engine) / "settled"
+
+
 def last_build(tree: Path, main: str, *, engine: Toolchain, output: Path) -> Compiled | None:
     """What the last build of `tree` gave, when nothing that it read has changed and its PDF is in place; else None.
 
@@ -143,9 +153,9 @@ class _Build:
         self.engine = engine
         self.output = output
         self.line_map = line_map
-        self.work = tree.parent / f".{tree.name}-{engine.engine}"
+        self.work = _work_folder(tree, engine.engine)
         self.tex = self.work / "tex"
-        self.settled = self.work / "settled"
+        self.settled = auxiliary_folder(tree, engine.engine)
         self.state_path = self.work / "state.json"
         self.environment = clean_environment({"SOURCE_DATE_EPOCH": str(epoch_s or DEFAULT_EPOCH_S)})
         if epoch_s is not None:

@@ -16,6 +16,7 @@ import jinja2
 from jinja2 import nodes, pass_eval_context, runtime
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import Extension
+from jinja2.filters import make_attrgetter
 from pylatex.utils import NoEscape
 
 from papergen.errors import PapergenError
@@ -156,7 +157,12 @@ def tex_list(context: nodes.EvalContext, values: Iterable[Any], last: str = "and
 
 
 @pass_eval_context
-def _join(context: nodes.EvalContext, values: Iterable[Any], separator: str = "") -> Tex:
+def _join(
+    context: nodes.EvalContext, values: Iterable[Any], separator: str = "", attribute: str | int | None = None
+) -> Tex:
+    """The values, or that attribute of each, with TeX or escaped text between them."""
+    if attribute is not None:
+        values = map(make_attrgetter(context.environment, attribute), values)
     joint = re.sub(r"^\\ |\\ $", " ", _finalize(context, separator))
     return Tex(joint.join(_finalize(context, value) for value in values))
 

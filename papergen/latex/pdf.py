@@ -146,6 +146,13 @@ def page_texts(pdf: Path) -> list[str]:
     return [page.extract_text() for page in PdfReader(pdf).pages]
 
 
+def page_names(pdf: Path) -> list[str]:
+    """What each page calls itself (1, 2, ... or i, ii, ...), which is what LaTeX writes beside a label."""
+    from pypdf import PdfReader
+
+    return list(PdfReader(pdf).page_labels)
+
+
 def _fonts(resources: Any, seen: set[int]) -> Iterator[Font]:
     """The fonts of a page or a form, and of the forms (embedded figures) inside."""
     if resources is None:

@@ -17,11 +17,13 @@ import yaml
 
 from papergen.config import Author
 from papergen.errors import PapergenError, did_you_mean
+from papergen.experiment import load_recipes
 from papergen.files import disk_error, sync_folder, write_atomic
 from papergen.latex.environment import TexEnvironment, scaffold_environment, to_tex
 from papergen.latex.templates import Template, load_template
 from papergen.report.tex import Tex
 from papergen.resources import shipped
+from papergen.schema import EDITOR, SCHEMA_FILE, schema_text
 
 RENDERED = ".new"
 """Suffix of the template files that are rendered once, when the project is made; the others are copied."""
@@ -61,7 +63,7 @@ def scaffold(
     }
     for text in (title, *(part for author in authors for part in (author.name, author.affiliation, author.email))):
         _refuse_undecodable(text)
-    files = project_files(chosen, context)
+    files = _for_editors(project_files(chosen, context))
     try:
         with _parents(folder), _staging(folder.parent) as staging:
             for path, content in files.items():
@@ -123,6 +125,15 @@ def project_files(template: Template, context: Mapping[str, Any]) -> dict[str, b
                 continue
         files[relative] = content
     return files
+
+
+def _for_editors(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files with a schema of the experiments, and in the first line of each experiment where an editor finds it."""
+    told = {
+        name: EDITOR.encode() + content if name.startswith("experiments/") and name.endswith(".yaml") else content
+        for name, content in files.items()
+    }
+    return {**told, SCHEMA_FILE: schema_text(load_recipes(None)).encode()}
 
 
 def _rendered(environment: TexEnvironment, relative: str, source: str, context: Mapping[str, Any]) -> bytes:

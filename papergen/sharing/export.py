@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from papergen.check.base import Subject
+from papergen.check.run import CHECKS, subject_of
 from papergen.errors import MachineError, PapergenError, ResultError
 from papergen.files import slug
-from papergen.latex.pdf import inspect_pdf
 from papergen.latex.tree import SourceTree
 from papergen.paper import Progress, build, prepared, publish
 from papergen.project import Project
@@ -81,24 +82,26 @@ def _camera_ready(project: Project, path: Path, progress: Progress) -> Exported:
         ready = prepared(final, progress=progress)
         ready = replace(ready, assembly=replace(ready.assembly, folder=Path(scratch) / "tree"))
         built = publish(ready, Path(scratch) / "paper.pdf", progress=progress)
+        _as_the_venue_asks(subject_of(built.assembly, ready.setting, built.compiled))
         clean = cleaned(built, keep_bibliography=True, progress=progress)
-        _printable(built.compiled.pdf)
         files = {f"source/{name}": content for name, content in clean.files.items()}
         files[f"{_stem(project)}.pdf"] = built.compiled.pdf.read_bytes()
     return _written(path, files, clean)
 
 
-def _printable(pdf: Path) -> None:
-    """ResultError when a font is not in the PDF or is a bitmap, which publishers send back."""
-    bad = [
-        f"{font.name} ({font.kind}, {'embedded' if font.is_embedded else 'not embedded'})"
-        for font in inspect_pdf(pdf).fonts
-        if not font.is_embedded or font.kind == "Type3"
-    ]
-    if bad:
+FINAL_RULES = ("page-limit", "font", "author-missing", "still-blind")
+"""Checks (`papergen check`) that a final version must pass; paper.yaml allows one of them, with its reason."""
+
+
+def _as_the_venue_asks(subject: Subject) -> None:
+    """ResultError with every rule that the final version breaks."""
+    rules = [CHECKS[name] for name in FINAL_RULES if name not in subject.project.paper.allow]
+    broken = [(rule.name, problem) for rule in rules for problem in rule.find(subject)]
+    if broken:
+        lines = [f"  [{name}] {problem.message}\n    {problem.remedy}" for name, problem in broken]
         raise ResultError(
-            f"Publishers refuse these fonts: {', '.join(bad)}.",
-            hint="Embed the fonts of figures made elsewhere (matplotlib: pdf.fonttype 42), or load a Type 1 font.",
+            f"The camera-ready paper breaks these rules, so nothing was written:\n{chr(10).join(lines)}",
+            hint='A rule that does not apply: "allow: {NAME: the reason}" in paper.yaml.',
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,15 @@ def test_it_makes_a_project_and_says_what_comes_next(tmp_path: Path, capsys: pyt
     assert paper.authors == [Author(name="A", affiliation="B", email="c@d.e"), Author(name="F")]
     out = capsys.readouterr().out
     assert out.splitlines()[1:] == ["  cd 'my paper'", "  papergen run-exp", "  papergen build-pdf"]
+
+
+def test_editors_find_the_schema_of_the_experiments(tmp_path: Path) -> None:
+    assert run("new", "p", "--experiments", "training,tasks") == 0
+    folder = tmp_path / "p" / "experiments"
+    for path in folder.glob("*.yaml"):
+        assert path.read_text(encoding="utf-8").startswith("# yaml-language-server: $schema=schema.json\n#")
+    schema = json.loads((folder / "schema.json").read_text(encoding="utf-8"))
+    assert "num_train_epochs" in schema["$defs"]["kind-training"]["properties"]
 
 
 def test_experiments_and_language_are_chosen(tmp_path: Path) -> None:

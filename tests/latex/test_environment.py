@@ -80,6 +80,11 @@ def test_filters_and_operators(source: str, printed: str) -> None:
     assert rendered(source, t=Tex(r"\x")) == printed
 
 
+def test_join_takes_an_attribute() -> None:
+    authors = [{"name": "A & B"}, {"name": Tex(r"\"O")}]
+    assert rendered(r"\VAR{authors|join(' and ', attribute='name')}", authors=authors) == r"A \& B and \"O"
+
+
 def test_macros_blocks_and_sets_are_escaped_once() -> None:
     macro = r"\BLOCK{macro f(a)}\textbf{\VAR{a}}\BLOCK{endmacro}"
     outer = r"\BLOCK{macro g()}\textbf{\VAR{caller()}}\BLOCK{endmacro}"

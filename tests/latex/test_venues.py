@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from standins import STYLES, supply
 from texlab import pdf_pages
 
 from papergen.config import Author, read_paper
@@ -38,29 +39,17 @@ PROSE = {
 \begin{table}[H]\centering\caption{Here.}\fitted{\begin{tabular}{l}\toprule cell\\\bottomrule\end{tabular}}\end{table}
 """,
 }
-STYLES = {
-    "acl.sty": r"""\newif\ifshy\DeclareOption{review}{\shytrue}\DeclareOption{preprint}{}\ProcessOptions
-\RequirePackage[textwidth=6.299in,columnsep=.237in]{geometry}\twocolumn\RequirePackage{natbib,hyperref}
-\bibliographystyle{plainnat}\AtBeginDocument{\def\And{\and}\ifshy\author{Anonymous}\fi}""",
-    "acl_natbib.bst": "",
-    "neurips_2031.sty": r"""\newif\ifshy\shytrue\DeclareOption{preprint}{\shyfalse}\DeclareOption{final}{\shyfalse}
-\ProcessOptions\RequirePackage[textwidth=5.5in]{geometry}\RequirePackage{natbib}
-\AtBeginDocument{\def\And{\and}\ifshy\author{Anonymous}\fi}""",
-}
-"""Stand-ins of ours for style files that authors supply: the commands that the skeletons use."""
+SLOTS = ("acl", "neurips", "icml", "iclr")
 STANDARD = [name for name in list_templates() if not load_template(name).style_files]
 
 
-def written(folder: Path, name: str, mode: str, extra: str = "") -> Path:
-    project = scaffold(folder / "p", template=name, title="A & B: 100%", authors=AUTHORS)
+def written(folder: Path, name: str, mode: str, extra: str = "", language: str = "en") -> Path:
+    project = scaffold(folder / "p", template=name, title="A & B: 100%", authors=AUTHORS, language=language)
     for path in (project / "sections").iterdir():
         path.write_text(PROSE.get(path.stem, ""), encoding="utf-8")
     paper = (project / "paper.yaml").read_text(encoding="utf-8").replace("mode: preprint", f"mode: {mode}")
     (project / "paper.yaml").write_text(paper + "keywords: [one, two]\n" + extra, encoding="utf-8")
-    for style in load_template(name).style_files:
-        for file, text in STYLES.items():
-            if Path(file).match(style.file):
-                (project / file).write_text(text, encoding="utf-8")
+    supply(project, name)
     return project
 
 
@@ -81,7 +70,7 @@ def build(project: Path) -> tuple[Compiled, str]:
 
 @pytest.mark.tex
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", [*STANDARD, "acl", "neurips"])
+@pytest.mark.parametrize("name", [*STANDARD, *SLOTS])
 def test_the_same_prose_compiles_everywhere(name: str, mode: str, tmp_path: Path) -> None:
     if mode == "preprint" and name != "twocolumn":
         pytest.skip("differs from camera-ready by little; the default template stands for it")

@@ -22,6 +22,7 @@ MAIN = r"""% A comment of the author: reviewer 2 is wrong.
 \usepackage[colorlinks]{hyperref}
 \input{papergen-results}
 \title{\VAR{paper.title} with \result{first/large/score}}
+\author{\VAR{paper.authors|join(", ", attribute="name")}}
 \date{}
 \begin{document}
 \maketitle

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import tarfile
@@ -103,7 +104,7 @@ def test_camera_ready_refuses_fonts_that_are_not_embedded(tmp_path: Path) -> Non
     (folder / "figures").mkdir()
     (folder / "figures" / "foreign.pdf").write_bytes(FOREIGN_FIGURE)
     write(folder, {"sections/more.tex": "\\includegraphics{figures/foreign}\n"})
-    with pytest.raises(ResultError, match="Helvetica"):
+    with pytest.raises(ResultError, match=r"\[font\] the font Helvetica is not embedded"):
         exported(folder, "camera-ready")
     assert not list((folder / "build").glob("*.zip"))
 
@@ -114,6 +115,38 @@ def test_an_archive_of_a_chinese_name_can_be_sent_anywhere_and_a_wrong_ending_is
     with pytest.raises(PapergenError, match="an archive ends in"):
         export(open_project(paper), "arxiv", paper / "x.rar", progress=said.append)
     assert not said  # nothing was built first
+
+
+def test_camera_ready_names_every_rule_that_is_broken(tmp_path: Path) -> None:
+    folder = make_paper(tmp_path / "paper")
+    main, yaml = folder / "main.tex.j2", folder / "paper.yaml"
+    shy = re.sub(
+        r"\\author\{.*\}", r"\\author{Anonymous authors\\\\ Paper under double-blind review}", main.read_text()
+    )
+    main.write_text(shy.replace("\\bibliographystyle", "\\newpage More.\n\\bibliographystyle"), encoding="utf-8")
+    yaml.write_text(yaml.read_text(encoding="utf-8") + "page_limit: 1\n", encoding="utf-8")
+    with pytest.raises(ResultError) as caught:
+        exported(folder, "camera-ready")
+    said = str(caught.value)
+    assert "[page-limit] 2 pages, and twocolumn (camera-ready) takes 1" in said
+    assert "[author-missing] the author" in said
+    assert '[still-blind] the first page still says "Anonymous authors" as for a review' in said
+    yaml.write_text(
+        yaml.read_text(encoding="utf-8")
+        + "allow: {page-limit: agreed with the chair, still-blind: x, author-missing: x}\n",
+        encoding="utf-8",
+    )
+    assert exported(folder, "camera-ready").pages == 2
+
+
+def test_camera_ready_takes_acknowledgements_and_accents(tmp_path: Path) -> None:
+    folder = make_paper(tmp_path / "paper")
+    yaml = folder / "paper.yaml"
+    yaml.write_text(
+        re.sub(r"name: .*", 'name: "Łukasz Öztürk-Núñez"', yaml.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    write(folder, {"sections/more.tex": "\\section*{Acknowledgements}\nWe thank https://github.com/someone/here.\n"})
+    assert exported(folder, "camera-ready").pages == 1
 
 
 def test_source_honours_gitignore_and_leaves_build_out(paper: Path, tmp_path: Path) -> None:
