@@ -158,6 +158,7 @@ class Store:
         shutil.rmtree(self.failed(trial).folder, ignore_errors=True)
 
     def unavailable_run(self, trial: Trial) -> Run:
+        """Where the note lies that the trial cannot run on the device that was tried."""
         return Run(self.root / ".unavailable" / slug(trial.experiment) / trial.folder_name)
 
     def load(self, trial: Trial) -> Result | None:

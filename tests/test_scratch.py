@@ -10,13 +10,14 @@ from fakes import FAKE_KIND
 from test_cli import papergen
 from test_run_exp import results, start, wait_for
 
+from papergen.project import open_project
+
 COUNTING = FAKE_KIND.replace(
     "def run(params, ctx):",
     """
 def run(params, ctx):
     import time
-    from papergen.project import open_project
-from papergen.files import write_json, read_json
+    from papergen.files import write_json, read_json
     memo = ctx.scratch / "memo.json"
     found = read_json(memo) if memo.exists() else 0
     write_json(memo, found + 1)

@@ -199,7 +199,8 @@ def clean(is_all: bool, dry_run: bool) -> None:
     """Remove what attempts have left behind
 
     That is: stopped attempts, and the scratch (checkpoints to go on from), failures and notes of n/a of trials that the
-    plan has no more. Scratch that a trial of the plan can still go on from stays, unless --all is given. Results are never touched.
+    plan has no more. Scratch that a trial of the plan can still go on from stays, unless --all is given. Results are
+    never touched.
 
     \b
     papergen results clean --dry-run
