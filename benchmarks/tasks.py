@@ -2,9 +2,10 @@
 
     python benchmarks/tasks.py [--rounds 7] [--examples 800] [--epochs 2] [--inputs 128]
 
-The contenders start every round from the same weights, see the same features for the same number of steps, and take
-turns in an order that alternates. Trainer is set as its documentation shows it (AdamW, linear schedule, padding to the
-longest of a batch), with progress bars, evaluation and saving off. Needs the extra `bench` (Trainer needs accelerate).
+The contenders start every round from the same weights, see the same features in random batches for the same number of
+steps, and take turns in an order that alternates. Trainer is set as its documentation shows it (AdamW, linear schedule,
+padding to the longest of a batch), with progress bars, evaluation and saving off. Needs the extra `bench` (Trainer
+needs accelerate).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def head_of(data: str, **changes: Any) -> tuple[TaskSettings, Any, Encoder, list
 
 def against_trainer(task: str, options: argparse.Namespace, device: str) -> dict[str, Any]:
     """Seconds of whole fine-tunings."""
-    settings, model, encoder, train = head_of(task, num_train_epochs=options.epochs)
+    settings, model, encoder, train = head_of(task, num_train_epochs=options.epochs, group_by_length=False)
     features = encoder.encode(train[: options.examples])
     ranks = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device(device), backend="none")
     steps: dict[str, int] = {}

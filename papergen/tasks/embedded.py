@@ -58,7 +58,13 @@ MODULES = (
     "zipfile",
 )
 """Modules of the standard library whose source is read; one that this Python lacks is left out."""
+ONLY_SOURCES = {"token_classification", "question_answering"}
+"""Tasks whose examples are made from the modules alone; the others read the language reference."""
+FROM_SOURCES = {*ONLY_SOURCES, "masked_lm", "causal_lm"}
+MIN_WORDS = 8
+"""Of a paragraph."""
 MAX_WORDS = 40
+"""Of a line of code."""
 
 
 @functools.cache
@@ -98,11 +104,10 @@ def _is_held_out(example: Example) -> bool:
 
 def source_digest(task: str) -> str:
     """Digest of the texts that the examples of a task are made from: known without making them."""
-    if task in {"token_classification", "question_answering"}:
-        return digest_json([digest_bytes(source.encode()) for source in _sources()])
     from pydoc_data.topics import topics
 
-    return digest_json(topics)
+    sources = [digest_bytes(source.encode()) for source in _sources()] if task in FROM_SOURCES else []
+    return digest_json([topics if task not in ONLY_SOURCES else {}, sources])
 
 
 @functools.cache
@@ -113,7 +118,7 @@ def paragraphs_by_topic() -> Mapping[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for name in sorted(topics):
         pieces = (" ".join(piece.split()) for piece in re.split(r"\n\s*\n", topics[name]))
-        found[name] = [piece for piece in pieces if len(piece.split()) >= 8 and not _is_drawing(piece)]
+        found[name] = [piece for piece in pieces if len(piece.split()) >= MIN_WORDS and not _is_drawing(piece)]
     places = Counter(piece for pieces in found.values() for piece in dict.fromkeys(pieces))
     return {name: tuple(piece for piece in pieces if places[piece] == 1) for name, pieces in found.items()}
 
@@ -143,9 +148,17 @@ def _entailments() -> Iterator[Example]:
 
 
 def _texts() -> Iterator[Example]:
+    """Paragraphs of the language reference, and of the docstrings of the modules: one body of text is too small."""
     for pieces in paragraphs_by_topic().values():
         for piece in pieces:
             yield Text(piece)
+    for source in _sources():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                for piece in re.split(r"\n\s*\n", ast.get_docstring(node) or ""):
+                    text = " ".join(piece.split())
+                    if len(text.split()) >= MIN_WORDS and not _is_drawing(text):
+                        yield Text(text)
 
 
 def _next_paragraphs() -> Iterator[Example]:

@@ -17,6 +17,8 @@ IGNORED = -100
 """Target that counts for nothing, as in torch's cross-entropy."""
 KEEP_SHARE, RANDOM_SHARE = 0.1, 0.1
 """Of the tokens chosen for masking: left as they are, and replaced by a random token (Devlin et al. 2019, 3.1)."""
+EVALUATION_SHARE = 0.15
+"""Tokens masked in an evaluation, whatever share is masked in training: so that perplexities stay comparable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,12 @@ class Feature:
     """Questions: (start, end) character in the context of each token, None for a token outside it."""
     special: Sequence[int] = field(default=())
     """Masked text: 1 where a token must not be masked."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of the input, of the longest option where there are several."""
+        ids = self.inputs["input_ids"]
+        return max(map(len, ids)) if isinstance(ids[0], list) else len(ids)
 
 
 class Encoder:
@@ -143,8 +151,11 @@ class Encoder:
             )
         return self._ids[label]
 
-    def batch(self, features: Sequence[Feature], *, seed: str = "evaluation") -> dict[str, torch.Tensor]:
-        """Features padded on the right to the longest, as tensors; `seed` decides what is masked (masked_lm)."""
+    def batch(self, features: Sequence[Feature], *, seed: str | None = None) -> dict[str, torch.Tensor]:
+        """Features padded on the right to the longest, as tensors.
+
+        In training `seed` decides what is masked (masked_lm); without one it is an evaluation's mask, always the same.
+        """
         inputs = self._padded([feature.inputs for feature in features])
         targets: dict[str, torch.Tensor] = {}
         for name in features[0].targets:
@@ -172,16 +183,17 @@ class Encoder:
         inputs: dict[str, torch.Tensor],
         targets: dict[str, torch.Tensor],
         features: Sequence[Feature],
-        seed: str,
+        seed: str | None,
     ) -> None:
         """Choose and mask tokens by a generator of each example's own: what is masked does not depend on the batch."""
         ids, labels = inputs["input_ids"], targets["labels"]
+        share = EVALUATION_SHARE if seed is None else self._mlm_probability
         for row, feature in enumerate(features):
             maskable = torch.tensor([not flag for flag in feature.special])
             length = len(maskable)
-            name = hashlib.sha256(f"{seed} {feature.example}".encode()).digest()
+            name = hashlib.sha256(f"{seed or 'evaluation'} {feature.example}".encode()).digest()
             draw = torch.Generator().manual_seed(int.from_bytes(name[:7], "big"))
-            chosen = (torch.rand(length, generator=draw) < self._mlm_probability) & maskable
+            chosen = (torch.rand(length, generator=draw) < share) & maskable
             if not chosen.any() and maskable.any():
                 chosen[int(torch.nonzero(maskable)[0])] = True  # every example counts
             fate = torch.rand(length, generator=draw)

@@ -17,7 +17,7 @@ from papergen.errors import PapergenError
 from papergen.tasks import metrics as m
 from papergen.tasks.encoding import IGNORED, Encoder, Feature, num_targets
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged
-from papergen.tasks.learning import on_device
+from papergen.tasks.learning import on_device, output_of
 from papergen.tasks.spans import Span, Window, answer, read_window
 from papergen.training.distributed import Ranks
 from papergen.training.stepping import autocast
@@ -56,7 +56,7 @@ def evaluate(
     features = encoder.encode(examples)
     own = list(range(ranks.rank, len(features), ranks.world_size))
     # Alike in length, so that little is padded.
-    own.sort(key=lambda index: _length(features[index]))
+    own.sort(key=lambda index: features[index].length)
     said: dict[int, _Answered] = {}
     was_training = model.training
     model.eval()
@@ -71,14 +71,9 @@ def evaluate(
     return _measure(task, encoder, examples, features, [together[index] for index in range(len(features))])
 
 
-def _length(feature: Feature) -> int:
-    ids = feature.inputs["input_ids"]
-    return max(map(len, ids)) if isinstance(ids[0], list) else len(ids)
-
-
 def _ask(task: str, model: nn.Module, encoder: Encoder, features: Sequence[Feature], ranks: Ranks) -> list[_Answered]:
     batch = on_device(encoder.batch(features), ranks)
-    output = model(**batch)
+    output = output_of(task, model, batch, model=model)
     if task == "question_answering":
         nats = float(output.loss) * len(features)
         windows = [
@@ -89,9 +84,9 @@ def _ask(task: str, model: nn.Module, encoder: Encoder, features: Sequence[Featu
             _Answered(nats / len(features), 1, [window.null_score, window.best and dataclasses.astuple(window.best)])
             for window in windows
         ]
+    if task in {"masked_lm", "causal_lm"}:
+        return _words(task, output.logits, batch["labels"])
     logits, labels = output.logits.float(), batch["labels"]
-    if task == "causal_lm":
-        logits, labels = logits[:, :-1], labels[:, 1:]
     flat = nn.functional.cross_entropy(
         logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=IGNORED, reduction="none"
     ).view(len(features), -1)
@@ -100,14 +95,24 @@ def _ask(task: str, model: nn.Module, encoder: Encoder, features: Sequence[Featu
     answered = []
     for row in range(len(features)):
         kept = labels[row] != IGNORED
-        count = int(kept.sum()) if labels.dim() > 1 else 1
-        if task in {"masked_lm", "causal_lm"}:
-            said: Any = int((best[row][kept] == labels[row][kept]).sum())
-        else:
-            said = best[row][kept].tolist() if task == "token_classification" else int(best[row])
-        answered.append(_Answered(float(flat[row].sum()), count, said))
+        said: Any = best[row][kept].tolist() if task == "token_classification" else int(best[row])
+        answered.append(_Answered(float(flat[row].sum()), int(kept.sum()) if labels.dim() > 1 else 1, said))
     assert sum(one.count for one in answered) == num_targets(task, batch)
     return answered
+
+
+def _words(task: str, logits: torch.Tensor, labels: torch.Tensor) -> list[_Answered]:
+    """Nats, targets and right words of each row; logits are (batch, time, vocabulary), or those of the targets only."""
+    if task == "causal_lm":
+        logits, labels = logits[:, :-1], labels[:, 1:]
+    places = labels != IGNORED
+    wanted = labels[places]
+    chosen = logits[places] if logits.shape[:2] == labels.shape else logits[0]
+    nats = nn.functional.cross_entropy(chosen.float(), wanted, reduction="none").double().cpu()
+    right = (chosen.argmax(dim=-1) == wanted).cpu()
+    counts = places.sum(dim=1).tolist()
+    parts = zip(torch.split(nats, counts), torch.split(right, counts), counts, strict=True)
+    return [_Answered(float(loss.sum()), count, int(hits.sum())) for loss, hits, count in parts]
 
 
 def _measure(
@@ -215,7 +220,7 @@ def features_of(
     """Mean of the last hidden states over the real tokens, (examples, width), of unit length."""
     model.eval()
     features = encoder.encode(examples)
-    order = sorted(range(len(features)), key=lambda index: _length(features[index]))
+    order = sorted(range(len(features)), key=lambda index: features[index].length)
     rows: dict[int, torch.Tensor] = {}
     for start in range(0, len(order), batch_size):
         chosen = order[start : start + batch_size]

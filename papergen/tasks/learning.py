@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from papergen.errors import PapergenError
-from papergen.tasks.encoding import Encoder, Feature, num_targets
+from papergen.tasks.encoding import IGNORED, Encoder, Feature, num_targets
+from papergen.tasks.ordering import Order
+from papergen.tasks.selecting import has_projection, logits_at
 from papergen.tasks.settings import TaskSettings
-from papergen.training.batches import Order
 from papergen.training.curve import Curve, Log
 from papergen.training.distributed import Ranks
 from papergen.training.model import parallel
@@ -59,13 +60,18 @@ def finetune(
             hint=f"Use batch_size: {max(1, len(features) // 2)} or less, or more examples.",
         )
     order = Order(
-        features, batch_size=settings.batch_size, rank=ranks.rank, world_size=ranks.world_size, seed=seed % 2**31
+        [feature.length for feature in features],
+        batch_size=settings.batch_size,
+        rank=ranks.rank,
+        world_size=ranks.world_size,
+        seed=seed % 2**31,
+        group_by_length=settings.group_by_length,
     )
     num_steps = settings.num_train_epochs * order.steps_per_epoch
     num_steps = min(num_steps, settings.max_steps or num_steps)
     shared = training_settings(settings, num_steps)
-    first = on_device(encoder.batch([features[index] for index in order.at(0)]), ranks)
-    freeze_unused(model, first)
+    first = on_device(encoder.batch([features[index] for index in order.at(0)], seed=str(seed)), ranks)
+    freeze_unused(settings.task, model, first)
     trained = parallel(model, shared, ranks)
     optimizer = build_optimizer(trained, shared)
     curve, clock = Curve(ranks, log), StepClock(ranks.device)
@@ -80,7 +86,9 @@ def finetune(
         for group in optimizer.param_groups:
             group["lr"] = rate
         with autocast(settings.dtype, ranks.device):
-            loss = trained(**batch).loss * own  # the model's loss is a mean over its own targets
+            loss = (
+                output_of(settings.task, trained, batch, model=model).loss * own
+            )  # the model's loss is a mean over its own targets
         # DDP divides by the number of ranks; what is wanted is the sum over ranks / number of targets.
         (loss * (ranks.world_size / total)).backward()
         if settings.max_grad_norm:
@@ -96,14 +104,26 @@ def finetune(
     return Learned(num_steps=num_steps, train_loss=curve.final_loss(num_steps), step_time_s=list(clock.timed_s()))
 
 
-def freeze_unused(model: nn.Module, batch: Mapping[str, Any]) -> None:
+def output_of(task: str, call: Any, batch: Mapping[str, Any], *, model: Any) -> Any:
+    """What `call`, the model or what holds it for DDP, gives for the batch, loss included.
+
+    A head for masked words projects the masked places only: logits are (1, targets, vocabulary), row by row.
+    """
+    if task != "masked_lm" or not has_projection(model):
+        return call(**batch)
+    places = batch["labels"] != IGNORED
+    with logits_at(model, places):
+        return call(**{**batch, "labels": batch["labels"][places][None]})
+
+
+def freeze_unused(task: str, model: nn.Module, batch: Mapping[str, Any]) -> None:
     """Take weights that the head does not use (BERT's pooler under a token head) out of training.
 
     They would get no gradient anyway, and DDP would wait for it. The pass's own randomness is given back.
     """
     devices = [batch["input_ids"].device] if batch["input_ids"].is_cuda else []
     with torch.random.fork_rng(devices=devices):
-        model(**batch).loss.backward()
+        output_of(task, model, batch, model=model).loss.backward()
     for parameter in model.parameters():
         if parameter.grad is None:
             parameter.requires_grad_(False)

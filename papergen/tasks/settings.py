@@ -66,10 +66,18 @@ class TaskSettings(Params):
     max_test_examples: int = Field(default=500, ge=2, description="Most examples to evaluate on.")
     max_length: int = Field(default=96, ge=16, description="Most tokens of an input; longer ones are cut or windowed.")
     doc_stride: int = Field(default=32, ge=1, description="Tokens that windows of a long context share (questions).")
-    mlm_probability: float = Field(default=0.15, gt=0, lt=1, description="Share of tokens masked (masked_lm).")
+    mlm_probability: float = Field(
+        default=0.15,
+        gt=0,
+        lt=1,
+        description="Share of tokens masked in training (masked_lm); an evaluation masks 0.15.",
+    )
 
     world_size: int = Field(default=1, ge=1, description="Number of ranks (processes), each holding a replica.")
     batch_size: int = Field(default=32, ge=1, description="Examples per optimiser step, over all ranks.")
+    group_by_length: bool = Field(
+        default=True, description="Train on batches of inputs of like length, in random order: little is padded."
+    )
     num_train_epochs: int = Field(default=3, ge=1, description="Passes over the training examples.")
     max_steps: int | None = Field(default=None, ge=1, description="Most optimiser steps, in place of all epochs.")
     learning_rate: float = Field(default=1e-3, gt=0, description="Peak learning rate of AdamW.")

@@ -66,6 +66,15 @@ def test_what_is_masked_depends_on_the_example_and_the_seed_alone() -> None:
     assert not torch.equal(one.batch(features, seed="b")["labels"], together["labels"])
 
 
+def test_an_evaluation_masks_the_same_share_whatever_training_masks() -> None:
+    base = encoder("masked_lm")
+    half = Encoder("masked_lm", base.tokenizer, [], max_length=32, doc_stride=8, mlm_probability=0.5)
+    features = base.encode([Text(" ".join(lab.WORDS * 4)) for _ in range(50)])
+    assert torch.equal(half.batch(features)["labels"], base.batch(features)["labels"])
+    share = [float((one.batch(features, seed="a")["labels"] != IGNORED).double().mean()) for one in (base, half)]
+    assert share[1] > 2.5 * share[0]
+
+
 def test_masking_follows_berts_shares() -> None:
     one = encoder("masked_lm")
     features = one.encode([Text(" ".join(lab.WORDS * 4)) for _ in range(400)])
