@@ -28,9 +28,9 @@ METRICS = (
     Metric(name="entity_precision", label="Precision", unit="%", direction="higher", over="examples"),
     Metric(name="entity_recall", label="Recall", unit="%", direction="higher", over="examples"),
     Metric(name="entity_f1", label="Entity F1", unit="%", direction="higher", over="examples"),
-    Metric(name="token_accuracy", label="Token acc.", unit="%", direction="higher"),
-    Metric(name="perplexity", label="Perplexity", direction="lower"),
-    Metric(name="loss", label="Test loss", unit="nats", direction="lower"),
+    Metric(name="token_accuracy", label="Token acc.", unit="%", direction="higher", over="examples"),
+    Metric(name="perplexity", label="Perplexity", direction="lower", over="examples"),
+    Metric(name="loss", label="Test loss", unit="nats", direction="lower", over="examples"),
     Metric(name="baseline", label="Baseline", unit="%"),
     Metric(name="train_loss", label="Train loss", unit="nats", direction="lower"),
     Metric(name="num_parameters", label="Parameters"),
@@ -199,7 +199,7 @@ def method(view: View) -> Any:
     elif isinstance(first.model, str):
         backbone = f"\\texttt{{{view.escape(first.model)}}}"
     else:
-        backbone = f"the model of the experiment {view.escape(first.model.source)}"
+        backbone = _trained_backbone(view, first.model)
     data_ = (
         "The data are made from Python's language reference and standard library, whose structure supplies the labels."
         if first.train_file == "embedded"
@@ -220,6 +220,43 @@ def method(view: View) -> Any:
     )
 
 
+def _upstream(view: View, model: Any) -> Any:
+    """The parameters of the trial that a row's model comes from; None when it is of another kind."""
+    found = (
+        trial for trial in view.results.trials if trial.experiment == model.source and model.row in {None, trial.row}
+    )
+    trial = next(found, None)
+    return None if trial is None or trial.kind != "tasks" else view.recipe.params_of(trial.params)
+
+
+def _trained_backbone(view: View, model: Any) -> str:
+    """The model of another experiment, with its size and its training where they are known."""
+    name = f"the model of the experiment {view.escape(model.source)}"
+    given = _upstream(view, model)
+    if given is None or given.model is not None:
+        return name
+    masked = f", {100 * given.mlm_probability:.0f}\\,\\% of the tokens masked" if given.task == "masked_lm" else ""
+    return (
+        f"{name}, a BERT-shaped encoder~\\cite{{devlin2019bert}} of {given.num_hidden_layers} layers of width "
+        f"{given.hidden_size} with {given.vocab_size} word pieces, trained from scratch as "
+        f"\\texttt{{{HEADS[given.task]}}} for {given.num_train_epochs} epochs at a learning rate of "
+        f"{given.learning_rate:g}{masked}"
+    )
+
+
+def _trained_backbone_zh(view: View, model: Any) -> str:
+    name = f"实验 {view.escape(model.source)} 的模型"
+    given = _upstream(view, model)
+    if given is None or given.model is not None:
+        return name
+    masked = f"，遮蔽 {100 * given.mlm_probability:.0f}\\,\\% 的词元" if given.task == "masked_lm" else ""
+    return (
+        f"{name}（BERT 结构编码器~\\cite{{devlin2019bert}}，{given.num_hidden_layers} 层，宽度 {given.hidden_size}，"
+        f"词表 {given.vocab_size}，以 \\texttt{{{HEADS[given.task]}}} 从零训练 {given.num_train_epochs} 轮，"
+        f"学习率 {given.learning_rate:g}{masked}）"
+    )
+
+
 def _method_zh(view: View, first: Any, names: str, *, is_trained: bool) -> str:
     if first.model is None:
         backbone = (
@@ -229,7 +266,7 @@ def _method_zh(view: View, first: Any, names: str, *, is_trained: bool) -> str:
     elif isinstance(first.model, str):
         backbone = f"\\texttt{{{view.escape(first.model)}}}"
     else:
-        backbone = f"实验 {view.escape(first.model.source)} 的模型"
+        backbone = _trained_backbone_zh(view, first.model)
     data_ = (
         "数据取自 Python 的语言参考和标准库，标签由其结构给出。"
         if first.train_file == "embedded"

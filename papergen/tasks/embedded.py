@@ -58,7 +58,12 @@ MODULES = (
     "zipfile",
 )
 """Modules of the standard library whose source is read; one that this Python lacks is left out."""
-ONLY_SOURCES = {"token_classification", "question_answering"}
+KEYWORDS = ("class", "def", "for", "if", "raise", "return")
+"""First words of lines that are told from each other by what follows."""
+LINES_PER_KEYWORD = 300
+GAP = "_"
+"""Stands where the keyword was taken out."""
+ONLY_SOURCES = {"token_classification", "question_answering", "multiple_choice"}
 """Tasks whose examples are made from the modules alone; the others read the language reference."""
 FROM_SOURCES = {*ONLY_SOURCES, "masked_lm", "causal_lm"}
 MIN_WORDS = 8
@@ -76,7 +81,8 @@ def embedded(task: str) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
         "entailment": _entailments,
         "token_classification": _tagged_lines,
         "question_answering": _default_questions,
-        "multiple_choice": _next_paragraphs,
+        "multiple_choice": _first_keywords,
+        "next_paragraph": _next_paragraphs,
         "masked_lm": _texts,
         "causal_lm": _texts,
     }
@@ -148,7 +154,10 @@ def _entailments() -> Iterator[Example]:
 
 
 def _texts() -> Iterator[Example]:
-    """Paragraphs of the language reference, and of the docstrings of the modules: one body of text is too small."""
+    """Paragraphs of the language reference, those of the modules' docstrings, and lines of the modules' code.
+
+    The reference alone, about 45,000 tokens, is too little to learn from; and code is what tags and questions are of.
+    """
     for pieces in paragraphs_by_topic().values():
         for piece in pieces:
             yield Text(piece)
@@ -159,6 +168,9 @@ def _texts() -> Iterator[Example]:
                     text = " ".join(piece.split())
                     if len(text.split()) >= MIN_WORDS and not _is_drawing(text):
                         yield Text(text)
+    for example in _tagged_lines():
+        assert isinstance(example, Tagged)
+        yield Text(" ".join(example.words))
 
 
 def _next_paragraphs() -> Iterator[Example]:
@@ -171,6 +183,24 @@ def _next_paragraphs() -> Iterator[Example]:
             answer = draw.randrange(NUM_OPTIONS)
             options = [*others[:answer], following, *others[answer:]]
             yield Choice(context, tuple(options), answer)
+
+
+def _first_keywords() -> Iterator[Example]:
+    """Which of four lines of code was written? They differ in the keyword that begins them, each as often."""
+    lines: dict[str, list[str]] = {name: [] for name in KEYWORDS}
+    for example in dict.fromkeys(_tagged_lines()):
+        assert isinstance(example, Tagged)
+        first, *rest = example.words
+        if first in lines:
+            lines[first].append(f"{GAP} {' '.join(rest)}")
+    for name, contexts in lines.items():
+        contexts.sort(key=lambda context: _hash(f"choice {context}"))  # not what decides which are held out
+        for context in contexts[:LINES_PER_KEYWORD]:
+            draw = random.Random(_hash(context))
+            others = draw.sample([other for other in KEYWORDS if other != name], NUM_OPTIONS - 1)
+            answer = draw.randrange(NUM_OPTIONS)
+            words = [*others[:answer], name, *others[answer:]]
+            yield Choice(context, tuple(context.replace(GAP, word, 1) for word in words), answer)
 
 
 def _sources() -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,21 +122,54 @@ def _measure(
     features: Sequence[Feature],
     answered: Sequence[_Answered],
 ) -> Scores:
-    nats, count = math.fsum(one.nats for one in answered), sum(one.count for one in answered)
-    loss = {"loss": nats / count}
+    nats, counts = [0.0] * len(examples), [0] * len(examples)
+    for feature, one in zip(features, answered, strict=True):
+        nats[feature.example] += one.nats
+        counts[feature.example] += one.count
+    whole, units = _ratio("loss", nats, counts)
     if task in {"masked_lm", "causal_lm"}:
-        right = [100.0 * one.said / one.count for one in answered]
-        whole = {**loss, "perplexity": math.exp(min(loss["loss"], 700.0))}
-        whole["token_accuracy"] = 100.0 * sum(one.said for one in answered) / count
-        return Scores(metrics=whole, predictions=[f"{share:.0f} % of the tokens" for share in right])
+        right = [one.said for one in answered]
+        for part in (
+            _ratio("perplexity", nats, counts, lambda loss: math.exp(min(loss, 700.0))),
+            _ratio("token_accuracy", right, counts, lambda share: 100.0 * share),
+        ):
+            whole |= part[0]
+            units |= part[1]
+        shares = [100.0 * hits / count for hits, count in zip(right, counts, strict=True)]
+        return Scores(metrics=whole, units=units, predictions=[f"{share:.0f} % of the tokens" for share in shares])
+    scores = _scores(task, encoder, examples, features, answered)
+    return dataclasses.replace(scores, metrics=whole | dict(scores.metrics), units=units | dict(scores.units))
+
+
+def _ratio(
+    name: str, amounts: Sequence[float], counts: Sequence[int], read: Callable[[float], float] = float
+) -> tuple[dict[str, float], dict[str, Sequence[float]]]:
+    """A measure that is a sum over examples by a sum, and what each example contributes to it by the jackknife."""
+    amount, count = math.fsum(amounts), sum(counts)
+    whole = read(amount / count)
+    without = [
+        read((amount - own) / (count - num)) if count > num else None for own, num in zip(amounts, counts, strict=True)
+    ]
+    parts = contributions(whole, without)
+    return {name: whole}, {} if parts is None else {name: parts}
+
+
+def _scores(
+    task: str,
+    encoder: Encoder,
+    examples: Sequence[Example],
+    features: Sequence[Feature],
+    answered: Sequence[_Answered],
+) -> Scores:
+    """What was predicted against what is right; the loss is measured elsewhere."""
     if task == "question_answering":
-        return _questions(examples, features, answered, loss)
+        return _questions(examples, features, answered)
     if task == "token_classification":
-        return _tags(encoder, examples, answered, loss)
+        return _tags(encoder, examples, answered)
     gold = [_gold(example) for example in examples]
     found = [_said(encoder, example, one.said) for example, one in zip(examples, answered, strict=True)]
     correct = [100.0 * (a == b) for a, b in zip(gold, found, strict=True)]
-    whole = {**loss, "accuracy": m.accuracy(gold, found)}
+    whole = {"accuracy": m.accuracy(gold, found)}
     units: dict[str, Sequence[float]] = {"accuracy": correct}
     if task == "sequence_classification":
         whole["macro_f1"] = m.macro_f1(gold, found)
@@ -163,36 +196,27 @@ def _said(encoder: Encoder, example: Example, index: int) -> str:
     return str(index) if isinstance(example, Choice) else encoder.labels[index]
 
 
-def _tags(
-    encoder: Encoder, examples: Sequence[Example], answered: Sequence[_Answered], loss: Mapping[str, float]
-) -> Scores:
+def _tags(encoder: Encoder, examples: Sequence[Example], answered: Sequence[_Answered]) -> Scores:
     """Words that were cut off count as O, so that what the model was not shown is not found."""
-    counts, right, total, texts = [], 0, 0, []
+    counts, right, lengths, texts = [], [], [], []
     for example, one in zip(examples, answered, strict=True):
         assert isinstance(example, Tagged)
         tags = [encoder.labels[index] for index in one.said]
         tags += ["O"] * (len(example.words) - len(tags))
         counts.append(m.entity_counts(example.tags, tags))
-        right += sum(a == b for a, b in zip(example.tags, tags, strict=True))
-        total += len(tags)
+        lengths.append(len(tags))
+        right.append(sum(a == b for a, b in zip(example.tags, tags, strict=True)))
         texts.append(" ".join(tags))
     precision, recall, f1 = m.entity_scores(counts)
-    whole = {
-        "entity_precision": precision,
-        "entity_recall": recall,
-        "entity_f1": f1,
-        "token_accuracy": 100 * right / total,
-    }
-    units: dict[str, Sequence[float]] = {}
+    whole, units = _ratio("token_accuracy", right, lengths, lambda share: 100.0 * share)
+    whole |= {"entity_precision": precision, "entity_recall": recall, "entity_f1": f1}
     for place, name in enumerate(("entity_precision", "entity_recall", "entity_f1")):
         parts = contributions(whole[name], [scores[place] for scores in m.entity_scores_without(counts)])
         units |= {} if parts is None else {name: parts}
-    return Scores(metrics={**loss, **whole}, units=units, predictions=texts)
+    return Scores(metrics=whole, units=units, predictions=texts)
 
 
-def _questions(
-    examples: Sequence[Example], features: Sequence[Feature], answered: Sequence[_Answered], loss: Mapping[str, float]
-) -> Scores:
+def _questions(examples: Sequence[Example], features: Sequence[Feature], answered: Sequence[_Answered]) -> Scores:
     windows: dict[int, list[Window]] = {}
     for feature, one in zip(features, answered, strict=True):
         null_score, best = one.said
@@ -207,7 +231,7 @@ def _questions(
         texts.append(found)
     units = {"exact_match": exact, "span_f1": shared}
     return Scores(
-        metrics={**loss, **{name: math.fsum(values) / len(values) for name, values in units.items()}},
+        metrics={name: math.fsum(values) / len(values) for name, values in units.items()},
         units=units,
         predictions=texts,
     )

@@ -34,7 +34,18 @@ HEADS: dict[str, str] = {
 EMBEDDED = "embedded"
 ENTAILMENT = "embedded:entailment"
 """Pairs for sequence_classification: a paragraph, and a sentence that says what it is about."""
-SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size")
+NEXT_PARAGRAPH = "embedded:next_paragraph"
+"""For multiple_choice: which of four paragraphs comes next; too hard for a backbone that has read little."""
+SPECIAL_DATA = {ENTAILMENT: "sequence_classification", NEXT_PARAGRAPH: "multiple_choice"}
+"""Further embedded data -> the task that they are for."""
+SIZES = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "vocab_size",
+    "initializer_range",
+    "hidden_dropout_prob",
+)
 """Parameters of a backbone built from scratch; without effect when a model is given."""
 
 
@@ -50,11 +61,19 @@ class TaskSettings(Params):
     num_hidden_layers: int = Field(default=2, ge=1, description="Layers of a new backbone.")
     num_attention_heads: int = Field(default=4, ge=1, description="Attention heads of a new backbone.")
     vocab_size: int = Field(default=2048, ge=300, description="Size of a new backbone's WordPiece vocabulary.")
+    initializer_range: float = Field(
+        default=0.06,
+        gt=0,
+        description="Deviation of a new backbone's weights; the usual 0.02 is for wide ones.",
+    )
+    hidden_dropout_prob: float = Field(
+        default=0.0, ge=0, lt=1, description="Dropout of a new backbone, of its attention too; few passes need none."
+    )
 
     train_file: str = Field(
         default=EMBEDDED,
         description="embedded (made from Python's standard library), embedded:entailment (pairs for zero-shot "
-        "classification), a CSV or JSONL file, or a folder of datasets.",
+        "classification), embedded:next_paragraph (multiple_choice), a CSV or JSONL file, or a folder of datasets.",
     )
     test_file: str | None = Field(
         default=None, description="File to evaluate on; with train_file: embedded its own test part."
@@ -92,7 +111,9 @@ class TaskSettings(Params):
     @property
     def embedded_data(self) -> str | None:
         """Which of the embedded data sets is used, None with the author's files."""
-        return {EMBEDDED: str(self.task), ENTAILMENT: "entailment"}.get(self.train_file)
+        if self.train_file in SPECIAL_DATA:
+            return self.train_file.removeprefix(f"{EMBEDDED}:")
+        return str(self.task) if self.train_file == EMBEDDED else None
 
     @property
     def is_trained(self) -> bool:
@@ -122,8 +143,9 @@ class TaskSettings(Params):
 
     def _data_faults(self) -> list[str]:
         faults = []
-        if self.train_file == ENTAILMENT and self.task != "sequence_classification":
-            faults.append(f"train_file = {ENTAILMENT} is for sequence_classification, not {self.task}. Use {EMBEDDED}.")
+        meant = SPECIAL_DATA.get(self.train_file, self.task)
+        if meant != self.task:
+            faults.append(f"train_file = {self.train_file} is for {meant}, not {self.task}. Use {EMBEDDED}.")
         if self.embedded_data is None and self.test_file is None:
             faults.append(
                 "test_file is missing: what is trained on cannot be what is evaluated on. Name a second file."

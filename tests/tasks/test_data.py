@@ -6,12 +6,13 @@ import io
 import itertools
 import json
 import tokenize
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from papergen.errors import PapergenError
-from papergen.tasks.embedded import embedded, paragraphs_by_topic, source_digest
+from papergen.tasks.embedded import KEYWORDS, embedded, paragraphs_by_topic, source_digest
 from papergen.tasks.examples import Choice, Labelled, Question, Tagged, read_examples
 from papergen.tasks.settings import HEADS
 
@@ -64,12 +65,29 @@ def test_the_right_option_is_the_next_paragraph_and_stands_anywhere() -> None:
     following = {
         before: after for pieces in paragraphs_by_topic().values() for before, after in itertools.pairwise(pieces)
     }
-    for example in embedded("multiple_choice")[0][:100]:
+    for example in embedded("next_paragraph")[0][:100]:
         assert isinstance(example, Choice)
         assert example.options[example.answer] == following[example.context]
         assert len(set(example.options)) == 4
         positions.add(example.answer)
     assert positions == {0, 1, 2, 3}
+
+
+def test_the_line_that_was_written_stands_among_others_that_differ_in_their_keyword() -> None:
+    train = [example for example in embedded("multiple_choice")[0] if isinstance(example, Choice)]
+    written = {" ".join(line.words) for part in embedded("token_classification") for line in part}  # type: ignore[union-attr]
+    answers: Counter[str] = Counter()
+    shown: Counter[str] = Counter()
+    for example in train:
+        firsts, rests = zip(*(option.split(" ", 1) for option in example.options), strict=True)
+        assert {f"_ {rest}" for rest in rests} == {example.context}
+        assert len(set(firsts)) == 4
+        assert set(firsts) <= set(KEYWORDS)
+        assert example.options[example.answer] in written
+        answers[firsts[example.answer]] += 1
+        shown.update(firsts)
+    assert max(answers.values()) < 0.25 * len(train)  # no keyword is an answer by itself
+    assert max(shown.values()) - min(shown.values()) < 0.15 * len(train)
 
 
 def test_csv_and_jsonl_are_read_with_columns_of_other_names(tmp_path: Path) -> None:

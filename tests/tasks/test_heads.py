@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModel, BertConfig, BertModel
 
 from papergen.errors import PapergenError
+from papergen.tasks.evaluating import _ratio
 from papergen.tasks.heads import auto_class, build_head, load_head, load_tokenizer
 from papergen.tasks.inputs import load_for
 from papergen.tasks.running import run_task
@@ -54,6 +55,10 @@ def test_every_head_runs_from_data_to_scores_and_is_read_back_exactly(task: str,
     again = auto_class(task).from_pretrained(tmp_path / "model")
     assert type(again).__name__ == done.facts["head"]  # type: ignore[attr-defined]
     assert all(len(values) == 8 for values in done.units.values())  # type: ignore[attr-defined]
+    for name, values in done.units.items():  # type: ignore[attr-defined]
+        assert sum(values) / 8 == pytest.approx(done.metrics[name]), name  # type: ignore[attr-defined]
+    assert ("loss" in done.units) == (task != "feature_extraction")  # type: ignore[attr-defined]
+    assert ("perplexity" in done.units) == (task in {"masked_lm", "causal_lm"})  # type: ignore[attr-defined]
     two = run(task, tmp_path / "again")
     assert {k: v for k, v in two.metrics.items() if not k.endswith(("_ms", "_per_s"))} == {  # type: ignore[attr-defined]
         k: v
@@ -70,6 +75,15 @@ def test_every_head_runs_from_data_to_scores_and_is_read_back_exactly(task: str,
 def test_what_can_be_learnt_is_learnt(task: str, metric: str, least: float, tmp_path: Path) -> None:
     done = run(task, tmp_path, num_train_epochs=12, learning_rate=1e-2)
     assert done.metrics[metric] >= least  # type: ignore[attr-defined]
+
+
+def test_what_an_example_contributes_to_a_ratio_is_told_by_leaving_it_out() -> None:
+    whole, units = _ratio("loss", [2.0, 4.0, 9.0], [1, 2, 3])
+    assert whole == {"loss": 2.5}
+    without = [13 / 5, 11 / 4, 6 / 3]
+    centre = sum(without) / 3
+    assert units["loss"] == pytest.approx([2.5 + 2 * (centre - value) for value in without])
+    assert _ratio("loss", [2.0, 4.0], [1, 0])[1] == {}  # not defined without the one that counts
 
 
 @pytest.mark.parametrize("task", ["sequence_classification", "token_classification", "masked_lm", "causal_lm"])
