@@ -93,7 +93,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         indices = order.at(step)
         shards = [indices[rank :: params.world_size] for rank in range(params.world_size)]
         found.append(100 * gradient_bias(model, material.train, shards, pad=pad))
-        ctx.progress(step + 1, params.num_batches, gradient_bias=found[-1])
+        ctx.step(step + 1, params.num_batches, gradient_bias=found[-1])
     ctx.units("gradient_bias", found)
     scored = scores(model, material.validation)
     exact = scored.loss()

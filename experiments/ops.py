@@ -59,7 +59,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         min_run_time_s=params.min_run_time_s,
         num_threads=ctx.num_threads,
         is_compiled=params.compiled,
-        progress=ctx.progress,
+        progress=ctx.step,
     )
     metrics: dict[str, float] = {}
     for name, rounds in dataclasses.asdict(timed).items():
@@ -89,7 +89,7 @@ def _ceilings(params: Params, ctx: Context, device: str) -> Mapping[str, float]:
         device=device,
         num_threads=ctx.num_threads,
         num_rounds=params.num_rounds,
-        progress=ctx.progress,
+        progress=ctx.step,
     )
     ctx.fact("bandwidths", [list(pair) for pair in found.bandwidths])
     return {

@@ -178,7 +178,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         for stage, seconds in again.seconds.items():
             rounds[f"{stage}_ms"].append(1e3 * seconds / len(inputs))
         alone.append(1e3 * seconds_of(one_by_one) / len(inputs))
-        ctx.progress(index + 1, params.num_rounds)
+        ctx.step(index + 1, params.num_rounds)
     rounds["total_ms"] = [sum(parts) for parts in zip(*rounds.values(), strict=True)]
     rounds["one_by_one_ms"] = alone
     for name, values in rounds.items():

@@ -89,7 +89,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         folder=ctx.folder,
         project=ctx.project,
         log=lambda step, values: ctx.log(step, **values),
-        progress=lambda done, total, values: ctx.progress(done, total, **values),
+        progress=lambda done, total, values: ctx.step(done, total, **values),
     )
     for name, values in done.units.items():
         ctx.units(name, values)

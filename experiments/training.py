@@ -66,7 +66,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         checkpoints=ctx.scratch / "checkpoints",
         resume=True,
         log=lambda step, values: ctx.log(step, **values),
-        progress=lambda done, total, values: ctx.progress(done, total, **values),
+        progress=lambda done, total, values: ctx.step(done, total, **values),
     )
     for name, value in trained.facts.items():
         ctx.fact(name, value)

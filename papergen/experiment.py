@@ -93,6 +93,13 @@ class Context:
         """Tell the person waiting how far the trial is; `fields` are shown beside it (loss, tokens_per_s)."""
         self.emit("progress", {"done": done, "total": total, "fields": fields})
 
+    def step(self, done: int, total: int, **fields: float) -> None:
+        """`progress` with a promise, on every rank: until `done` is `total`, the next step comes at about this pace.
+
+        A rank that breaks it, waiting without using the processor, is ended as hanging (docs/running.md).
+        """
+        self.emit("step", {"done": done, "total": total, "fields": fields})
+
     def units(self, name: str, values: Sequence[float]) -> None:
         """Record one value per unit (prompt, example) of the metric `name`, in the same order in every trial."""
         self.emit("units", {"name": name, "values": list(values)})

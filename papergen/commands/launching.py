@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from papergen.errors import PapergenError
-from papergen.launch.base import Launcher, Setup
+from papergen.launch.base import Launcher, Limits, Setup
 from papergen.launch.choose import choose_launcher
 from papergen.launch.detect import num_cores
 from papergen.launch.network import Endpoint
@@ -45,6 +45,7 @@ class Request:
     fail_fast: bool
     retries: int
     time_limit_s: float | None
+    hang_timeout_s: float
     memory_limit_gib: float | None
     as_json: bool
     dry_run: bool
@@ -90,6 +91,7 @@ def launch(project: Project, to_run: Sequence[Trial], request: Request, chosen: 
         max_trials=request.jobs or chosen.settings.jobs,
         settings=chosen.settings,
         device=chosen.device,
+        limits=Limits(hang_s=request.hang_timeout_s),
     )
     if chosen.launcher_class.name != "slurm" and (left := left_running(project.root)):
         raise PapergenError(

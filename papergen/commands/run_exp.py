@@ -61,6 +61,14 @@ import click
     "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End a trial that takes longer"
 )
 @click.option(
+    "--hang-timeout",
+    type=click.FloatRange(min=0),
+    default=8.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Look for a hang where ranks neither go on nor compute for so long; 0: never",
+)
+@click.option(
     "--memory-limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="GIB",
@@ -86,6 +94,7 @@ def run_exp(
     fail_fast: bool,
     retries: int,
     time_limit: float | None,
+    hang_timeout: float,
     memory_limit: float | None,
     as_json: bool,
     dry_run: bool,
@@ -126,6 +135,7 @@ def run_exp(
             fail_fast=fail_fast,
             retries=retries,
             time_limit_s=time_limit,
+            hang_timeout_s=hang_timeout,
             memory_limit_gib=memory_limit,
             as_json=as_json,
             dry_run=dry_run,

@@ -132,7 +132,7 @@ def _with_rate(ctx: Context) -> Callable[[int, int], None]:
         if not first:
             first.append((now, done))
         start, before = first[0]
-        ctx.progress(done, total, tokens_per_s=(done - before) / (now - start) if now > start else 0.0)
+        ctx.step(done, total, tokens_per_s=(done - before) / (now - start) if now > start else 0.0)
 
     return tell
 

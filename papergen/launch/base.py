@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -116,11 +117,16 @@ class Limits:
     early_s: float = 10.0
     """For the others, idle, after a rank returned."""
     hang_s: float = 8.0
-    """Without progress and CPU time in any rank of several, before their stacks are read for one that hangs."""
+    """Without progress and CPU time in any rank, before their stacks are read for one that hangs; 0: never."""
     silent_s: float = 30.0
     """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
     check_s: float = 2.0
     """Between two looks at ranks that are under suspicion."""
+
+    @property
+    def patience_s(self) -> float:
+        """`hang_s`, infinite where hangs are not looked for."""
+        return self.hang_s or math.inf
 
 
 @dataclass(frozen=True, kw_only=True)

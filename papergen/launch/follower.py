@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -208,8 +208,7 @@ class Follower:
     def _tell_vitals(self) -> None:
         for job, trial in self._trials.items():
             for rank, pid in trial.living.items():
-                used = vitals_of(pid)
-                told = {"letter": state_of(pid), "cpu_s": used.cpu_s, "io_bytes": used.io_bytes}
+                told = {"letter": state_of(pid), "vitals": asdict(vitals_of(pid))}
                 self._line.tell({"event": "vitals", "job": job, "rank": rank, **told})
 
 

@@ -15,6 +15,10 @@ IDLE_CPU = 0.05
 """Share of one core under which a group of processes counts as idle."""
 IDLE_IO_PER_S = 65_536
 """Bytes read and written per second, likewise."""
+STARVED = 0.5
+"""Share of the time that a group which is not idle may have waited for a processor on an overloaded machine."""
+LOOK_S = 0.5
+"""Between two looks at least: the kernel counts processor time in hundredths of a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,10 @@ class Vitals:
 
     cpu_s: float
     io_bytes: int
+    queued_s: float = 0.0
+    """Time in which its threads were ready to run and got no processor."""
+    is_on_disk: bool = False
+    """Whether one of its threads waits for a disk at this moment."""
 
 
 def state_of(pid: int) -> str:
@@ -33,7 +41,7 @@ def state_of(pid: int) -> str:
 
 def vitals_of(group: int) -> Vitals:
     """What the processes of a group, and what its leader has started in other groups, have used; zero without any."""
-    cpu_ticks, io_bytes = 0, 0
+    cpu_ticks, queued_ns, io_bytes, is_on_disk = 0, 0, 0, False
     stats = {int(name): fields for name in os.listdir("/proc") if name.isdigit() and (fields := _stat(int(name)))}  # noqa: PTH208
     started = descendants({group}, {pid: int(fields[1]) for pid, fields in stats.items()})
     for name, fields in stats.items():
@@ -41,10 +49,16 @@ def vitals_of(group: int) -> Vitals:
             continue
         cpu_ticks += sum(int(item) for item in fields[11:15])  # utime, stime, cutime, cstime
         with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{name}/task"):  # noqa: PTH208
+                of_thread = _stat(name, thread)
+                is_on_disk = is_on_disk or (of_thread is not None and of_thread[0] == "D")
+                # On the processor, ready and waiting for it (both in nanoseconds), turns.
+                queued_ns += int(Path(f"/proc/{name}/task/{thread}/schedstat").read_text().split()[1])
+        with contextlib.suppress(OSError):
             for line in Path(f"/proc/{name}/io").read_text().splitlines():
                 if line.startswith(("rchar:", "wchar:")):
                     io_bytes += int(line.split()[1])
-    return Vitals(cpu_s=cpu_ticks / TICKS_PER_S, io_bytes=io_bytes)
+    return Vitals(cpu_s=cpu_ticks / TICKS_PER_S, io_bytes=io_bytes, queued_s=queued_ns / 1e9, is_on_disk=is_on_disk)
 
 
 def memory_of(roots: Collection[int]) -> int:
@@ -76,10 +90,10 @@ def _memory(pid: int) -> int:
     return 0
 
 
-def _stat(pid: int) -> list[str] | None:
+def _stat(pid: int, thread: str = "") -> list[str] | None:
     """The fields of /proc/PID/stat from the state on; the name before them may hold spaces and brackets."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+        text = Path(f"/proc/{pid}/task/{thread}/stat" if thread else f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
         return None
     return text[text.rindex(")") + 2 :].split()
@@ -92,8 +106,16 @@ class IdleMeter:
         self._last: tuple[float, Vitals] | None = None
         self._since: float | None = None
 
+    def is_due(self, now: float) -> bool:
+        """Whether `LOOK_S` have passed since the last look."""
+        return self._last is None or now - self._last[0] >= LOOK_S
+
+    def idle_s(self, now: float) -> float:
+        """For how many seconds the group has been idle, as far as the looks tell; 0 after the first."""
+        return 0.0 if self._since is None else now - self._since
+
     def look(self, now: float, vitals: Vitals) -> float:
-        """For how many seconds the group has been idle; 0 at the first look."""
+        """Take in what the group has used by now; for how many seconds it has been idle."""
         last, self._last = self._last, (now, vitals)
         if last is None:
             return 0.0
@@ -101,13 +123,13 @@ class IdleMeter:
         passed = max(now - then, 1e-3)
         # A sum that fell (a child has ended unseen) is a change like any other, so no sign of idleness.
         cpu_s, io_bytes = abs(vitals.cpu_s - before.cpu_s), abs(vitals.io_bytes - before.io_bytes)
-        is_idle = cpu_s / passed < IDLE_CPU and io_bytes / passed < IDLE_IO_PER_S
-        if not is_idle:
+        is_starved = (vitals.queued_s - before.queued_s) / passed >= STARVED
+        is_at_work = cpu_s / passed >= IDLE_CPU or io_bytes / passed >= IDLE_IO_PER_S
+        if is_at_work or is_starved or vitals.is_on_disk:
             self._since = None
-            return 0.0
-        if self._since is None:
+        elif self._since is None:
             self._since = then
-        return now - self._since
+        return self.idle_s(now)
 
     def forget(self) -> None:
         """Start anew, when the suspicion was unfounded."""

@@ -85,3 +85,16 @@ def who_hangs(stacks: Mapping[int, Stack]) -> tuple[int | None, str] | None:
     if others:
         return others[0], f"hangs in {stacks[others[0]].place} while the others wait for it ({shown})"
     return None, f"the ranks wait for each other and none goes on ({shown}): did all call the same operations?"
+
+
+def who_stands_still(stacks: Mapping[int, Stack], before: Mapping[int, Stack]) -> tuple[int, str] | None:
+    """The first rank that stands where it stood before, outside any wait for something else; None: no evidence.
+
+    Call it when all ranks are overdue by the pace they promised and none has used the processor for a while.
+    """
+    if any(stack.standing == "waits outside" for stack in stacks.values()):
+        return None
+    for rank, stack in sorted(stacks.items()):
+        if stack.standing == "elsewhere" and rank in before and before[rank].frames == stack.frames:
+            return rank, f"hangs in {stack.place}"
+    return None

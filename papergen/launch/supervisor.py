@@ -274,7 +274,7 @@ class Supervisor(Launcher):
                 case "vitals":
                     state = running.watch.ranks[message["rank"]]
                     state.letter = message["letter"]
-                    state.vitals = Vitals(cpu_s=message["cpu_s"], io_bytes=message["io_bytes"])
+                    state.vitals = Vitals(**message["vitals"])
                 case "lost":
                     cause = f"on {line.host}: {message['cause']}"
                     self._lost(
@@ -333,7 +333,7 @@ class Supervisor(Launcher):
         times = [now + self._limits.check_s]
         for running in self._running.values():
             watch = running.watch
-            due = (running.end_at, running.kill_at, running.read_stacks_at)
+            due = (running.end_at, running.kill_at, running.read_stacks_at, watch.hangs.look_at)
             times += [at for at in due if at is not None and at > now]
             times += [fault.at + fault.settle_s for fault in watch.faults if running.end_at is None]
             if running.job.time_limit_s is not None and watch.started_at is not None and not watch.faults:

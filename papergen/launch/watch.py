@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from papergen.launch.base import Job, Limits
+from papergen.launch.hangs import HangWatch
+from papergen.launch.pace import Pace
 from papergen.launch.processes import IdleMeter, Vitals
-from papergen.launch.stacks import last_stack, who_hangs
 
 ECHO = re.compile(
     r"connection (was )?(closed|reset|refused)|broken pipe|peer|timed out|timeout|gloo|nccl"
@@ -59,6 +60,7 @@ class RankState:
     tail: Sequence[str] = ()
     """The end of its log, likewise."""
     meter: IdleMeter = field(default_factory=IdleMeter)
+    pace: Pace = field(default_factory=Pace)
 
 
 class Watch:
@@ -77,12 +79,9 @@ class Watch:
         self.has_told = False
         """Whether any progress came: a trial that has begun is not started again."""
         self.machine: Mapping[str, Any] = {}
-        self.wants_stacks = False
-        """Whether the ranks should be asked where they stand: none of them seems to do anything."""
+        self.hangs = HangWatch(limits, now)
         self.faults: list[Fault] = []
         self.verdict: Fault | None = None
-        self._next_stacks_at = now
-        self._stacks_pause_s = limits.silent_s
 
     # What the launcher heard.
 
@@ -101,6 +100,9 @@ class Watch:
         match message["event"]:
             case "progress" | "log":
                 self.has_told = True
+                self.progress_at = now
+            case "step":
+                state.pace.step(now, is_last=message["done"] >= message["total"])
                 self.progress_at = now
             case "returned":
                 state.has_returned = True
@@ -194,21 +196,26 @@ class Watch:
             self.fail(now, None, f"ran longer than its time limit of {limit:g} s", wants_stacks=True)
             return
         idle = {
-            state.rank: state.meter.look(now, state.vitals if state.node else vitals_of(state.pid))
-            for state in self.living
-            if self._is_suspect(state, now)
+            state.rank: self._idle_s(state, now, vitals_of) for state in self.living if self._is_suspect(state, now)
         }
         self._find_silent(now, idle, state_of)
         self._find_early(now, idle)
         self._find_stalled(now, idle)
-        self._suspect_hang(now, idle)
+        if self.returned_at is None and not self.faults:
+            self.hangs.suspect(now, now - self.progress_at, idle, self._paces)
+
+    @staticmethod
+    def _idle_s(state: RankState, now: float, vitals_of: Callable[[int], Vitals]) -> float:
+        if not state.meter.is_due(now):
+            return state.meter.idle_s(now)
+        return state.meter.look(now, state.vitals if state.node else vitals_of(state.pid))
 
     def _is_suspect(self, state: RankState, now: float) -> bool:
         is_suspect = (
             now - state.heard_at >= self.limits.silent_s / 3
             or (self.returned_at is not None and not state.has_returned)
             or now - self.progress_at >= self.job.stall_s / 2
-            or (self.is_parallel and now - self.progress_at >= self.limits.hang_s / 2)
+            or self.hangs.is_suspect(now, now - self.progress_at, state.pace, is_parallel=self.is_parallel)
         )
         if not is_suspect:
             state.meter.forget()
@@ -239,24 +246,16 @@ class Watch:
             )
             self.fail(now, early, cause, wants_stacks=True)
 
-    def _suspect_hang(self, now: float, idle: Mapping[int, float]) -> None:
-        """Ask for stacks when no rank has done anything for a while; one that merely waits is no evidence."""
-        is_still = all(idle.get(state.rank, 0.0) >= self.limits.hang_s / 2 for state in self.ranks)
-        is_late = now - self.progress_at >= self.limits.hang_s and now >= self._next_stacks_at
-        if self.is_parallel and is_still and is_late and self.returned_at is None and not self.faults:
-            self.wants_stacks = True
-            self._next_stacks_at = now + self._stacks_pause_s
-            self._stacks_pause_s *= 2
+    @property
+    def _paces(self) -> Sequence[Pace]:
+        return [state.pace for state in self.ranks]
 
     def saw_stacks(self, now: float, logs: Mapping[int, Sequence[str]]) -> None:
         """The ends of the ranks' logs, with the stacks that were asked for."""
-        stacks = {rank: stack for rank, lines in logs.items() if (stack := last_stack(lines)) is not None}
-        if self.faults or self.is_done or len(stacks) < len(self.ranks) or now - self.progress_at < self.limits.hang_s:
+        if self.faults or self.is_done:
             return
-        if (found := who_hangs(stacks)) is not None:
-            rank, cause = found
-            shown = "\n".join(f"rank {number}: {stack.shown}" for number, stack in sorted(stacks.items())[:4])
-            self.fail(now, rank, f"{cause}; no progress for {now - self.progress_at:.0f} s", traceback=shown)
+        if (found := self.hangs.saw(now, now - self.progress_at, logs, self._paces)) is not None:
+            self.fail(now, found.rank, found.cause, traceback=found.stacks)
 
     def _find_stalled(self, now: float, idle: Mapping[int, float]) -> None:
         silent_s = now - self.progress_at

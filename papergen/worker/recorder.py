@@ -16,7 +16,7 @@ from papergen.runs import Run
 
 
 class Recorder:
-    """`emit` of a rank's Context. Only rank 0 records and tells; the other ranks' calls do nothing.
+    """`emit` of a rank's Context. Only rank 0 records and tells; of the other ranks only the steps are told.
 
     `tell(kind, data)` forwards what a waiting person wants to see.
     """
@@ -33,6 +33,9 @@ class Recorder:
 
     def emit(self, kind: str, data: dict[str, Any]) -> None:
         """Take one report of the kinds that `Context` sends."""
+        if kind == "step":
+            self._tell("step", {"done": data["done"], "total": data["total"]})
+            kind = "progress"
         if not self._is_main:
             return
         match kind:

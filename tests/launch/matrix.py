@@ -1,4 +1,4 @@
-"""The fault matrix, for any launcher: what goes wrong in a trial of two ranks, and what must be said of it how soon."""
+"""The fault matrix, for any launcher: what goes wrong in a trial of one rank or two, and what is said of it when."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from papergen.launch.base import Ended, Event, Job, Launcher
 
 MARK = '(ctx.scratch / "fault").touch()'
 WAIT = "time.sleep(1000)"
+STEPS = "for step in range(30):\n    ctx.step(step, 1000)\n    time.sleep(0.02)"
 MEET = "import torch, torch.distributed as dist\ndist.init_process_group('gloo')"
 
 
@@ -26,6 +27,7 @@ class Fault:
     limit_s: float = 15.0
     shows: str = ""
     """What the traceback shows."""
+    num_ranks: int = 2
 
 
 FAULTS = (
@@ -45,6 +47,15 @@ FAULTS = (
         1,
         "hangs in run (",
         shows="in all_reduce",
+    ),
+    Fault("hangs alone", f"{STEPS}\n{MARK}\n{WAIT}", 0, "hangs in run (", shows="in run", num_ranks=1),
+    Fault(
+        "hangs while the other goes on",
+        f"{STEPS}\nif ctx.rank:\n    {MARK}\n    {WAIT}\nfor step in range(1000):\n"
+        "    ctx.step(step, 1000)\n    time.sleep(0.1)",
+        1,
+        "hangs in run (",
+        shows="in run",
     ),
     Fault(
         "stopped",
@@ -68,6 +79,7 @@ return {{"score": 1.0}}""",
         "",
     ),
     Fault("nothing", f"{MARK}\nreturn {{'score': 1.0}}", None, ""),
+    Fault("nothing alone", f"{MARK}\nreturn {{'score': 1.0}}", None, "", num_ranks=1),
 )
 
 
@@ -81,9 +93,9 @@ def check(launcher: Launcher, lab: Lab, *, slack_s: float = 0.0) -> None:
     took: dict[str, tuple[Fault, Ended, float]] = {}
     deadline = time.monotonic() + 200
     while len(took) < len(FAULTS):
-        while waiting and launcher.has_room(2):
+        while waiting and launcher.has_room(waiting[0].num_ranks):
             fault = waiting.pop(0)
-            job = lab.job(fault.body, num_ranks=2)
+            job = lab.job(fault.body, num_ranks=fault.num_ranks)
             rows[job.trial.digest] = fault, job
             launcher.submit(job)
         assert time.monotonic() < deadline, f"only these have ended: {sorted(took)}"
