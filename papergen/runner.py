@@ -160,6 +160,8 @@ def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: M
     failure = ended.failure
     if failure is None:
         provenance = provenance_of(ended, command=machine.command, launcher=machine.launcher_name)
+        causes = [redacted(cause, trial.params) for cause in provenance.failed_attempts]
+        provenance = replace(provenance, failed_attempts=causes)
         try:
             if diff := git_state(ended.job.project).diff:
                 write_compressed(ended.job.folder / "git.diff.gz", diff)
@@ -175,6 +177,7 @@ def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: M
         failure,
         cause=redacted(failure.cause, trial.params),
         traceback=redacted(failure.traceback, trial.params),
+        attempts=[redacted(cause, trial.params) for cause in failure.attempts],
     )
     kept = store.fail(trial, failure)
     log = kept.rank_log(failure.rank or 0)

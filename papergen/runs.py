@@ -214,7 +214,9 @@ class Store:
         artifacts = {path.relative_to(attempt.folder).as_posix(): digest_file(path) for path in attempt.artifacts}
         before = self.failure(trial)
         if before is not None:
-            provenance = replace(provenance, failed_attempts=[*before.attempts, before.cause])
+            provenance = replace(
+                provenance, failed_attempts=[*before.attempts, before.cause, *provenance.failed_attempts]
+            )
         result = Result(trial=trial, outcome=outcome, provenance=provenance, artifacts=artifacts)
         write_json(attempt.result_file, result.to_json())
         attempt.outcome_file.unlink()
@@ -243,7 +245,7 @@ class Store:
         """Keep a failed attempt apart, with its cause, and return where."""
         attempt, kept, before = self.attempt(trial), self.failed(trial), self.failure(trial)
         if before is not None:
-            failure = replace(failure, attempts=[*before.attempts, before.cause])
+            failure = replace(failure, attempts=[*before.attempts, before.cause, *failure.attempts])
         shutil.rmtree(kept.folder, ignore_errors=True)
         kept.folder.parent.mkdir(parents=True, exist_ok=True)
         attempt.folder.mkdir(parents=True, exist_ok=True)

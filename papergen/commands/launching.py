@@ -44,6 +44,7 @@ class Request:
     jobs: int | None
     fail_fast: bool
     retries: int
+    max_restarts: int
     time_limit_s: float | None
     hang_timeout_s: float
     memory_limit_gib: float | None
@@ -70,7 +71,14 @@ def choose(root: Path, request: Request) -> Chosen:
     settings = read_settings(root, request.launch)
     rendezvous = _rendezvous(request)
     num_nodes = 1 if rendezvous is None else rendezvous.num_nodes
-    launcher_class, launcher_reason = choose_launcher(request.launcher or settings.launcher, num_nodes=num_nodes)
+    if request.max_restarts and num_nodes > 1:
+        raise PapergenError(
+            f"--max-restarts {request.max_restarts} restarts the ranks of one machine, not of --nnodes {num_nodes}.",
+            hint="Use --retries, which tries the whole trial again from its last checkpoint.",
+        )
+    launcher_class, launcher_reason = choose_launcher(
+        request.launcher or settings.launcher, num_nodes=num_nodes, max_restarts=request.max_restarts
+    )
     device, device_reason = launcher_class.device(request.device, settings)
     return Chosen(
         settings=settings,
@@ -92,6 +100,7 @@ def launch(project: Project, to_run: Sequence[Trial], request: Request, chosen: 
         settings=chosen.settings,
         device=chosen.device,
         limits=Limits(hang_s=request.hang_timeout_s),
+        max_restarts=request.max_restarts,
     )
     if chosen.launcher_class.name != "slurm" and (left := left_running(project.root)):
         raise PapergenError(

@@ -58,6 +58,14 @@ import click
     help="Try a trial again that was killed, hung or lost memory, network or machine",
 )
 @click.option(
+    "--max-restarts",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Let torchrun start the ranks of a trial again after a failure, from their last checkpoint",
+)
+@click.option(
     "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End a trial that takes longer"
 )
 @click.option(
@@ -93,6 +101,7 @@ def run_exp(
     jobs: int | None,
     fail_fast: bool,
     retries: int,
+    max_restarts: int,
     time_limit: float | None,
     hang_timeout: float,
     memory_limit: float | None,
@@ -111,6 +120,7 @@ def run_exp(
     papergen run-exp --jobs 2 --retries 1         two trials at a time, each tried again once if its process dies
     papergen run-exp --dry-run                    what would be run
     papergen run-exp --launcher slurm --launch partition=gpu --launch time=4h
+    papergen run-exp --launcher torchrun --max-restarts 2
     papergen run-exp --launcher torchrun --nnodes 2 --rdzv-endpoint 10.0.0.1:29500    (typed on both hosts)
     """
     from papergen.commands.launching import Request
@@ -134,6 +144,7 @@ def run_exp(
             jobs=jobs,
             fail_fast=fail_fast,
             retries=retries,
+            max_restarts=max_restarts,
             time_limit_s=time_limit,
             hang_timeout_s=hang_timeout,
             memory_limit_gib=memory_limit,

@@ -150,6 +150,8 @@ class Setup:
     limits: Limits | None = None
     nodes: Nodes | None = None
     """The other machines, for a launcher that `spans_hosts`."""
+    max_restarts: int = 0
+    """How often the ranks of a trial are started again, by a launcher that `restarts_ranks`."""
 
 
 class Launcher(abc.ABC):
@@ -161,6 +163,8 @@ class Launcher(abc.ABC):
     name: ClassVar[str]
     spans_hosts: ClassVar[bool] = False
     """Whether it takes part in `--nnodes`."""
+    restarts_ranks: ClassVar[bool] = False
+    """Whether it takes `--max-restarts`."""
 
     @classmethod
     @abc.abstractmethod

@@ -43,17 +43,25 @@ def load_launcher(name: str) -> type[Launcher]:
     return loaded
 
 
-def choose_launcher(requested: str = "auto", *, num_nodes: int = 1) -> tuple[type[Launcher], str]:
+def choose_launcher(
+    requested: str = "auto", *, num_nodes: int = 1, max_restarts: int = 0
+) -> tuple[type[Launcher], str]:
     """The launcher of that name, or for "auto" the fittest one, and why; MachineError when it cannot work here."""
     known = launchers()
     if requested == "auto":
         loaded = [load_launcher(name) for name in known]
-        able = [launcher for launcher in loaded if num_nodes == 1 or launcher.spans_hosts]
+        able = [
+            launcher
+            for launcher in loaded
+            if (num_nodes == 1 or launcher.spans_hosts) and (not max_restarts or launcher.restarts_ranks)
+        ]
         best = max(able, key=lambda launcher: launcher.fitness().score)
         fitness = best.fitness()
         if fitness.score == 0:
             raise MachineError(f"no launcher works on this machine: {fitness.reason}.")
-        return best, fitness.reason if num_nodes == 1 else f"--nnodes {num_nodes}"
+        if num_nodes > 1:
+            return best, f"--nnodes {num_nodes}"
+        return best, f"--max-restarts {max_restarts}" if max_restarts else fitness.reason
     if requested not in known:
         raise PapergenError(f"--launcher {requested}: there is no such launcher. {did_you_mean(requested, known)}")
     launcher = load_launcher(requested)
@@ -61,6 +69,11 @@ def choose_launcher(requested: str = "auto", *, num_nodes: int = 1) -> tuple[typ
         raise PapergenError(
             f"--nnodes {num_nodes}: the launcher {requested} does not join machines itself.",
             hint="Use --launcher torchrun." if requested != "slurm" else "Use --launch ranks_per_node=N with slurm.",
+        )
+    if max_restarts and not launcher.restarts_ranks:
+        raise PapergenError(
+            f"--max-restarts {max_restarts}: the launcher {requested} does not start ranks again by itself.",
+            hint="Use --launcher torchrun, or --retries, which tries the whole trial again from its last checkpoint.",
         )
     if launcher.fitness().score == 0:
         raise MachineError(f"--launcher {requested}: {launcher.fitness().reason}.", hint="Use --launcher auto.")

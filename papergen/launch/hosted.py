@@ -45,6 +45,7 @@ class RankProcess:
 
     job: str
     rank: int
+    pid: int
     handle: int
 
 
@@ -57,6 +58,7 @@ class HostStarter(Starter):
     def __init__(self, keeper: Keeper, hub: Hub, selector: selectors.BaseSelector) -> None:
         super().__init__(keeper, hub, selector)
         self._hosts: dict[str, Host] = {}
+        self._ranks: dict[str, list[RankProcess]] = {}
         self._handles: set[int] = set()
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -92,9 +94,14 @@ class HostStarter(Starter):
             self.keeper.lost(source.job, cause, traceback="\n".join(tail(source.log)), with_ranks=False)
 
     def heard_of_host(self, job: str, message: Message) -> None:
-        """The host says which rank ended first, and how."""
-        if message["event"] == "rank_exited":
-            self.keeper.exited(job, message["failed"], message["status"])
+        """The host says which rank ended, and how."""
+        match message["event"]:
+            case "rank_exited":
+                self.keeper.exited(job, message["failed"], message["status"])
+            case "child_ended":
+                for rank in self._ranks.get(job, ()):
+                    if rank.pid == message["pid"]:
+                        self.keeper.exited(job, rank.rank, message["status"])
 
     def said_hello(self, job: str, rank: int, pid: int) -> None:
         """A rank is there: watch for its end."""
@@ -110,10 +117,23 @@ class HostStarter(Starter):
         except ProcessLookupError:
             self.keeper.exited(job, rank, None)
         else:
-            self._attend(handle, RankProcess(job, rank, handle))
+            process = RankProcess(job, rank, pid, handle)
+            self._ranks.setdefault(job, []).append(process)
+            self._attend(handle, process)
+
+    def forget(self, job: str) -> None:
+        """Look no longer for the ends of the trial's ranks, and end what they have left in their sessions."""
+        for rank in self._ranks.pop(job, ()):
+            self._leave(rank.handle)
+        if (host := self._hosts.get(job)) is not None:
+            for session in host.sessions:
+                kill_session(session)
+                self._tell_guard(-session)
+            host.sessions.clear()
 
     def over(self, job: str) -> None:
         """End the host and whatever its ranks have left."""
+        self._ranks.pop(job, None)
         host = self._hosts.pop(job, None)
         if host is None:
             return
@@ -216,3 +236,4 @@ class TorchrunLauncher(HostedLauncher):
     name: ClassVar[str] = "torchrun"
     starter_class: ClassVar[type[Starter]] = TorchrunStarter
     spans_hosts: ClassVar[bool] = True
+    restarts_ranks: ClassVar[bool] = True

@@ -38,11 +38,12 @@ def _weigh(running: Running, now: float) -> None:
     running.weigh_at = now + WEIGH_S
     used_gib = memory_of({state.pid for state in watch.living if state.node == 0}) / 2**30
     if used_gib > limit:
-        watch.fail(now, None, f"used {used_gib:.2f} GiB of memory, more than its memory limit of {limit:g} GiB")
+        cause = f"used {used_gib:.2f} GiB of memory, more than its memory limit of {limit:g} GiB"
+        watch.fail(now, None, cause, is_final=True)
 
 
 def _look_for_silent_nodes(running: Running, hands: Hands, limits: Limits, now: float) -> None:
     for node, host, silent_s in hands.silence(running, now):
         if silent_s >= limits.silent_s / 2 and not running.watch.faults and not running.watch.is_done:
             cause = f"{host} (node {node}) was not heard of for {silent_s:.0f} s"
-            running.watch.fail(now, node * running.share.per_node, cause)
+            running.watch.fail(now, node * running.share.per_node, cause, is_final=True)

@@ -67,6 +67,7 @@ def provenance_of(ended: Ended, *, command: Sequence[str], launcher: str) -> Pro
         load_average=float(machine.get("load_average", 0.0)),
         driver=_driver(),
         environment=relevant_environment(os.environ),
+        failed_attempts=list(machine.get("restarts", [])),
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,25 +42,33 @@ class Running:
     is_killed: bool = False
     read_stacks_at: float | None = None
     """When the stacks that the ranks were asked for are read."""
+    restarts: list[str] = field(default_factory=list)
+    """Why the ranks were started again, oldest first."""
+    meeting: Mapping[str, str] | None = None
+    """The variables by which ranks that were started again meet; None before the first of them reports."""
 
     def renew(self, watch: Watch, meeting: Mapping[str, str]) -> None:
         """Forget a start that came to nothing: an empty folder but for trial.json, and another port."""
         clear(self.job.folder)
         environment = {**self.spec.environment, **meeting}
         self.spec = dataclasses.replace(self.spec, environment=environment)
-        self.watch = watch
         self.num_starts += 1
+        self.watch_anew(watch)
+
+    def watch_anew(self, watch: Watch) -> None:
+        """From now on other processes are the ranks."""
+        self.watch = watch
         self.is_told_to_finish = self.is_killed = False
         self.end_at = self.kill_at = self.read_stacks_at = None
 
 
-def clear(attempt: Path) -> None:
-    """Empty an attempt's folder but for trial.json."""
+def clear(attempt: Path, *, keep_logs: bool = False) -> None:
+    """Empty an attempt's folder but for trial.json, and for the logs where they go on."""
     kept = Run(attempt).trial_file.name
     for path in attempt.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != kept:
+        elif path.name != kept and not (keep_logs and path.suffix == ".log"):
             path.unlink()
 
 
@@ -119,7 +127,13 @@ def failure_of(running: Running, fault: Fault) -> Failure:
     # A log that lies on another machine came with the news of the rank's end.
     lines = list(tail(log)) or running.watch.ranks[fault.rank or 0].tail
     traceback = fault.traceback or "\n".join(lines)
-    return Failure(rank=fault.rank, cause=fault.cause, traceback=traceback, log=str(log) if log.exists() else "")
+    return Failure(
+        rank=fault.rank,
+        cause=fault.cause,
+        traceback=traceback,
+        log=str(log) if log.exists() else "",
+        attempts=running.restarts,
+    )
 
 
 def tail(path: Path, num_bytes: int = 8192, num_lines: int = LOG_LINES) -> Iterator[str]:

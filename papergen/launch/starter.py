@@ -48,6 +48,9 @@ class Starter(abc.ABC):
     def heard_of_host(self, job: str, message: Message) -> None:  # noqa: B027
         """The process that starts a trial's ranks has something to say."""
 
+    def forget(self, job: str) -> None:  # noqa: B027
+        """The trial's ranks have ended and are started again by what started them: their ends are no news any more."""
+
     def over(self, job: str) -> None:  # noqa: B027
         """The trial is over: release what `start` took."""
 

@@ -9,6 +9,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from papergen.errors import MachineError, PapergenError
@@ -21,6 +22,7 @@ from papergen.launch.nodes import NodeLine, Nodes
 from papergen.launch.ports import TAKEN, Ports
 from papergen.launch.processes import Vitals
 from papergen.launch.queue import Queue
+from papergen.launch.restarting import Restarts
 from papergen.launch.running import Running, failure_of, meeting_here, spec_of, utc
 from papergen.launch.starter import Starter
 from papergen.launch.watch import Fault, Watch
@@ -48,8 +50,10 @@ class Supervisor(Launcher):
         gpus: Sequence[str] | None = None,
         limits: Limits | None = None,
         nodes: Nodes | None = None,
+        max_restarts: int = 0,
     ) -> None:
         """At most `max_trials` trials and `num_slots` ranks at a time; `gpus` to hand out, else all visible ones."""
+        assert not max_restarts or (self.restarts_ranks and nodes is None), "torchrun restarts ranks on one machine"
         self._limits = limits or Limits()
         self._selector = selectors.DefaultSelector()
         self._hub = Hub(self._selector)
@@ -61,13 +65,17 @@ class Supervisor(Launcher):
         self._starter = self.starter_class(self, self._hub, self._selector)
         self._nodes = nodes
         self._hands = Hands(self._hub, self._starter, nodes)
+        self._max_restarts = max_restarts
+        self._restarts = Restarts(self._hub, self._starter, self._hands, self._ports, self._limits)
         if nodes is not None:
             nodes.attend(self._selector)
 
     @classmethod
     def from_setup(cls, setup: Setup) -> Self:
         """The launcher for one run-exp."""
-        return cls(max_trials=setup.max_trials or 1, limits=setup.limits, nodes=setup.nodes)
+        return cls(
+            max_trials=setup.max_trials or 1, limits=setup.limits, nodes=setup.nodes, max_restarts=setup.max_restarts
+        )
 
     def gather(self, timeout_s: float) -> None:
         """Wait until all machines have joined; MachineError when one has not within `timeout_s`."""
@@ -128,7 +136,7 @@ class Supervisor(Launcher):
             self._tell_refused(job, "cancelled")
         for running in self._running.values():
             if running.job is job:
-                running.watch.fail(time.monotonic(), None, "cancelled")
+                running.watch.fail(time.monotonic(), None, "cancelled", is_final=True)
                 self._advance(running)
 
     def close(self) -> None:
@@ -180,7 +188,7 @@ class Supervisor(Launcher):
         mine = [state for state in running.watch.ranks if state.node == node]
         if with_ranks or (not running.watch.is_done and not running.watch.faults):
             rank = mine[0].rank if node else None
-            running.watch.fail(time.monotonic(), rank, cause, traceback=traceback)
+            running.watch.fail(time.monotonic(), rank, cause, traceback=traceback, is_final=True)
         for state in mine:
             if with_ranks and not node and state.pid:
                 signal_group(state.pid, signal.SIGKILL)
@@ -199,7 +207,9 @@ class Supervisor(Launcher):
             now = time.monotonic()
             running = Running(
                 job=job,
-                spec=spec_of(job, name, gpus, self._hub.address, self._meeting(share)),
+                spec=replace(
+                    spec_of(job, name, gpus, self._hub.address, self._meeting(share)), max_restarts=self._max_restarts
+                ),
                 share=share,
                 watch=Watch(job, self._limits, now, per_node=share.per_node),
                 started=time.time(),
@@ -246,6 +256,8 @@ class Supervisor(Launcher):
                 self._starter.heard_of_host(line.job, message)
                 continue
             if message["event"] == "hello":
+                if (text := self._restarts.heard(running, line, message["restart"])) is not None:
+                    self._note(running, text)
                 self._starter.said_hello(line.job, line.rank, message["pid"])
             self._on_message(running, line.rank, message)
         if is_gone:
@@ -304,6 +316,9 @@ class Supervisor(Launcher):
             running.is_told_to_finish = True
             self._hands.let_finish(running)
         if running.end_at is None and not watch.is_done and (fault := watch.judge(now)) is not None:
+            if (text := self._restarts.take(running, fault)) is not None:
+                self._note(running, text)
+                return
             self._begin_end(running, fault, now)
         if watch.is_done and running.kill_at is None:
             running.kill_at = now + self._limits.linger_s
@@ -362,6 +377,7 @@ class Supervisor(Launcher):
                     **watch.machine,
                     "load_average": running.load_average,
                     "hosts": list(self.hosts)[: running.share.num_nodes],
+                    "restarts": running.restarts,
                 },
                 started=utc(running.started),
                 ended=utc(time.time()),

@@ -41,6 +41,8 @@ class Fault:
     """For so long a better cause is waited for."""
     wants_stacks: bool = False
     """Whether the ranks should be asked where they hang before they are ended."""
+    is_final: bool = False
+    """Whether it would be no better with ranks that are started again."""
 
 
 @dataclass(kw_only=True)
@@ -139,11 +141,9 @@ class Watch:
             self._add(Fault(at=now, rank=rank, cause=ended_by(status), is_vague=is_vague, settle_s=settle_s))
         return None
 
-    def fail(
-        self, now: float, rank: int | None, cause: str, *, wants_stacks: bool = False, traceback: str = ""
-    ) -> None:
-        """The launcher itself found a reason to end the trial."""
-        self._add(Fault(at=now, rank=rank, cause=cause, wants_stacks=wants_stacks, traceback=traceback))
+    def fail(self, now: float, rank: int | None, cause: str, **details: Any) -> None:
+        """The launcher itself found a reason to end the trial; `details` are further fields of a Fault."""
+        self._add(Fault(at=now, rank=rank, cause=cause, **details))
 
     def _add(self, fault: Fault) -> None:
         if not self.is_done and self.verdict is None:
@@ -181,11 +181,15 @@ class Watch:
 
         From then on the verdict stands: what the ranks do while they are being ended is no cause.
         """
-        if self.verdict is None and self.faults:
-            best = min(self.faults, key=lambda fault: (fault.is_vague, fault.is_echo, fault.at))
-            if now >= best.at + best.settle_s:
-                self.verdict = best
+        best = self.likeliest
+        if self.verdict is None and best is not None and now >= best.at + best.settle_s:
+            self.verdict = best
         return self.verdict
+
+    @property
+    def likeliest(self) -> Fault | None:
+        """The best cause known so far, though a better one may come."""
+        return min(self.faults, key=lambda fault: (fault.is_vague, fault.is_echo, fault.at), default=None)
 
     def inspect(self, now: float, state_of: Callable[[int], str], vitals_of: Callable[[int], Vitals]) -> None:
         """Look for hung, stopped and overdue ranks. The two functions are asked only under suspicion."""
@@ -193,7 +197,7 @@ class Watch:
             return
         limit = self.job.time_limit_s
         if limit is not None and now - self.started_at >= limit:
-            self.fail(now, None, f"ran longer than its time limit of {limit:g} s", wants_stacks=True)
+            self.fail(now, None, f"ran longer than its time limit of {limit:g} s", wants_stacks=True, is_final=True)
             return
         idle = {
             state.rank: self._idle_s(state, now, vitals_of) for state in self.living if self._is_suspect(state, now)

@@ -22,7 +22,12 @@ class Channel:
     A launcher that is gone is not the rank's fault: sending to it does nothing (the kernel ends the rank soon).
     """
 
-    def __init__(self, address: str, job: str, rank: int) -> None:
+    def __init__(self, address: str, job: str, rank: int, *, restart: int = 0) -> None:
+        """`restart` is how often the trial's ranks were started again; such a rank waits here for the word to begin.
+
+        The word sets the variables by which these ranks meet: torch's agent has them meet in a store that still knows
+        the addresses of the ranks before (seen with gloo in torch 2.13: connection refused).
+        """
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
         self._waiting: dict[str, dict[str, Any]] = {}
@@ -30,7 +35,10 @@ class Channel:
         if address:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._socket.connect(address)
-            self.send("hello", job=job, rank=rank, pid=os.getpid())
+            self.send("hello", job=job, rank=rank, pid=os.getpid(), restart=restart)
+            if restart:
+                with self._socket.makefile("rb", buffering=0) as stream:
+                    os.environ.update(json.loads(stream.readline() or b"{}"))
             threading.Thread(target=self._beat, name="papergen-beat", daemon=True).start()
 
     def send(self, event: str, **data: Any) -> None:

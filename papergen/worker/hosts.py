@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 from papergen.worker.channel import Channel
 from papergen.worker.rank import run_here
 from papergen.worker.spec import HOST_RANK, Share, Spec
-from papergen.worker.system import die_with_parent, lead_own_group
+from papergen.worker.system import die_with_parent, lead_own_group, parents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +44,7 @@ def _spawned(local_rank: int, spec: Spec, share: Share, parent: int) -> None:
 def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
     """Start this machine's ranks by torch's elastic agent, as `torchrun` does; the exit status of the trial.
 
+    After a failure the agent ends all ranks and starts them again, `spec.max_restarts` times.
     On one machine the agent finds a port of its own; on several they meet at the spec's MASTER_ADDR and MASTER_PORT.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -65,13 +68,29 @@ def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
         rdzv_endpoint=endpoint,
         rdzv_configs={"rank": share.node} if backend == "static" else {},
         local_addr=address if share.node == 0 else None,
-        max_restarts=0,
+        max_restarts=spec.max_restarts,
         monitor_interval=0.1,
     )
+    told: set[int] = set()
+    signal.signal(signal.SIGCHLD, lambda *_: _tell_ended(channel, told))
     try:
         elastic_launch(config, sys.executable)(*rank_command)
     except ChildFailedError as error:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # it must not interrupt what is being sent
         rank, failure = error.get_first_failure()
         channel.send("rank_exited", failed=rank, status=failure.exitcode)
         return 1
     return 0
+
+
+def _tell_ended(channel: Channel, told: set[int]) -> None:
+    """Tell how children have ended, and leave them to the agent: where it starts them again it tells nobody how."""
+    for pid, parent in parents().items():
+        if parent != os.getpid() or pid in told:
+            continue
+        with contextlib.suppress(ChildProcessError):
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+            if ended is not None:
+                told.add(pid)
+                is_exit = ended.si_code == os.CLD_EXITED
+                channel.send("child_ended", pid=pid, status=ended.si_status if is_exit else -ended.si_status)

@@ -35,9 +35,10 @@ def run_rank(spec: Spec, place: Place) -> NoReturn:
     The process ends by `os._exit`: gloo's teardown at interpreter exit aborted or deadlocked in 3 of 10 runs measured.
     """
     set_environment(spec, place)
-    channel = Channel(spec.address, spec.job, place.rank)
+    restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if spec.max_restarts else 0
+    channel = Channel(spec.address, spec.job, place.rank, restart=restart)
     try:
-        _run(spec, place, channel)
+        _run(spec, place, channel, restart)
         status = 0
     except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt end a rank too soon as well
         shown = "".join(traceback.format_exception(type(error), error, _own_part(error.__traceback__)))
@@ -74,7 +75,7 @@ def cause_of(error: BaseException) -> str:
     return line if len(line) <= MAX_CAUSE else line[: MAX_CAUSE - 3] + "..."
 
 
-def _run(spec: Spec, place: Place, channel: Channel) -> None:
+def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
     run = Run(Path(spec.folder))
     trial = Trial.from_json(read_json(run.trial_file), str(run.trial_file))
     recipe = load_recipe(Path(spec.recipe_path))
@@ -93,6 +94,8 @@ def _run(spec: Spec, place: Place, channel: Channel) -> None:
         upstream={name: Path(path) for name, path in spec.upstream.items()},
         emit=recorder.emit,
     )
+    if restart:
+        context.fact("num_restarts", restart)
     metrics = recipe.run(params, context)
     outcome: Outcome | None = None
     if place.rank == 0:

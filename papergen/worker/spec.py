@@ -36,6 +36,8 @@ class Spec:
     """Models (path or Hub id, dtype) that a warm worker holds in memory for trials like this one."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables set in every rank before anything is imported."""
+    max_restarts: int = 0
+    """How often torchrun may start all ranks again after one has failed."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data."""
