@@ -1,6 +1,6 @@
 """Checkpoints that a killed run resumes from, bitwise: written in the background, whole or not at all.
 
-    <folder>/step-00000040/rank-0.pt   a rank's random states and curve; weights and optimiser with rank 0
+    <folder>/step-00000040/rank-0.pt   a rank's random states, curve and shards; what is equal on all ranks with rank 0
     <folder>/LATEST                    name of the newest checkpoint that all ranks have finished
 
 Each checkpoint has a new name and LATEST is renamed into place, so there is always one to go back to.
@@ -31,7 +31,11 @@ LATEST = "LATEST"
 class Checkpoints:
     """One rank's view of a run's checkpoints; the folder must be shared by all ranks."""
 
-    def __init__(self, folder: Path, ranks: Ranks, *, owner: str, timeout_s: float) -> None:
+    def __init__(
+        self, folder: Path, ranks: Ranks, *, owner: str, timeout_s: float, draws_on_all_gpus: bool = False
+    ) -> None:
+        """`draws_on_all_gpus`: this process draws random numbers on every GPU, not on its own alone (DataParallel)."""
+        self._draws_on_all_gpus = draws_on_all_gpus
         self._folder = folder
         self._ranks = ranks
         self._owner = owner
@@ -45,7 +49,7 @@ class Checkpoints:
         `own` is what this rank has to itself; `shared`, equal on all ranks, is kept once.
         """
         self.wait()
-        content: dict[str, Any] = {"owner": self._owner, "step": step, "random": random_state(self._ranks)}
+        content: dict[str, Any] = {"owner": self._owner, "step": step, "random": self._random_state()}
         content |= {"own": copied(own), "shared": copied(shared) if self._ranks.is_main else None}
         self._writer = threading.Thread(target=self._write, args=(step, content), name="checkpoint", daemon=True)
         self._writer.start()
@@ -75,6 +79,8 @@ class Checkpoints:
             # A checkpoint that was cut short may hold some ranks' files, which must not count for the next attempt.
             self._drop(lambda path: path.name != name)
         set_random_state(own["random"], self._ranks)
+        if self._draws_on_all_gpus:
+            torch.cuda.set_rng_state_all(own["random"]["all_gpus"])
         return int(own["step"]), own["own"], shared["shared"]
 
     def remove(self) -> None:
@@ -84,6 +90,10 @@ class Checkpoints:
         if self._ranks.is_main:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._ranks.barrier()
+
+    def _random_state(self) -> dict[str, Any]:
+        all_gpus = {"all_gpus": torch.cuda.get_rng_state_all()} if self._draws_on_all_gpus else {}
+        return random_state(self._ranks) | all_gpus
 
     def _newest(self) -> str:
         try:

@@ -26,6 +26,7 @@ from papergen.training.model import full_state, parallel, unwrapped
 from papergen.training.optim import build_optimizer, learning_rate
 from papergen.training.profile import StepProfiler
 from papergen.training.settings import NUM_TRAIN_EPOCHS, TrainingSettings, describe
+from papergen.training.states import restore, state_of
 from papergen.training.stepping import Stepper
 from papergen.training.timing import NUM_WARMUP_STEPS, StepClock, peak_memory_mib, percentile
 
@@ -100,6 +101,7 @@ def train(
         ranks,
         owner=_owner(settings, material, seed),
         timeout_s=settings.timeout_s,
+        draws_on_all_gpus=settings.strategy == "dp",
     )
     first_step, before_s = 0, 0.0
     tracer = StepProfiler(first=NUM_WARMUP_STEPS, num_steps=settings.profile_steps, last=num_steps, device=ranks.device)
@@ -108,9 +110,7 @@ def train(
     found = store.load() if resume else None
     if found is not None:
         first_step, own, shared = found
-        unwrapped(model).load_state_dict(shared["model"])
-        stepper.optimizer.load_state_dict(shared["optimizer"])
-        stepper.scaler.load_state_dict(shared["scaler"])
+        restore(stepper, own["state"], shared)
         before_s = own["wall_time_s"]
         curve.replay(own["curve"])
     else:
@@ -136,14 +136,9 @@ def train(
         if done < num_steps and is_save_due(settings, ranks, done, saved_at):
             saved_at = time.perf_counter()
             wall_time_s = before_s + time.perf_counter() - began
+            own_state, shared_state = state_of(stepper)
             store.save(
-                done,
-                own={"curve": curve.state(), "wall_time_s": wall_time_s},
-                shared={
-                    "model": unwrapped(model).state_dict(),
-                    "optimizer": stepper.optimizer.state_dict(),
-                    "scaler": stepper.scaler.state_dict(),
-                },
+                done, own={"curve": curve.state(), "wall_time_s": wall_time_s, "state": own_state}, shared=shared_state
             )
         progress(done, num_steps, fields)
 

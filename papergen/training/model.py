@@ -97,6 +97,12 @@ def unwrapped(model: nn.Module) -> nn.Module:
     return model
 
 
+def powersgd_state(model: nn.Module) -> powerSGD_hook.PowerSGDState | None:
+    """What PowerSGD carries from step to step on this rank; None where it is not the hook."""
+    found: powerSGD_hook.PowerSGDState | None = getattr(model, "powersgd_state", None)
+    return found
+
+
 def full_state(model: nn.Module, ranks: Ranks) -> Mapping[str, torch.Tensor]:
     """All weights on the CPU of rank 0 (nothing on the others); a collective where the model is sharded."""
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -131,3 +137,5 @@ def _compress(wrapped: DistributedDataParallel, settings: TrainingSettings) -> N
             None, matrix_approximation_rank=settings.powersgd_rank, start_powerSGD_iter=10, random_seed=0
         )
         wrapped.register_comm_hook(state, powerSGD_hook.powerSGD_hook)
+        held: Any = wrapped
+        held.powersgd_state = state

@@ -117,7 +117,7 @@ class TrainingSettings(Params):
     @property
     def is_resumable(self) -> bool:
         """Whether a checkpoint holds all that an exact resume needs; where not, none is written unasked."""
-        return self.strategy == "ddp" and self.comm_hook != "powersgd" and not self.profile_steps
+        return not self.profile_steps
 
     @property
     def sequences_per_pass(self) -> int:
@@ -174,8 +174,6 @@ class TrainingSettings(Params):
             idle = [name for name in DDP_KNOBS if self._changed(name)]
             if idle:
                 faults.append(f"{', '.join(idle)}: no effect with strategy = {self.strategy}. Leave it out.")
-            if self.save_every:
-                faults.append(f"save_every: checkpoints are for strategy = ddp, not {self.strategy}. Leave it out.")
         if self.strategy == "dp" and self.world_size != 1:
             faults.append(f"strategy = dp is one process on several GPUs: world_size = {self.world_size} must be 1.")
         if self.strategy == "fsdp2" and self.world_size == 1:
@@ -184,10 +182,6 @@ class TrainingSettings(Params):
             faults.append("find_unused_parameters has no effect with static_graph, which finds them itself. Keep one.")
         if self._changed("powersgd_rank") and self.comm_hook != "powersgd":
             faults.append(f"powersgd_rank: no effect with comm_hook = {self.comm_hook}. Leave it out.")
-        if self.comm_hook == "powersgd" and self.save_every:
-            faults.append(
-                "save_every: PowerSGD's error feedback is not in a checkpoint, so no exact resume. Leave it out."
-            )
         if self.profile_steps and self.save_every:
             faults.append("profile_steps: a run that resumes behind the trace would lack it. Leave save_every out.")
         if self.dtype == "float64" and self.comm_hook in {"fp16", "bf16"}:

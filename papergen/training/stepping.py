@@ -51,9 +51,7 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         total = self.backward(batches, num_targets)
-        if self._settings.max_grad_norm > 0:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
+        self.clip()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
@@ -75,6 +73,16 @@ class Stepper:
                 self.scaler.scale(scaled).backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
+
+    def clip(self) -> torch.Tensor | None:
+        """Scale the gradient to a 2-norm of `max_grad_norm` where it is longer; the norm before, over all shards.
+
+        None, and nothing done, where `max_grad_norm` is 0.
+        """
+        if self._settings.max_grad_norm == 0:
+            return None
+        self.scaler.unscale_(self.optimizer)
+        return nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
 
     def warm_up(self, batch: Batch) -> None:
         """One pass whose gradients are thrown away and whose randomness is given back.

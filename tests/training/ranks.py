@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from papergen.training import distributed
@@ -214,6 +215,30 @@ def uneven_rank(rank: int, world_size: int, project: Path, loss_average: str) ->
         "gradients": _lists(gradients),
         "is_wrapped": isinstance(model, DistributedDataParallel),
     }
+
+
+def clip_rank(rank: int, world_size: int, project: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The gradient of the first step, its norm as the clipping saw it, and the gradient after; whole where sharded."""
+    settings = settings_of(world_size, overrides)
+    ranks = distributed.join(rank=rank, world_size=world_size, local_rank=rank, device="cpu", timeout_s=60)
+    material = prepare(settings, seed=3, ranks=ranks, project=project)
+    model = parallel(material.model, settings, ranks)
+    stepper = Stepper(model, build_optimizer(model, settings), settings, ranks)
+    order = Order(material.train, batch_size=settings.batch_size, rank=rank, world_size=world_size, seed=3)
+    stepper.backward(passes(material, order, 0, settings), settings.batch_size * settings.block_size)
+    before = _lists(_gradients(material.model))
+    norm = stepper.clip()
+    assert norm is not None
+    after = _lists(_gradients(material.model))
+    return {"before": before, "norm": float(_whole(norm)), "after": after}
+
+
+def _gradients(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: _whole(p.grad) for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def _lists(tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:

@@ -81,6 +81,30 @@ def test_validation_counts_every_held_out_token_once_at_any_world_size(text_proj
     assert metrics["bits_per_character"] == pytest.approx(bits / facts["num_validation_characters"])
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+@pytest.mark.parametrize("max_grad_norm", [0.5, 1e6], ids=["clipped", "short enough"])
+def test_the_norm_that_is_clipped_is_that_of_the_whole_batch(
+    text_project: Path, strategy: str, max_grad_norm: float
+) -> None:
+    shared = {**EXACT, "max_grad_norm": max_grad_norm}
+    alone = ranks.start(ranks.clip_rank, 1, text_project, shared)[0]
+    accumulating = {**shared, "gradient_accumulation_steps": 2, "strategy": strategy}
+    together = ranks.start(ranks.clip_rank, 2, text_project, accumulating)
+    before_norm = norm_of(alone["before"])
+    assert before_norm > 1, "so that a norm of 0.5 is short"
+    for rank in together:
+        assert rank["norm"] == pytest.approx(before_norm, rel=1e-12)
+        assert norm_of(rank["after"]) == pytest.approx(min(before_norm, max_grad_norm), rel=1e-5)
+        assert difference(alone["after"], rank["after"]) < 1e-12
+    if max_grad_norm > before_norm:
+        assert together[0]["after"] == together[0]["before"]
+
+
+def norm_of(gradients: dict[str, Any]) -> float:
+    """The 2-norm of all gradients together."""
+    return math.sqrt(sum(float(torch.tensor(each, dtype=torch.float64).square().sum()) for each in gradients.values()))
+
+
 @pytest.mark.parametrize("overrides", [{}, {"strategy": "fsdp2"}], ids=["ddp", "fsdp2"])
 def test_a_run_repeats_itself_bitwise_and_reports_whole_curves(
     text_project: Path, tmp_path: Path, overrides: dict[str, Any]
