@@ -17,6 +17,9 @@ from papergen.training.available import unavailable
 from papergen.training.distributed import Ranks
 from papergen.training.settings import TrainingSettings
 
+COMPILER = "inductor"
+"""Backend of torch.compile."""
+
 
 def build_model(settings: TrainingSettings, tokenizer: Any) -> PreTrainedModel:
     """A GPT-2-shaped model of the settings' sizes with fresh weights, drawn from torch's global generator."""
@@ -69,7 +72,10 @@ def parallel(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.M
         raise MachineError(f"These settings cannot run on this machine: {reason}")
     model.to(ranks.device)
     if settings.torch_compile:
-        model.compile()  # In place: the names of the weights stay as they are.
+        # FSDP2's hooks cannot be traced: with them inside, the whole model falls into pieces that are compiled anew
+        # until dynamo gives up; block by block they stay outside. DDP's buckets are found by dynamo itself.
+        for part in _blocks(model) if settings.strategy == "fsdp2" else [model]:
+            part.compile(backend=COMPILER)  # In place: the names of the weights stay as they are.
     if settings.strategy == "dp":
         return nn.DataParallel(model)
     if ranks.world_size == 1:
@@ -118,12 +124,16 @@ def _sharded(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.M
     from torch.distributed.fsdp import fully_shard
 
     mesh = init_device_mesh(ranks.device.type, (ranks.world_size,))
-    # One shard group per transformer block (Zhao et al. 2023): the longest ModuleList of the model holds the blocks.
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    for block in max(lists, key=len, default=nn.ModuleList()):
+    for block in _blocks(model):  # one shard group per transformer block (Zhao et al. 2023)
         fully_shard(block, mesh=mesh)
     fully_shard(model, mesh=mesh)
     return model
+
+
+def _blocks(model: nn.Module) -> list[nn.Module]:
+    """The transformer blocks: the longest ModuleList of the model holds them."""
+    lists = [list(module) for module in model.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len, default=[])
 
 
 def _compress(wrapped: DistributedDataParallel, settings: TrainingSettings) -> None:

@@ -178,6 +178,8 @@ class TrainingSettings(Params):
             faults.append(f"strategy = dp is one process on several GPUs: world_size = {self.world_size} must be 1.")
         if self.strategy == "fsdp2" and self.world_size == 1:
             faults.append("strategy = fsdp2 shards over ranks: world_size = 1 leaves nothing to shard. Try 2.")
+        if self.strategy == "dp" and self.torch_compile:
+            faults.append("torch_compile: DataParallel's replicas would all call the first GPU's code. Leave it out.")
         if self.static_graph and self.find_unused_parameters:
             faults.append("find_unused_parameters has no effect with static_graph, which finds them itself. Keep one.")
         if self._changed("powersgd_rank") and self.comm_hook != "powersgd":

@@ -145,6 +145,17 @@ def train_rank(
     return {"metrics": dict(trained.metrics), "facts": dict(trained.facts), "points": points}
 
 
+def compiled_rank(rank: int, world_size: int, project: Path, folder: Path, overrides: Mapping[str, Any]) -> Any:
+    """A whole run, compiled without the last stage (code for GPUs or C++): its metrics, and dynamo's counts."""
+    from torch._dynamo.utils import counters
+
+    from papergen.training import model
+
+    model.COMPILER, model.unavailable = "aot_eager", lambda *_: None  # type: ignore[assignment]
+    run = train_rank(rank, world_size, project, folder, {**overrides, "torch_compile": True})
+    return {**run, "num_graphs": counters["stats"]["unique_graphs"], "breaks": dict(counters["graph_break"])}
+
+
 def steps_rank(
     rank: int, world_size: int, project: Path, overrides: Mapping[str, Any], num_steps: int, num_shards: int | None
 ) -> dict[str, Any]:

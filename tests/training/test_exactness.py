@@ -130,6 +130,17 @@ def test_fsdp2_learns_what_ddp_learns(text_project: Path, tmp_path: Path) -> Non
     assert losses[0] == pytest.approx(losses[1], abs=1e-9)
 
 
+@pytest.mark.parametrize(("strategy", "num_graphs"), [("ddp", 2), ("fsdp2", 3)])
+def test_a_compiled_model_learns_the_same_in_few_graphs(
+    text_project: Path, tmp_path: Path, strategy: str, num_graphs: int
+) -> None:
+    overrides = {**EXACT, "n_layer": 5, "strategy": strategy}
+    plain = ranks.start(ranks.train_rank, 2, text_project, tmp_path / "plain", overrides)[0]
+    compiled = ranks.start(ranks.compiled_rank, 2, text_project, tmp_path / "compiled", overrides)[0]
+    assert compiled["metrics"]["validation_loss"] == pytest.approx(plain["metrics"]["validation_loss"], abs=1e-9)
+    assert (compiled["num_graphs"], compiled["breaks"]) == (num_graphs, {})
+
+
 @pytest.mark.parametrize(
     ("overrides", "tolerance"),
     [

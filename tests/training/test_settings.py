@@ -32,6 +32,7 @@ def test_the_defaults_are_possible() -> None:
         ({"strategy": "fsdp2", "world_size": 1}, "nothing to shard"),
         ({"strategy": "fsdp2", "static_graph": True}, "static_graph: no effect with strategy = fsdp2"),
         ({"static_graph": True, "find_unused_parameters": True}, "no effect with static_graph"),
+        ({"strategy": "dp", "world_size": 1, "torch_compile": True}, "replicas would all call"),
         ({"powersgd_rank": 4}, "no effect with comm_hook = none"),
         ({"dtype": "float64", "comm_hook": "fp16"}, "would undo dtype = float64"),
         ({"profile_steps": 3, "save_every": 10}, "would lack it"),
