@@ -24,7 +24,7 @@ class Lagging:
         event: Any = None
         if self._is_cuda:
             copy = self._spare.pop() if self._spare else torch.zeros((), dtype=torch.long, pin_memory=True)
-            copy.copy_(value, non_blocking=True)
+            copy.copy_(value.long(), non_blocking=True)
             event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             event.record()
         else:

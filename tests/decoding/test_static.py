@@ -1,6 +1,8 @@
 """The static cache: the same texts as the growing one, by steps that could be CUDA graphs."""
 
+import copy
 import inspect
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.utils._pytree import tree_map
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
+    DynamicCache,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
@@ -27,7 +30,11 @@ from transformers import (
 from papergen.decoding import buffers, graphs, lagging, processors, static_stepper, stepper
 from papergen.decoding.engine import Engine
 from papergen.decoding.generate import generate
+from papergen.decoding.processors import Limits, Processors
+from papergen.decoding.search import Batch
 from papergen.decoding.settings import Strategy
+from papergen.decoding.static_sampling import _Texts
+from papergen.decoding.tokens import tokens_for
 
 STRATEGIES = {
     "greedy": {},
@@ -317,3 +324,165 @@ def test_late_readings_come_in_their_order():
     late = lagging.Lagging(torch.device("cpu"))
     found = [late.push(torch.tensor(value)) for value in range(8)]
     assert found == [None] * lagging.LAG + list(range(8 - lagging.LAG))
+
+
+@pytest.mark.parametrize("own", [STRATEGIES[name] for name in ("greedy", "sample", "penalties", "dola")], ids=str)
+@pytest.mark.parametrize("name", ["llama", "gpt2", "mistral with a window"])
+def test_a_whole_step_runs_on_a_device_without_data_and_makes_nothing_elsewhere(
+    own, name, request, monkeypatch, prompts
+):
+    """On `meta` a value that is read is an error, and so is a tensor of the CPU among the others, as on CUDA."""
+    model = copy.deepcopy(request.getfixturevalue(name) if name == "llama" else made(name)).to("meta")
+    model.set_attn_implementation("eager")  # whose prefill does not look whether there is padding
+    monkeypatch.setattr(stepper.Stepper, "_parts", lambda _: [])
+    strategy = Strategy(max_new_tokens=8, **own)
+    tokens, limits = tokens_for(strategy, model, None), Limits(8, 4)
+    ids = torch.ones(2, 5, dtype=torch.long, device="meta")
+    kwargs = {
+        "attention_mask": torch.ones_like(ids), "position_ids": torch.ones_like(ids), "use_cache": True,
+        "logits_to_keep": 1, "cache": DynamicCache(config=model.config),
+    }  # fmt: skip
+    layers = (1,) if "dola_layers" in own else None
+    with torch.inference_mode():
+        drive = Engine("static").stepper(model, ids, kwargs, max_new=8, layers=layers)
+        keys = torch.ones(2, 1, dtype=torch.long, device="meta")
+        device = torch.device("meta")
+        batch = Batch(drive, strategy, tokens, limits, Processors(strategy, tokens, limits, device), keys)
+        logits = drive.prefill()
+        found = _Texts(batch, drive)
+        found.choosing()(logits, drive.plain)
+        with NoWaiting():
+            count = drive.run(found.key, found.stepping)
+    assert count.device.type == "meta"
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        int(count)
+    with pytest.raises(RuntimeError):
+        torch.ones(3) + drive.buffers.pads.new_ones(3)
+
+
+class FakeCuda:
+    """The part of torch.cuda that `Steps` uses: a capture that keeps what was called, on tensors of the CPU."""
+
+    def __init__(self, error=None):
+        self.error, self.num_captures = error, 0
+
+    def graph(self, graph, **_):
+        fake = self
+
+        class Capturing:
+            def __enter__(self):
+                fake.num_captures += 1
+                if fake.error is not None:
+                    raise fake.error
+
+            def __exit__(self, *_):
+                return False
+
+        return Capturing()
+
+
+def test_steps_run_then_are_captured_then_replayed_and_a_refused_capture_runs_nothing_twice(monkeypatch):
+    for error in (None, RuntimeError("operation not permitted when stream is capturing\nmore")):
+        fake, calls, replays = FakeCuda(error), [], []
+        monkeypatch.setattr(torch.cuda, "graph", fake.graph)
+        monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: replays.append(1)))  # noqa: B023
+        monkeypatch.setattr(graphs.Steps, "_aside", lambda _, function: function())
+        steps = graphs.Steps(torch.device("cuda"))
+        assert steps.refusal is None
+        outputs = [steps.run("a", lambda: lambda: calls.append(1) or len(calls)) for _ in range(5)]  # noqa: B023
+        if error is None:
+            assert (len(calls), len(replays), outputs) == (2, 4, [1, 2, 2, 2, 2])
+            assert steps.refusal is None
+        else:
+            assert (len(calls), len(replays), outputs) == (5, 0, [1, 2, 3, 4, 5])
+            assert steps.refusal == (
+                "CUDA would not capture the step: operation not permitted when stream is capturing"
+            )
+        assert fake.num_captures == 1
+
+
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture
+def on_gpu(request):
+    """Models moved to the GPU for a test."""
+    moved = []
+
+    def move(name):
+        moved.append(request.getfixturevalue(name) if name in {"llama", "bart", "t5"} else made(name))
+        return moved[-1].to("cuda")
+
+    yield move
+    for model in moved:
+        model.to("cpu")
+
+
+@pytest.mark.gpu
+@GPU
+@pytest.mark.parametrize("own", STRATEGIES.values(), ids=STRATEGIES)
+@pytest.mark.parametrize("name", ["llama", "bart", "t5", "gpt2", "mistral with a window"])
+def test_graphs_give_the_texts_of_single_steps(own, name, on_gpu, prompts):
+    model = on_gpu(name)
+    if model.config.is_encoder_decoder and "dola_layers" in own:
+        pytest.skip("DoLa is for decoder-only models")
+    wanted = texts(model, prompts, own, Engine("dynamic"))
+    engine, timings = Engine(), []
+    for batch_size in (6, 6, 4):
+        assert_same(texts(model, prompts, own, engine, batch_size=batch_size, timings=timings), wanted)
+    assert {(one.cache_implementation, one.step, one.step_reason) for one in timings} == {("static", "cuda_graph", "")}
+    assert any(step.graph is not None for step in engine._buffers.steps._steps.values())
+    for timing in timings:
+        assert timing.start_s < timing.token_s[0] <= timing.token_s[-1] <= timing.end_s + 1e-3
+        assert list(timing.token_s) == sorted(timing.token_s)
+
+
+@pytest.mark.gpu
+@GPU
+@pytest.mark.parametrize("own", [STRATEGIES[name] for name in ("greedy", "penalties", "beam")], ids=str)
+def test_memory_does_not_grow_from_step_to_step_or_batch_to_batch(own, on_gpu, prompts):
+    model, engine = on_gpu("llama"), Engine()
+    own = {**own, "eos_token_id": None} if "min_new_tokens" not in own else own
+    for _ in range(3):
+        texts(model, prompts, own, engine, limit=40)
+    held, reserved = torch.cuda.memory_allocated(), torch.cuda.memory_reserved()
+    for _ in range(5):
+        texts(model, prompts, own, engine, limit=40)
+    assert torch.cuda.memory_allocated() <= held
+    assert torch.cuda.memory_reserved() <= reserved
+
+
+@pytest.mark.gpu
+@GPU
+def test_no_search_on_the_gpu_makes_the_host_wait_within_its_steps(on_gpu, prompts, monkeypatch):
+    """By CUDA's own word: torch reports every wait of the host while the steps run."""
+    mark = stepper.Stepper.mark
+    monkeypatch.setattr(lagging.Lagging, "push", lambda *_: None)
+    model = on_gpu("llama")
+    for own in STRATEGIES.values():
+        engine = Engine()
+        texts(model, prompts, own, engine)  # graphs are there now
+
+        def watched(self):
+            mark(self)
+            torch.cuda.set_sync_debug_mode("error" if len(self._clock) < 12 else "default")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(stepper.Stepper, "mark", watched)
+            try:
+                texts(model, prompts, own, engine)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+@GPU
+def test_compiled_steps_are_captured_as_well(on_gpu, prompts):
+    model, timings = on_gpu("llama"), []
+    engine = Engine(torch_compile=True)
+    for _ in range(2):
+        found = texts(model, prompts, {}, engine, timings=timings)
+    assert [one.ids for one in found] == [one.ids for one in texts(model, prompts, {}, Engine("dynamic"))]
+    assert {(one.step, one.step_reason) for one in timings} == {("compiled_cuda_graph", "")}
