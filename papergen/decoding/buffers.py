@@ -25,10 +25,10 @@ class Buffers:
     forgotten when a tensor or a weight of the model has moved.
     """
 
-    def __init__(self, model: Any, num_layers: int, *, span: int = SPAN) -> None:
+    def __init__(self, model: Any, num_layers: int, *, span: int = SPAN, has_graphs: bool = True) -> None:
         self.device: torch.device = model.device
         self.dtype: torch.dtype = model.dtype
-        self.steps = Steps(self.device)
+        self.steps = Steps(self.device, has_graphs=has_graphs)
         self._span = span
         self.rows = self.room = self.source = 0
         self.at = torch.zeros(1, dtype=torch.long, device=self.device)

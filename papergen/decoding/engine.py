@@ -35,8 +35,8 @@ class Ran:
 class Engine:
     """Makes the steppers of one run after another and keeps what outlasts a batch: buffers, graphs, compiled code.
 
-    It holds on to the model that it saw last; let go of the engine to give the memory back. `backend` is the one of
-    `torch.compile`.
+    It holds on to the model that it saw last; let go of the engine to give the memory back. Without `cuda_graphs` a
+    static step runs kernel by kernel, to see what graphs contribute. `backend` is the one of `torch.compile`.
     """
 
     def __init__(
@@ -44,13 +44,15 @@ class Engine:
         cache_implementation: CacheImplementation = "auto",
         *,
         torch_compile: bool = False,
-        backend: str = "inductor",
+        cuda_graphs: bool = True,
+        backend: Any = "inductor",
     ) -> None:
         assert not (torch_compile and cache_implementation == "dynamic"), "what grows is not compiled"
         self.cache_implementation = cache_implementation
         self.torch_compile = torch_compile
         self.num_layers = 0
         """Layers of the cache of the present batch."""
+        self._has_graphs = cuda_graphs
         self._backend = backend
         self._model: Any = None
         self._buffers: Buffers | None = None
@@ -109,7 +111,8 @@ class Engine:
         is_kept = kept is not None and self._model is model and kept.device == model.device
         if kept is None or not is_kept or kept.dtype != model.dtype or len(kept.layers) != self.num_layers:
             self._compiled, self._not_compiled = None, ""
-            kept = self._buffers = Buffers(model, self.num_layers, span=0 if self.torch_compile else SPAN)
+            span = 0 if self.torch_compile else SPAN
+            kept = self._buffers = Buffers(model, self.num_layers, span=span, has_graphs=self._has_graphs)
             self._model = model
         return kept
 

@@ -28,13 +28,15 @@ class Steps:
     addresses as well and is overwritten by its next call.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, has_graphs: bool = True) -> None:
         self._device = device
         self._steps: dict[Hashable, _Step] = {}
         self._stream: Any = None
         self._pool: Any = None
-        self.refusal: str | None = None if device.type == "cuda" else f"no CUDA graphs on {device.type}"
+        self.refusal: str | None = None if has_graphs else "CUDA graphs are switched off"
         """Why steps are called one by one; None where they are graphs."""
+        if device.type != "cuda":
+            self.refusal = f"no CUDA graphs on {device.type}"
 
     def __len__(self) -> int:
         return len(self._steps)

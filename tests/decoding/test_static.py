@@ -115,7 +115,7 @@ def like_graphs(monkeypatch):
     """Steps that keep their outputs, few positions at a time, buffers of odd sizes, prefill in parts."""
     monkeypatch.setattr(buffers, "Steps", Replayed)
     monkeypatch.setattr(buffers, "ALIGNED", 3)
-    monkeypatch.setattr(inspect.unwrap(buffers.Buffers.__init__), "__kwdefaults__", {"span": 5})
+    monkeypatch.setattr(inspect.unwrap(buffers.Buffers.__init__), "__kwdefaults__", {"span": 5, "has_graphs": True})
     monkeypatch.setattr("papergen.decoding.engine.SPAN", 5)
     monkeypatch.setattr(stepper, "PREFILL_TOKENS", {"cpu": 12})
 
