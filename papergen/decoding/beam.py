@@ -107,10 +107,8 @@ class _Beams:
 
     def run(self) -> list[list[Hypothesis]]:
         logits = self.stepper.prefill()
-        prompts = len(logits)
-        repeated = torch.arange(prompts, device=self.batch.device).repeat_interleave(self.num_beams)
-        self.stepper.select(repeated)
-        logits = logits[repeated]
+        self.stepper.fan_out(self.num_beams)
+        logits = logits.repeat_interleave(self.num_beams, dim=0)
         for step in range(self.max_new):
             tokens, parents = self.advance(logits.log_softmax(dim=1), step)
             if step + 1 == self.max_new or self.stepper.is_true(self.is_done.all()):

@@ -19,6 +19,9 @@ from papergen.decoding.loose_beam import LooseBeam
 from papergen.decoding.search import Batch, Hypothesis
 from papergen.decoding.strict_beam import StrictBeam
 
+NUM_BEAMS_PER_PROMPT = 2
+"""The strict one and the loose one."""
+
 
 def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
     """`num_return_sequences` distinct hypotheses per prompt: those with all forced words first, then by score."""
@@ -27,9 +30,8 @@ def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
     logits = stepper.prefill()
     beams: tuple[StrictBeam | LooseBeam, ...] = (StrictBeam(batch, constraints), LooseBeam(batch))
     prompts, vocabulary = logits.shape
-    repeated = torch.arange(prompts, device=batch.device).repeat_interleave(len(beams) * num_beams)
-    stepper.select(repeated)
-    logits = logits[repeated]
+    stepper.fan_out(len(beams) * num_beams)
+    logits = logits.repeat_interleave(len(beams) * num_beams, dim=0)
     shape = (prompts, len(beams), num_beams)
     first_rows = torch.arange(prompts * len(beams), device=batch.device).view(prompts, len(beams), 1) * num_beams
     for step in range(max_new):

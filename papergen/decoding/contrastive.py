@@ -26,7 +26,7 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
     log_probs = torch.zeros(len(rows), dtype=torch.float64, device=batch.device)
     is_open = torch.ones(len(rows), dtype=torch.bool, device=batch.device)
     # Every prompt has as many rows as there are candidates; after each step all become the one that was chosen.
-    stepper.select(rows.repeat_interleave(num_candidates))
+    stepper.fan_out(num_candidates)
     for step in range(batch.limits.max_new):
         scores = batch.process(logits, rows=rows * num_candidates)
         probabilities, candidates = scores.softmax(dim=1).topk(num_candidates, dim=1)
@@ -38,7 +38,7 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
         # A candidate that the processors forbid stays out, however new it looks.
         best = values.masked_fill(probabilities == 0, -torch.inf).argmax(dim=1)
         tokens = candidates[rows, best]
-        stepper.reorder((rows * num_candidates + best).repeat_interleave(num_candidates), num_last=1)
+        stepper.settle(best)
         chosen = logits.gather(1, tokens[:, None])[:, 0].double() - logits.logsumexp(dim=1).double()
         log_probs += torch.where(is_open, chosen, 0.0)
         ids[:, step] = torch.where(is_open, tokens, -1)

@@ -13,6 +13,7 @@ from papergen.decoding.buffers import SPAN, Buffers
 from papergen.decoding.dola import DolaStepper
 from papergen.decoding.static_stepper import StaticDolaStepper, StaticStepper, cache_name
 from papergen.decoding.stepper import Stepper
+from papergen.decoding.tree import TreeStepper, takes_tree
 from papergen.decoding.windows import WindowStepper
 
 CacheImplementation = Literal["auto", "dynamic", "static"]
@@ -70,8 +71,12 @@ class Engine:
         wants_hidden: bool = False,
         layers: tuple[int, ...] | None = None,
         has_drafts: bool = False,
+        fan: int = 1,
     ) -> Stepper:
-        """A stepper for a batch; `layers` are DoLa's, drafts want a `WindowStepper`, the rest as for `Stepper`."""
+        """A stepper for a batch; `layers` are DoLa's, drafts want a `WindowStepper`, the rest as for `Stepper`.
+
+        `fan` is how many rows a search has for every prompt.
+        """
         if has_drafts:
             self._not_static = "drafts are checked several tokens at a time, of which some are taken back"
             return WindowStepper(model, ids, kwargs, max_new=max_new)
@@ -79,6 +84,8 @@ class Engine:
         if self._not_static:
             if layers is not None:
                 return DolaStepper(model, ids, kwargs, layers, max_new=max_new)
+            if fan > 1 and takes_tree(model, kwargs):
+                return TreeStepper(model, ids, kwargs, max_new=max_new, fan=fan, wants_hidden=wants_hidden)
             return Stepper(model, ids, kwargs, max_new=max_new, wants_hidden=wants_hidden)
         self.num_layers = len(_growing(kwargs).layers)
         if layers is not None:

@@ -11,7 +11,7 @@ import torch
 from transformers import GenerationConfig
 
 from papergen.decoding.beam import beam_search
-from papergen.decoding.constrained import constrained_search
+from papergen.decoding.constrained import NUM_BEAMS_PER_PROMPT, constrained_search
 from papergen.decoding.contrastive import contrastive_search
 from papergen.decoding.dola import contrast_layers
 from papergen.decoding.drafting import assistant_of, has_windows, speculate
@@ -195,6 +195,15 @@ def _num_streams(strategy: Strategy) -> int:
     return 1 if strategy.is_search else strategy.num_return_sequences
 
 
+def _fan(strategy: Strategy, tokens: Tokens) -> int:
+    """Rows of the batch for every prompt of a search; 1 for what is no search, whose rows come and go."""
+    if strategy.mode == "contrastive":
+        return min(strategy.top_k, tokens.vocabulary_size)
+    if strategy.mode == "constrained":
+        return NUM_BEAMS_PER_PROMPT * strategy.num_beams
+    return strategy.num_beams if strategy.is_search else 1
+
+
 def _run(
     model: Any,
     prompts: Sequence[Sequence[int]],
@@ -223,6 +232,7 @@ def _run(
             wants_hidden=strategy.mode == "contrastive",
             layers=layers,
             has_drafts=strategy.num_drafts > 0,
+            fan=_fan(strategy, tokens),
         )
         stepper.on_step = lambda num_new: told.step(num_new * len(prompts))
         batch = Batch(

@@ -16,23 +16,20 @@ from papergen.errors import PapergenError
 class Score:
     """What a model thinks of one continuation."""
 
-    token_log_probs: tuple[float, ...]
-    """log p(token | prompt, earlier tokens), natural logarithm, one per token."""
+    log_prob: float
+    """Sum of log p(token | prompt, earlier tokens), natural logarithm, in float64."""
+    num_tokens: int
+    """Tokens scored."""
 
-    @property
-    def log_prob(self) -> float:
-        """Sum over the tokens, in float64."""
-        return math.fsum(self.token_log_probs)
-
-    @property
-    def num_tokens(self) -> int:
-        """Tokens scored."""
-        return len(self.token_log_probs)
+    @classmethod
+    def of(cls, token_log_probs: Sequence[float]) -> Score:
+        """That of a continuation with these log-probabilities of its tokens."""
+        return cls(math.fsum(token_log_probs), len(token_log_probs))
 
     @property
     def perplexity(self) -> float | None:
         """The exponential of the mean negative log-probability; None without tokens."""
-        return math.exp(-self.log_prob / self.num_tokens) if self.token_log_probs else None
+        return math.exp(-self.log_prob / self.num_tokens) if self.num_tokens else None
 
 
 def perplexity(scores: Sequence[Score]) -> float | None:
@@ -58,7 +55,7 @@ def score_continuations(
     for index, (prompt, continuation) in enumerate(zip(prompts, continuations, strict=True)):
         _check(index, len(prompt), len(continuation), model)
     order = sorted(range(len(prompts)), key=lambda i: -(len(prompts[i]) + len(continuations[i])))
-    scores: dict[int, Score] = {index: Score(()) for index in order if not continuations[index]}
+    scores: dict[int, Score] = {index: Score(0.0, 0) for index in order if not continuations[index]}
     pending = [index for index in order if continuations[index]]
     for start in range(0, len(pending), batch_size):
         chosen = pending[start : start + batch_size]
@@ -112,7 +109,7 @@ def _score_batch(model: Any, prompts: list[Sequence[int]], continuations: list[S
         # Row by row, so that the float32 copy is that of one text.
         own = logits[row, start : start + len(continuation)].float().log_softmax(dim=1)  # (tokens, vocabulary)
         target = torch.tensor(continuation, device=own.device)
-        scores.append(Score(tuple(own.gather(1, target[:, None])[:, 0].double().tolist())))
+        scores.append(Score.of(own.gather(1, target[:, None])[:, 0].double().tolist()))
     return scores
 
 

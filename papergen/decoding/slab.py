@@ -120,6 +120,22 @@ class Slab(DynamicLayer):  # type: ignore[no-untyped-call]
             ends = buffer[:, :, self.length - num_last : self.length]
             ends[targets] = ends[sources]
 
+    def move_column(self, target: int, sources: torch.Tensor) -> None:
+        """Position `target` becomes that at `sources` (rows,) of the same row, and the last live one."""
+        rows = torch.arange(len(sources), device=sources.device)
+        for buffer in self._buffers:
+            buffer[:, :, target] = buffer[rows, :, sources]
+        self.length = target + 1
+        self._look()
+
+    def gather_columns(self, start: int, kept: torch.Tensor) -> None:
+        """From `start` on only the positions `kept` (rows, count) stay, in this order."""
+        rows = torch.arange(len(kept), device=kept.device)[:, None]
+        for buffer in self._buffers:
+            buffer[:, :, start : start + kept.shape[1]] = buffer[rows, :, kept].transpose(1, 2)
+        self.length = start + kept.shape[1]
+        self._look()
+
     def _look(self) -> None:
         self.keys, self.values = self._live()
 

@@ -129,6 +129,16 @@ class Stepper:
         self.pads = self.pads[index]
         self._kwargs = {name: _selected(name, value, index) for name, value in self._kwargs.items()}
 
+    def fan_out(self, num_rows: int) -> None:
+        """After the prefill, every prompt becomes so many rows, side by side."""
+        self.select(torch.arange(self.num_rows, device=self.ids.device).repeat_interleave(num_rows))
+
+    def settle(self, best: torch.Tensor) -> None:
+        """All rows of a prompt become its row `best` (prompts,); they differed in their last token."""
+        num_rows = self.num_rows // len(best)
+        first = torch.arange(len(best), device=best.device) * num_rows
+        self.reorder((first + best).repeat_interleave(num_rows), num_last=1)
+
     def reorder(self, index: torch.Tensor, num_last: int | None = None) -> None:
         """`select` for an `index` that keeps every row within its prompt, whose mask and encoder states stay put.
 

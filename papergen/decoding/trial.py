@@ -59,6 +59,8 @@ class Texts:
     continuations: list[Continuation]
     scored: list[tuple[int, ...]]
     """Their tokens with the final EOS, whose probability counts."""
+    scores: list[Score] | None = None
+    """What the model thinks of `scored`, known from generating them; None where it has to be asked."""
     speed: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -119,6 +121,8 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
             for item in found
         ],
         scored=[item.ids for item in found],
+        # The pass that chose a token has seen its probability: another one over all texts would cost as much again.
+        scores=[Score(item.log_prob, len(item.ids)) for item in found],
         speed={**speed, "peak_memory_mib": memory.mib},
     )
 
@@ -150,9 +154,10 @@ def record(
     found = texts.continuations
     written = [loaded.tokenizer.decode(continuation.ids, skip_special_tokens=True) for continuation in found]
     indices = [continuation.prompt_index for continuation in found]
-    scores = score_continuations(
-        loaded.model, [prompts[index] for index in indices], texts.scored, batch_size=params.batch_size
-    )
+    scores = texts.scores
+    if scores is None:
+        shown = [prompts[index] for index in indices]
+        scores = score_continuations(loaded.model, shown, texts.scored, batch_size=params.batch_size)
     by_scorer = _by_scorer(params, [passages[index].text for index in indices], written, ctx)
     forced = tokens_for(params, loaded.model, loaded.tokenizer).forced if not params.reference else ()
     measured = measure(found, scores, by_scorer=by_scorer, constraints=forced)

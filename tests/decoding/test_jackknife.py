@@ -34,7 +34,7 @@ def test_each_measure_without_a_prompt_is_the_measure_of_the_others():
         for n in (1, 2):
             wanted = without_each(groups, lambda texts, n=n: metrics.distinct_n(texts, n))
             assert same(jackknife.distinct_without(groups, n), wanted)
-    scores = [[Score((-1.0, -2.0))], [Score((-4.0,)), Score(())], [Score((-0.5,) * 3)]]
+    scores = [[Score.of((-1.0, -2.0))], [Score.of((-4.0,)), Score.of(())], [Score.of((-0.5,) * 3)]]
     assert jackknife.perplexity_without(scores) == pytest.approx(without_each(scores, perplexity))
 
 
@@ -59,7 +59,7 @@ def test_what_is_undefined_without_a_prompt_has_no_interval():
 def test_the_interval_of_a_perplexity_covers_the_truth():
     """Prompts with a log-normal spread: about 95 of 100 intervals hold the value of a large population."""
     rng = random.Random(0)
-    draw = lambda: Score(tuple(-rng.lognormvariate(0, 0.5) for _ in range(rng.randint(3, 9))))  # noqa: E731
+    draw = lambda: Score.of(tuple(-rng.lognormvariate(0, 0.5) for _ in range(rng.randint(3, 9))))  # noqa: E731
     truth = perplexity([draw() for _ in range(30_000)])
     hits, widths = 0, []
     for _ in range(200):

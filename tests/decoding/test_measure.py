@@ -16,7 +16,7 @@ def continuation(prompt: int, *ids: int, is_ended: bool = False) -> Continuation
 
 def test_means_run_over_prompts_and_agree_with_their_units() -> None:
     texts = [continuation(0, 1, 2, 1, 2), continuation(0, 1, 2, 3, 4), continuation(1, 5, 6, 7, 8, is_ended=True)]
-    scores = [Score((-1.0,) * 4), Score((-2.0,) * 4), Score((-3.0,) * 4)]
+    scores = [Score.of((-1.0,) * 4), Score.of((-2.0,) * 4), Score.of((-3.0,) * 4)]
     found = measure(texts, scores)
     assert found.units["rep_2"] == pytest.approx([(100 / 3 + 0) / 2, 0])
     assert found.metrics["rep_2"] == pytest.approx(100 / 12)
@@ -29,7 +29,7 @@ def test_means_run_over_prompts_and_agree_with_their_units() -> None:
 
 
 def test_what_is_defined_for_no_text_is_left_out() -> None:
-    found = measure([continuation(0, 3, 3), continuation(1, 3, 3)], [Score((-1.0, -1.0))] * 2)
+    found = measure([continuation(0, 3, 3), continuation(1, 3, 3)], [Score.of((-1.0, -1.0))] * 2)
     assert "zipf" not in found.metrics  # one distinct token has no slope
     assert "rep_4" not in found.metrics
     assert "rep_4" not in found.units
@@ -37,7 +37,7 @@ def test_what_is_defined_for_no_text_is_left_out() -> None:
 
 
 def test_a_prompt_without_a_value_is_not_averaged() -> None:
-    found = measure([continuation(0, 1, 2), continuation(1, 1)], [Score((-1.0, -1.0)), Score((-1.0,))])
+    found = measure([continuation(0, 1, 2), continuation(1, 1)], [Score.of((-1.0, -1.0)), Score.of((-1.0,))])
     assert math.isnan(found.units["rep_2"][1])
     assert found.metrics["rep_2"] == found.units["rep_2"][0] == 0.0
 

@@ -28,9 +28,9 @@ def test_scores_are_those_of_the_models_loss(llama, bart, prompts):
 
 
 def test_corpus_perplexity_weighs_tokens_and_not_texts():
-    scores = [Score((-1.0, -3.0)), Score((-5.0,)), Score(())]
+    scores = [Score.of((-1.0, -3.0)), Score.of((-5.0,)), Score.of(())]
     assert perplexity(scores) == pytest.approx(math.exp(3.0))
-    assert perplexity([Score(())]) is None
+    assert perplexity([Score.of(())]) is None
 
 
 def test_half_precision_is_normalised_in_single_precision(llama, prompts):
