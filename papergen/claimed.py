@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from papergen.errors import PapergenError, did_you_mean
@@ -45,14 +46,26 @@ class Stated:
 
 def stated_claims(project: Project, tree: SourceTree, results: Results) -> list[Stated]:
     """The claims of the prose in the order of its files, then those of paper.yaml."""
-    found = [_judged(results, "", *_of_use(use), _at(tree, use)) for use in tree.uses("claim", "says") if use.option]
+    found = [("", *_of_use(use), _at(tree, use)) for use in tree.uses("claim", "says") if use.option]
     if project.paper.claims:
         document = read_yaml(project.root / PAPER, PAPER)
         for name, claim in project.paper.claims.items():
             line = int(document.where("claims", name).rpartition(":")[2])
             place = Problem("error", "", Place(PAPER, line), f"{name}: {claim.assertion}", kind="claim")
-            found.append(_judged(results, name, claim.text, claim.assertion, "", place))
-    return found
+            found.append((name, claim.text, claim.assertion, "", place))
+    family = None
+    if project.paper.correction == "paper":
+        family = _family(results, [assertion for _, _, assertion, fault, _ in found if not fault])
+    return [_judged(results, family, *claim) for claim in found]
+
+
+def _family(results: Results, assertions: Iterable[str]) -> Mapping[claims.Tested, float]:
+    """The corrected p-values of every test that the claims make; what cannot be decided makes none."""
+    tests: dict[claims.Tested, float] = {}
+    for assertion in assertions:
+        with contextlib.suppress(PapergenError):
+            tests |= claims.comparisons_of(results, assertion)
+    return claims.family_of(tests)
 
 
 def claimed_uses(project: Project) -> list[Use]:
@@ -90,11 +103,19 @@ def _of_use(use: Use) -> tuple[str, str, str]:
         return use.argument, "", str(error)
 
 
-def _judged(results: Results, name: str, words: str, assertion: str, fault: str, place: Problem) -> Stated:
+def _judged(
+    results: Results,
+    family: Mapping[claims.Tested, float] | None,
+    name: str,
+    words: str,
+    assertion: str,
+    fault: str,
+    place: Problem,
+) -> Stated:
     verdict, problem = None, _problem(place, fault)
     if not fault:
         try:
-            verdict = claims.check(results, assertion)
+            verdict = claims.check(results, assertion, family)
             message = f"the results do not support this claim: {assertion}"
             problem = _problem(place, message, "; ".join(verdict.evidence))
         except PapergenError as error:

@@ -19,7 +19,8 @@ from papergen.assembly import Assembly
 from papergen.errors import PapergenError
 from papergen.files import digest_bytes, digest_json, write_json
 from papergen.latex.macros import RESULTS_FILE
-from papergen.latex.sources import Use, masked
+from papergen.latex.sentences import sentence_at
+from papergen.latex.sources import Use
 from papergen.latex.tree import Place, SourceTree
 from papergen.report import claims, formats
 from papergen.report.values import Value
@@ -213,26 +214,6 @@ def _mention(tree: SourceTree, use: Use) -> Mention:
         tree_line=use.line,
         sentence=sentence_at(text, starts[use.line - 1] + use.column - 1),
     )
-
-
-_BREAK = re.compile(
-    r"\n[ \t]*\n|(?<!al)(?<!e\.g)(?<!i\.e)(?<!cf)(?<!vs)(?<!Fig)(?<!Eq)(?<!Sec)(?<!Tab)[.!?][\"')}]*\s+(?=[A-Z\\$(`])"
-    r"|[。！？]"
-    r"|\\(?:item|(?:sub)*section|paragraph|caption|title|begin|end)\b\*?(?:\{[a-z*]+\}(?=\s))?"
-)
-
-
-def sentence_at(text: str, offset: int) -> str:
-    """The sentence of a TeX source that holds the character at `offset`, on one line, comments left out."""
-    plain = masked(text, comments_only=True)
-    start, end = 0, len(plain)
-    for match in _BREAK.finditer(plain):
-        if match.end() <= offset:
-            start = match.end()
-        elif match.start() >= offset:
-            end = match.start() + len(match[0].rstrip()) if match[0][0] in ".!?。！？" else match.start()
-            break
-    return re.sub(r"\s+", " ", plain[start:end]).strip()
 
 
 # -- kept beside the PDF -----------------------------------------------------------------------------------------------

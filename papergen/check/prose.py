@@ -71,11 +71,3 @@ def _blanked(command: str) -> int:
     if command in NUM_BLANKED:
         return NUM_BLANKED[command]
     return 1 if CITE.fullmatch(command) else 0
-
-
-def sentence_around(prose: str, start: int, end: int) -> str:
-    """The sentence, table cell row or heading that holds the characters from `start` to `end`."""
-    boundary = re.compile(r"[.!?;](?=\s)|\n\s*\n|\\\\|\\(?:section|subsection|paragraph|item|caption)\b|。|；")
-    begin = max((match.end() for match in boundary.finditer(prose, max(0, start - 600), start)), default=0)
-    after = boundary.search(prose, end)
-    return prose[max(begin, start - 600) : min(after.start() if after else len(prose), end + 600)]

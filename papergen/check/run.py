@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from papergen.assembly import Assembly, assemble, read_results
-from papergen.check import anonymity, final, floats, pages, references, sources, typed
+from papergen.check import anonymity, final, floats, pages, ratios, references, sources, typed
 from papergen.check.base import Check, Finding, Subject
 from papergen.check.fix import can_fix
 from papergen.check.marks import heed, read_marks
@@ -20,7 +20,7 @@ from papergen.paper import complete
 from papergen.project import Project
 from papergen.report.rendering import cached
 
-FAMILIES = (sources, typed, references, floats, pages, anonymity, final)
+FAMILIES = (sources, typed, ratios, references, floats, pages, anonymity, final)
 CHECKS: Mapping[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 
 

@@ -14,8 +14,9 @@ from typing import Any
 
 from papergen.check.base import Check, Subject
 from papergen.check.numbers import Typed, typed_numbers
-from papergen.check.prose import prose_of, sentence_around
+from papergen.check.prose import prose_of
 from papergen.errors import PapergenError
+from papergen.latex.sentences import sentence_bounds
 from papergen.latex.sources import Lines
 from papergen.latex.tree import Problem
 from papergen.report.formats import plain
@@ -39,7 +40,7 @@ class Candidate:
 
 def find(subject: Subject) -> Iterator[Problem]:
     """Every hand-typed number that is a result or was one."""
-    candidates = list(_candidates(subject.results))
+    candidates = list(candidates_of(subject.results))
     parameters = _parameters(subject.results)
     for name in subject.own_names:
         if not name.endswith(".tex"):
@@ -49,7 +50,7 @@ def find(subject: Subject) -> Iterator[Problem]:
         for typed in typed_numbers(prose):
             if _is_innocent(typed, parameters):
                 continue
-            sentence = _words(sentence_around(prose, typed.start, typed.end))
+            sentence = words_of(prose[slice(*sentence_bounds(prose, typed.start, typed.end))])
             if (best := _best(typed, sentence, candidates)) is None:
                 continue
             key, is_equal, prints = best
@@ -60,7 +61,8 @@ def find(subject: Subject) -> Iterator[Problem]:
             yield subject.at(message, name, *lines.at(typed.start), remedy=remedy)
 
 
-def _candidates(results: Results) -> Iterator[Candidate]:
+def candidates_of(results: Results) -> Iterator[Candidate]:
+    """Every number of the results."""
     for key in _keys(results):
         try:
             value = value_of(results, key)
@@ -68,8 +70,8 @@ def _candidates(results: Results) -> Iterator[Candidate]:
             continue  # the check of results tells
         if isinstance(value, Value) and value.mean:
             experiment, row, metric = key.split("/")
-            words = _words(f"{metric.replace('_', ' ')} {results.metric(experiment, metric).label}")
-            yield Candidate(value, _telling(words), _telling(_words(row.replace("_", " "))))
+            words = words_of(f"{metric.replace('_', ' ')} {results.metric(experiment, metric).label}")
+            yield Candidate(value, _telling(words), _telling(words_of(row.replace("_", " "))))
 
 
 def _keys(results: Results) -> Iterable[str]:
@@ -113,7 +115,7 @@ def _best(typed: Typed, sentence: frozenset[str], candidates: Iterable[Candidate
     for candidate in candidates:
         if (match := _match(typed, candidate.value)) is None:
             continue
-        metric, row = _speaks(sentence, candidate.metric_words), _speaks(sentence, candidate.row_words)
+        metric, row = speaks_of(sentence, candidate.metric_words), speaks_of(sentence, candidate.row_words)
         if not _suffices(typed, match, metric, row):
             continue
         score = (match, metric + row)
@@ -150,7 +152,8 @@ def _suffices(typed: Typed, is_equal: bool, metric: bool, row: bool) -> bool:
     return typed.num_digits == 2 and (typed.is_percent or not typed.is_whole) and metric and row
 
 
-def _words(text: str) -> frozenset[str]:
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text, in small letters."""
     plain_text = re.sub(r"\\[A-Za-z]+", " ", text).lower()
     return frozenset(re.findall(r"[a-z]{2,}|[\u4e00-\u9fff]+", plain_text))
 
@@ -159,7 +162,7 @@ def _telling(words: frozenset[str]) -> frozenset[str]:
     return words - {"of", "per", "the", "in", "and", "num", "rate", "on", "to", "ms"}
 
 
-def _speaks(sentence: frozenset[str], words: frozenset[str]) -> bool:
+def speaks_of(sentence: frozenset[str], words: frozenset[str]) -> bool:
     """Whether the sentence holds one of the words, whatever its ending."""
     stems = [word[:6] for word in words]
     return any(word.startswith(stem) if len(stem) >= 3 else word == stem for stem in stems for word in sentence)

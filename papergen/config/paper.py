@@ -66,6 +66,10 @@ class Paper(BaseModel):
     )
     date: str = Field(default="", description="Date printed under the authors; none when empty.")
     claims: dict[str, Claim] = Field(default={}, description="Name -> what the results must support.")
+    correction: Literal["claim", "paper"] = Field(
+        default="claim",
+        description="Over which tests Holm's correction goes: those of one claim, or those of all claims of the paper.",
+    )
     tables: dict[Name, TableSpec] = Field(default={}, description="Name -> a table of results: tables/NAME.tex.")
     figures: dict[Name, FigureSpec] = Field(default={}, description="Name -> a figure: figures/NAME.pdf.")
     allow: dict[str, str] = Field(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from papergen.errors import PapergenError, did_you_mean
@@ -71,9 +71,29 @@ class Verdict:
     digests: tuple[str, ...] = ()
 
 
-def check(results: Results, claim: str) -> Verdict:
-    """Whether a claim holds. PapergenError when it is not well formed or a value in it cannot be had."""
+Tested = tuple[str, str, str]
+"""One test: the keys of the two values, in this order, and its name."""
+
+
+def comparisons_of(results: Results, claim: str) -> dict[Tested, float]:
+    """The tests that a claim makes, with their p-values before any correction; those of `check` when it raises."""
     reader = _Reader(results, claim)
+    reader.read()
+    return reader.tests
+
+
+def family_of(tests: Mapping[Tested, float]) -> dict[Tested, float]:
+    """The p-values of one family of tests after Holm's correction (Holm 1979)."""
+    return dict(zip(tests, statistics.holm(list(tests.values())), strict=True))
+
+
+def check(results: Results, claim: str, family: Mapping[Tested, float] | None = None) -> Verdict:
+    """Whether a claim holds. PapergenError when it is not well formed or a value in it cannot be had.
+
+    With a `family`, which holds the corrected p-values of all tests of the paper, those decide; without one Holm's
+    correction is over the comparisons of one `outperforms` or `wins`.
+    """
+    reader = _Reader(results, claim, family)
     found = reader.read()
     if not isinstance(found, bool):
         raise fault(claim, 1, f"a claim is true or false, and this is {_shown(found)}. Compare it with something.")
@@ -96,6 +116,8 @@ def evaluate(results: Results, key: str) -> Value | Text:
 class _Reader:
     results: Results
     text: str
+    family: Mapping[Tested, float] | None = None
+    tests: dict[Tested, float] = field(default_factory=dict)
     met: dict[str, Value | Text] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -292,16 +314,25 @@ class _Reader:
         wins = [derived.is_better(mine, theirs) for mine, theirs in pairs]
         if level is None:
             return wins, ""
-        adjusted = statistics.holm([self._test(mine, theirs, test).p for mine, theirs in pairs])
+        adjusted = [self._test(mine, theirs, test).p for mine, theirs in pairs]
+        if self.family is None:
+            adjusted = statistics.holm(adjusted)
         wins = [win and p < _number(level) for win, p in zip(wins, adjusted, strict=True)]
-        return wins, f" at level {_number(level):g} with Holm's correction"
+        over = "" if self.family is None else f" over the {len(self.family)} tests of the paper"
+        return wins, f" at level {_number(level):g} with Holm's correction{over}"
 
     def _test(self, a: Value, b: Value, test: Found | None) -> statistics.Test:
         name = "t" if test is None else _word(test)
         if name not in derived.TESTS:
             raise PapergenError(f"there is no test {name!r}. {did_you_mean(name, derived.TESTS)}")
         outcome = derived.compare(a, b, name)
-        self.notes.append(f"{a.key} against {b.key}: {outcome.name} test, n = {outcome.n}, p = {outcome.p:.3g}")
+        tested = (a.key, b.key, name)
+        self.tests[tested] = outcome.p
+        note = f"{a.key} against {b.key}: {outcome.name} test, n = {outcome.n}, p = {outcome.p:.3g}"
+        if self.family is not None:
+            outcome = replace(outcome, p=self.family.get(tested, outcome.p))
+            note += f", {outcome.p:.3g} after Holm's correction over the paper's {len(self.family)} tests"
+        self.notes.append(note)
         if outcome.warning:
             self.warnings.append(f"{a.key} against {b.key}: {outcome.warning}")
         return outcome

@@ -57,6 +57,17 @@ def test_each_fault_is_told_at_its_place(paper: Path, text: str) -> None:
     assert FAULTS[text] in str(found.standing[0])
 
 
+def test_the_tests_of_all_claims_are_one_family_when_the_paper_says_so(paper: Path) -> None:
+    text = "\\claim[significant(decode/greedy/perplexity, decode/beam/perplexity)]{They differ.}\n"
+    write(paper, text, yaml=f"{CLAIMS}correction: paper\n")
+    broken = "\\claim[significant(decode/greedy/share, decode/beam/rep_5)]{No.}\n"  # it makes no test
+    found = examined(write(paper, broken))
+    stated = found.subject.assembly.claims
+    assert [claim.holds for claim in stated] == [True, False, True, True]
+    evidence = stated[2].verdict.evidence  # type: ignore[union-attr]
+    assert "at level 0.05 with Holm's correction over the 5 tests of the paper" in evidence[-1]
+
+
 def test_a_text_that_is_no_whole_latex_is_refused(paper: Path) -> None:
     write(paper, yaml="claims:\n  half:\n    assert: 1 < 2\n    text: '50% of {it'\n")
     (finding,) = examined(paper).standing

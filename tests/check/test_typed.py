@@ -8,7 +8,8 @@ import pytest
 from checklab import examined, said, write
 
 from papergen.check.numbers import typed_numbers
-from papergen.check.prose import prose_of, sentence_around
+from papergen.check.prose import prose_of
+from papergen.latex.sentences import sentence_bounds
 
 # The rows' values: rep_4 is 41.025 (greedy), 31.425 (beam), 12.345 (nucleus); perplexity 82.475, 63.275, 25.115.
 TYPED = [
@@ -98,4 +99,4 @@ def test_prose_keeps_every_offset() -> None:
 def test_a_sentence_ends_where_it_ends() -> None:
     text = "First one is 1.5. The second has 2.5 of it. Third."
     start = text.index("2.5")
-    assert sentence_around(text, start, start + 3).strip() == "The second has 2.5 of it"
+    assert text[slice(*sentence_bounds(text, start, start + 3))] == "The second has 2.5 of it."

@@ -8,7 +8,7 @@ from made import make_result, make_results, make_trial
 from scipy import stats
 
 from papergen.errors import PapergenError
-from papergen.report.claims import FUNCTIONS, check, evaluate
+from papergen.report.claims import FUNCTIONS, check, evaluate, family_of, comparisons_of
 from papergen.report.derived import compare, difference, ratio
 from papergen.report.formats import plain
 from papergen.report.results import Results, UnknownKeyError
@@ -109,6 +109,25 @@ def test_a_faulty_claim_is_shown_at_its_column(results: Results, claim: str, col
     assert words in first
     assert shown.strip() == claim
     assert mark.index("^") == column + 1
+
+
+def test_one_family_of_all_the_papers_tests_can_take_a_claim_away(results: Results) -> None:
+    claim = "significant(decoding/greedy/rep_4, decoding/nucleus/rep_4)"
+    ((tested, p),) = comparisons_of(results, claim).items()
+    assert tested == ("decoding/greedy/rep_4", "decoding/nucleus/rep_4", "t")
+    others = {(f"a/b/{index}", "a/c/d", "t"): 1.0 for index in range(int(0.05 / p) + 1)}
+    family = family_of({tested: p, **others})
+    assert family[tested] == pytest.approx((len(others) + 1) * p)  # Holm: the smallest of m counts m times
+    assert check(results, claim).holds
+    alone = check(results, claim, family_of({tested: p}))
+    assert alone.holds
+    verdict = check(results, claim, family)
+    assert not verdict.holds
+    assert f"after Holm's correction over the paper's {len(family)} tests" in verdict.evidence[-1]
+    better = "outperforms(decoding/nucleus/rep_4, [decoding/greedy/rep_4], level=0.05)"
+    (tested,) = comparisons_of(results, better)
+    assert check(results, better, {tested: 0.04}).holds
+    assert not check(results, better, {tested: 0.06}).holds
 
 
 def test_unknown_keys_keep_their_own_error(results: Results) -> None:

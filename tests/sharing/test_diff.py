@@ -14,11 +14,12 @@ from test_cli import papergen
 from texlab import pdf_pages
 
 from papergen.errors import PapergenError
+from papergen.latex.sentences import sentence_at
 from papergen.paper import build
 from papergen.project import open_project
 from papergen.sharing.differences import Report, compare, readable
 from papergen.sharing.versions import digest_in, opened
-from papergen.snapshots import kept, sentence_at
+from papergen.snapshots import kept
 
 pytestmark = pytest.mark.tex
 
