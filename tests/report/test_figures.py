@@ -123,6 +123,30 @@ def test_the_cache_keeps_one_picture_per_figure_and_follows_the_data(tmp_path: P
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_numbers_at_ticks_are_text_and_powers_of_ten_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parsing formulas takes a third of the drawing, and every number was one."""
+    from matplotlib.mathtext import MathTextParser
+
+    real, parsed = MathTextParser.parse, []
+    monkeypatch.setattr(
+        MathTextParser, "parse", lambda self, s, *more, **rest: (parsed.append(s), real(self, s, *more, **rest))[1]
+    )
+    series = Series(label="a", x=[-2.0, 0.0, 2.0], y=[-1.5, 0.25, 1.0])
+    plain = Figure(name="plain", kind="line", series=[series], x_label="Shift", y_label="Score")
+    assert "\u22122" in shown_in(render(plain, 3.3, tmp_path), tmp_path)
+    assert parsed == []
+    large = replace(plain, name="large", series=[replace(series, y=[0.0, 2e8, 4e8])])
+    assert "108" in shown_in(render(large, 3.3, tmp_path), tmp_path)
+    assert set(parsed) == {"$\\times\\mathdefault{10^{8}}\\mathdefault{}$"}
+
+
+def shown_in(pdf: bytes, folder: Path) -> str:
+    """What a reader can copy out of a picture, without spaces."""
+    (folder / "shown.pdf").write_bytes(pdf)
+    done = subprocess.run(["pdftotext", str(folder / "shown.pdf"), "-"], capture_output=True, check=True)
+    return "".join(done.stdout.decode("utf-8").split())
+
+
 def test_who_made_the_data_does_not_change_the_picture() -> None:
     named = replace(LOSS, series=[replace(LOSS.series[0], digests=("abc", "abc", "def"))])
     assert named.digest == LOSS.digest
