@@ -103,6 +103,8 @@ class Session:
 
     def rest(self) -> None:
         """Do what can wait while somebody types: keep the last build as a snapshot, and make the next one faster."""
+        if self.state.stale:  # results will come, and figures be drawn of them
+            from papergen.report import draw  # noqa: F401 (loads matplotlib)
         built, self._built = self._built, None
         if built is None:
             return
