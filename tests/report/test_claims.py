@@ -8,7 +8,7 @@ from made import make_result, make_results, make_trial
 from scipy import stats
 
 from papergen.errors import PapergenError
-from papergen.report.claims import FUNCTIONS, check, evaluate, family_of, comparisons_of
+from papergen.report.claims import FUNCTIONS, check, comparisons_of, evaluate, family_of
 from papergen.report.derived import compare, difference, ratio
 from papergen.report.formats import plain
 from papergen.report.results import Results, UnknownKeyError
