@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 from papergen.check.base import Check, Subject, of_kind
+from papergen.errors import did_you_mean
 from papergen.latex.bibtex import Entry, parse
 from papergen.latex.tree import Problem
 
@@ -51,6 +52,20 @@ def _missing_fields(subject: Subject) -> Iterator[Problem]:
         if missing and "crossref" not in entry.fields:
             message = f"@{entry.type} {entry.key} has no {', no '.join(missing)}"
             yield _at(subject, entry, message, "Add it; papergen cite add fetches whole entries by DOI or arXiv id.")
+
+
+KNOWN_TYPES = frozenset(REQUIRED) | {
+    *("artwork", "audio", "bookinbook", "collection", "dataset", "electronic", "inreference", "mvbook", "patent"),
+    *("periodical", "reference", "report", "software", "standard", "suppbook", "video", "www"),
+}
+"""Types that BibTeX's usual styles or biblatex know; BibTeX prints those of biblatex like @misc."""
+
+
+def _unknown_types(subject: Subject) -> Iterator[Problem]:
+    for entry in subject.bibliography.entries:
+        if entry.type not in KNOWN_TYPES:
+            message = f"no style knows the type of @{entry.type}{{{entry.key}, ...}}: it is printed like @misc"
+            yield _at(subject, entry, message, did_you_mean(entry.type, KNOWN_TYPES) or "Write @misc, or @online.")
 
 
 def doi_of(entry: Entry) -> str:
@@ -123,6 +138,7 @@ CHECKS = (
     ),
     Check(name="bib-duplicate", looks_for="entries with the same DOI, arXiv number or title", find=_duplicates),
     Check(name="bib-field", looks_for="entries that lack a field which their type requires", find=_missing_fields),
+    Check(name="bib-type", looks_for="entries of a type that no style knows", find=_unknown_types),
     Check(name="bib-unused", looks_for="entries that are never cited", find=_unused),
     Check(name="bib-preprint", looks_for="preprints of which papergen knows the published version", find=_preprints),
 )

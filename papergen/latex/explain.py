@@ -100,8 +100,8 @@ class Explanation:
 _TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"Missing \$ inserted",
-        "a _, a ^ or a command of formulas stands in text, or a formula was not closed.",
-        r"Write \_ for an underscore, or put $...$ around the formula.",
+        "a _, a ^ or a command of formulas stands in text, or a formula was not closed or has an empty line in it.",
+        r"Write \_ for an underscore, or put $...$ around the formula; take empty lines out of displays.",
     ),
     (r"Misplaced alignment tab character", "an & stands outside a table.", r"Write \& for the sign."),
     (
@@ -119,6 +119,21 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         r"(?:File|Paragraph) ended (?:while scanning|before)|Runaway|Forbidden control sequence found",
         "a { is never closed, or a % hides its }.",
         r"Close the brace here; write \% for a per cent sign.",
+    ),
+    (
+        r"Argument of .* has an extra \}|Missing \\endcsname inserted",
+        "what does not survive in a caption or title (\\verb, \\footnote, a \\caption) stands in this one.",
+        "Take it out, or put \\protect before it; for \\verb write \\texttt{...}; give a footnote behind the float.",
+    ),
+    (
+        r"You can't use `\\eqno'|Display math should end with \$\$",
+        "an empty line or a single $ stands inside a displayed formula.",
+        "Take it out: a display needs no $ of its own and knows no paragraphs (\\text{...} for words, & in align).",
+    ),
+    (
+        r"Output loop",
+        "something does not fit on any page: a float that is too tall, or too many of them.",
+        "Make the figure or table smaller, or write \\clearpage where floats pile up.",
     ),
     (
         r"\\begin\{.*\} .*ended by",
@@ -268,17 +283,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (r"No counter", "no counter of this name exists.", "Correct the name, or define it with \\newcounter."),
     (r"No \\title given", "\\maketitle needs a title.", "Write \\title{...} before it."),
     (r"Extra \\(?:fi|else|or)", "a \\fi or \\else without its \\if.", "Take it out, or add the \\if."),
-    (
-        r"Missing \\endcsname",
-        "\\csname holds a command that is no text.",
-        "Only letters may stand between \\csname and \\endcsname.",
-    ),
     (r"Dimension too large", "a length is larger than TeX can count (5.75 metres).", "Check the number and its unit."),
-    (
-        r"Display math should end with \$\$",
-        "a displayed formula is not closed, or an empty line stands in it.",
-        "Close it with $$ (better: \\[ ... \\]), and take the empty line out.",
-    ),
     (r"unknown option", "the command or package does not know this option.", "Check its spelling."),
     (
         r"No pages of output",
@@ -312,14 +317,24 @@ _BROUGHT_BY = {
     "amsthm": "newtheorem* proof qedhere",
     "placeins": "FloatBarrier",
 }
+ENVIRONMENTS = (
+    *("abstract", "array", "center", "description", "displaymath", "document", "enumerate", "equation", "eqnarray"),
+    *("figure", "figure*", "flushleft", "flushright", "itemize", "list", "longrows", "math", "minipage", "quotation"),
+    *("quote", "table", "table*", "tabular", "tabular*", "thebibliography", "titlepage", "verbatim", "verse"),
+)
 BROUGHT_BY = {name: package for package, names in _BROUGHT_BY.items() for name in names.split()}
 """Command or environment -> the package that brings it."""
 
 
 def explain(message: str) -> Explanation:
     """The usual cause and remedy of a TeX message; empty texts when the table does not know it."""
-    if (match := re.match(r"Environment (\S+) undefined", message)) and (package := BROUGHT_BY.get(match[1])):
-        return Explanation(f"Usual cause: its package {package} is not loaded.", f"Write \\usepackage{{{package}}}.")
+    if match := re.match(r"Environment (\S+) undefined", message):
+        if package := BROUGHT_BY.get(match[1]):
+            return Explanation(
+                f"Usual cause: its package {package} is not loaded.", f"Write \\usepackage{{{package}}}."
+            )
+        if close := nearest(match[1], {*ENVIRONMENTS, *BROUGHT_BY}):
+            return Explanation("Usual cause: a misspelt environment.", f"Did you mean {close[0]}?")
     for pattern, cause, remedy in _TABLE:
         if re.search(pattern, message):
             return Explanation(f"Usual cause: {cause}", remedy)

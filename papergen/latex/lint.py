@@ -22,6 +22,7 @@ from papergen.latex.characters import T1, code_name, is_hidden
 from papergen.latex.engine import locate
 from papergen.latex.escape import Engine
 from papergen.latex.macros import KEY, RESULTS_FILE
+from papergen.latex.misplaced import misplaced
 from papergen.latex.sources import Lines, Use, masked
 from papergen.latex.tree import Place, Problem, SourceTree
 
@@ -49,7 +50,7 @@ def lint_tree(
     uses = [use for name in names for use in tree.uses_of(name)]
     found = [("file", missing)]
     found += [("balance", balance) for balance in _across([unbalanced(tree, name) for name in names])]
-    found += [("balance", list(_verbatim_in_arguments(tree, name))) for name in names]
+    found += [("balance", list(misplaced(tree, name))) for name in names]
     found += [("character", list(_unprintable(tree, name, engine))) for name in names]
     found += [("file", list(_figures(tree, uses)))]
     found += [("reference", list(_references(tree, uses, names))), ("citation", list(_citations(tree, uses)))]
@@ -74,15 +75,6 @@ def _across(of_files: list[list[Problem]]) -> list[list[Problem]]:
     return [
         [one for one in some if not ((match := pattern.match(one.message)) and match[1] in pairs)] for some in of_files
     ]
-
-
-def _verbatim_in_arguments(tree: SourceTree, name: str) -> Iterator[Problem]:
-    r"""Each \verb inside the argument of another command, where TeX cannot read it."""
-    text = masked(tree.text(name), comments_only=True)
-    for match in re.finditer(r"\\(footnote|(?:sub)*section|caption|title|emph|textbf)\*?\{[^{}]*(\\verb\b)", text):
-        place = Place(name, *Lines(text).at(match.start(2)))
-        remedy = "Write \\texttt{...} with \\_ and \\% for the signs."
-        yield tree.problem("error", f"\\verb does not work inside \\{match[1]}{{...}}", place, remedy=remedy)
 
 
 def _place(use: Use) -> Place:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from papergen.latex.characters import code_name
 from papergen.latex.explain import Explanation, explain, explain_undefined
+from papergen.latex.followers import without_followers
 from papergen.latex.tree import Place, Problem, SourceTree
 
 _LOCATED = re.compile(r"^(?P<file>[^:\n]*\.[A-Za-z0-9]+):(?P<line>\d+): (?P<message>.*)$")
@@ -110,32 +111,7 @@ def _errors(log: str, tree: SourceTree) -> list[Problem]:
         problem = _problem(block, tree)
         # After the first error on a line, TeX is out of step: what it says next on that line misleads.
         problems.setdefault((problem.place.file, problem.place.line), problem)
-    return _without_followers(list(problems.values()), tree)
-
-
-def _without_followers(problems: list[Problem], tree: SourceTree) -> list[Problem]:
-    """Without what TeX only says because of an earlier error: its end, and the cells of an unknown environment."""
-    kept: list[Problem] = []
-    unknown: list[tuple[str, str, int]] = []
-    said: set[str] = set()
-    for problem in problems:
-        file, line, message = problem.place.file, problem.place.line, problem.message
-        is_end = "\\end{document}" in problem.excerpt and re.match(r"Missing [$}]|Missing \\", message)
-        if kept and is_end:
-            continue
-        inside = [name for name, where, start in unknown if where == file and start < line]
-        if any(f"ended by \\end{{{name}}}" in message for name in inside) or (
-            inside and message.startswith("Misplaced alignment tab")
-        ):
-            continue
-        if match := re.match(r"Environment (\S+) undefined", message):
-            unknown.append((match[1], file, line))
-        if message.startswith("Too many unprocessed floats"):
-            if message in said:
-                continue
-            said.add(message)
-        kept.append(problem)
-    return kept
+    return without_followers(list(problems.values()))
 
 
 def _problem(block: _Error, tree: SourceTree) -> Problem:
@@ -223,11 +199,13 @@ def _start_of(runaway: str, tree: SourceTree) -> Place | None:
 
 
 def _formula_above(block: _Error, tree: SourceTree) -> Place | None:
-    """The last line with a $, _ or ^ of the paragraph that ends at an empty line: there the formula was left open."""
+    """The last line with a $, _, ^ or the beginning of a display above an empty line: there a formula was left open."""
     line = block.line - 1
     while line > 0 and (text := tree.line(block.file, line)).strip():
         if signs := re.findall(r"(?<!\\)[$_^]", text):
             return Place(block.file, line, text.rindex(signs[-1]) + 1)
+        if display := re.search(r"\\begin\{(?:equation|align|gather|multline|displaymath|eqnarray)\*?\}|\\\[", text):
+            return Place(block.file, line, display.start() + 1)
         line -= 1
     return None
 

@@ -66,6 +66,8 @@ BIB_FAULTS = {
     "same title": ("@misc{x, title = {A {G}ood paper}}\n", ["bib-duplicate", "bib-unused"]),
     "missing fields": ("@article{x, title = {Other}, author = {A}}\n", ["bib-field", "bib-unused"]),
     "unused": ("@misc{x, title = {Other}}\n", ["bib-unused"]),
+    "unknown type": ("@preprint{x, title = {Other}}\n", ["bib-type", "bib-unused"]),
+    "unknown string": ("@misc{x, title = {Other}, month = janury}\n", ["bib-syntax"]),
 }
 
 
