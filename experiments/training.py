@@ -65,6 +65,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         project=ctx.project,
         checkpoints=ctx.scratch / "checkpoints",
         resume=True,
+        should_save=ctx.should_save,
         log=lambda step, values: ctx.log(step, **values),
         progress=lambda done, total, values: ctx.step(done, total, **values),
     )

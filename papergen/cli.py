@@ -25,6 +25,7 @@ COMMANDS = {
     "cite": "papergen.commands.cite:cite",
     "config": "papergen.commands.config:config",
     "status": "papergen.commands.status:status",
+    "cancel": "papergen.commands.cancel:cancel",
     "watch": "papergen.commands.watch:watch",
     "export": "papergen.commands.export:export",
     "diff": "papergen.commands.diff:diff",

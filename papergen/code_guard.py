@@ -25,10 +25,7 @@ class CodeGuard:
         planned: Mapping[str, str] = trial.parts.get("code", {})
         if all(self._known.get(name) == self._signature(name) for name in planned):
             return []
-        recipe = self._recipes[trial.kind]
-        code = recipe.code_of(recipe.params_of(trial.params), self._project) if recipe.chooses_code else None
-        now = (code or recipe.code(self._project)).files
-        return sorted(name for name in {*planned, *now} if planned.get(name) != now.get(name))
+        return changed_files(trial, self._recipes[trial.kind], self._project)
 
     def _signature(self, name: str) -> Signature | None:
         """Time and size of a file of the project; None for one of an installed package, which is not edited."""
@@ -37,3 +34,11 @@ class CodeGuard:
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size
+
+
+def changed_files(trial: Trial, recipe: Recipe, project: Path) -> list[str]:
+    """The files whose part in the trial's numbers is another than when it was planned, by their content."""
+    planned: Mapping[str, str] = trial.parts.get("code", {})
+    code = recipe.code_of(recipe.params_of(trial.params), project) if recipe.chooses_code else None
+    now = (code or recipe.code(project)).files
+    return sorted(name for name in {*planned, *now} if planned.get(name) != now.get(name))

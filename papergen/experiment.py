@@ -84,6 +84,9 @@ class Context:
     """Parameter name -> path of the artifact of that name in the upstream trial's folder."""
     emit: Callable[[str, dict[str, Any]], None]
     """Where the calls below go: kind of event and its data."""
+    should_save: Callable[[], bool] = lambda: False
+    """Whether the machine is wanted back (a cluster preempts the trial): save to `scratch` soon, then raise anything.
+    Ranks are asked at slightly different moments, so they must agree before they act together."""
 
     def log(self, step: float, **metrics: float) -> None:
         """Add one point to each named series (a loss curve)."""

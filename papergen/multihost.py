@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from papergen.code_guard import CodeGuard
 from papergen.errors import PapergenError
 from papergen.experiment import Recipe
 from papergen.launch.base import Job
@@ -130,6 +131,7 @@ class _Preparing:
         say: Say,
     ) -> None:
         self._by_digest = {trial.digest: trial for trial in trials}
+        self._guard = CodeGuard(store.project, recipes, trials)
         self._recipes, self._store, self._say = recipes, store, say
         self._line, self._held = line, held
         self._locks: GpuLocks | None = None
@@ -138,6 +140,8 @@ class _Preparing:
 
     def spec(self, message: Message, address: str) -> Spec:
         trial = self._by_digest[message["digest"]]
+        if files := self._guard.changed(trial):
+            raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
         run, scratch = self._store.attempt(trial), self._store.scratch(trial)
         upstream = upstream_of(self._store, trial, self._by_digest)
         if not self._is_shared(run.trial_file, message["stamp"]):

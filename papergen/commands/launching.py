@@ -9,19 +9,23 @@ from pathlib import Path
 
 import click
 
-from papergen.errors import PapergenError
+from papergen.errors import MachineError, PapergenError
 from papergen.launch.base import Launcher, Limits, Setup
 from papergen.launch.choose import choose_launcher
 from papergen.launch.detect import num_cores
+from papergen.launch.left import LeftTask, left_tasks
 from papergen.launch.network import Endpoint
 from papergen.launch.settings import LaunchSettings, read_settings
-from papergen.launch.slurm import left_running
+from papergen.launch.slurm_answers import SlurmBusyError
 from papergen.launch.supervisor import Supervisor
 from papergen.multihost import Rendezvous, Role, follow, open_nodes, role_of
 from papergen.progress import JsonView, View, view_for
 from papergen.project import Project
 from papergen.records import Trial
 from papergen.runner import Machine, Summary, run_trials
+
+MAX_SHOWN = 5
+"""Jobs told by number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,8 @@ class Chosen:
     device_reason: str
     num_gpus: int
     """GPUs that one trial may have."""
+    place: str
+    """The machine, or kind of machine, that has them."""
 
 
 def choose(root: Path, request: Request) -> Chosen:
@@ -87,7 +93,8 @@ def choose(root: Path, request: Request) -> Chosen:
         launcher_reason=launcher_reason,
         device=device,
         device_reason=device_reason,
-        num_gpus=launcher_class.num_gpus(device) * num_nodes,
+        num_gpus=launcher_class.num_gpus(device, settings) * num_nodes,
+        place=launcher_class.place(settings),
     )
 
 
@@ -102,11 +109,7 @@ def launch(project: Project, to_run: Sequence[Trial], request: Request, chosen: 
         limits=Limits(hang_s=request.hang_timeout_s),
         max_restarts=request.max_restarts,
     )
-    if chosen.launcher_class.name != "slurm" and (left := left_running(project.root)):
-        raise PapergenError(
-            f"SLURM job {', '.join(left)} of an earlier run-exp still runs trials of this project.",
-            hint=f"Type `papergen run-exp --launcher slurm` to take them over, or `scancel {' '.join(left)}`.",
-        )
+    _look_for_left(project.root, to_run, chosen.launcher_class.name)
     if chosen.rendezvous is None:
         return _run(project, to_run, request, chosen, setup)
     assert issubclass(chosen.launcher_class, Supervisor), "only a supervisor spans hosts"
@@ -123,6 +126,32 @@ def launch(project: Project, to_run: Sequence[Trial], request: Request, chosen: 
         say=_say,
     )
     return None
+
+
+def _look_for_left(root: Path, to_run: Sequence[Trial], launcher: str) -> None:
+    """What an earlier run-exp left on the cluster: what this one wants of it is its own, the rest is told of."""
+    try:
+        left = left_tasks(root)
+    except SlurmBusyError as error:
+        raise MachineError(
+            f"{error.message}, and an earlier run-exp has submitted trials of this project to it.",
+            hint="Try again when SLURM answers; or, when those jobs are surely over, remove results/.cluster.",
+        ) from error
+    if launcher != "slurm" and left:
+        raise PapergenError(
+            f"SLURM job {_brief(left)} of an earlier run-exp has trials of this project.",
+            hint="Type `papergen run-exp --launcher slurm` to take them over, or `papergen cancel` to end them.",
+        )
+    wanted = {trial.digest for trial in to_run}
+    if others := [task for task in left if task.trial.digest not in wanted and task.state != "ended"]:
+        _say(
+            f"left alone: SLURM job {_brief(others)} of an earlier run-exp, which this one does not want "
+            "(`papergen status` lists them, `papergen cancel` ends them)"
+        )
+
+
+def _brief(tasks: Sequence[LeftTask]) -> str:
+    return ", ".join(task.task_id for task in tasks[:MAX_SHOWN]) + (", ..." if len(tasks) > MAX_SHOWN else "")
 
 
 def _run(

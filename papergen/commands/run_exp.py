@@ -43,7 +43,11 @@ import click
     help="How long the machines wait for each other",
 )
 @click.option("--force", is_flag=True, help="Run finished trials again")
-@click.option("--jobs", type=click.IntRange(min=1), help="Trials at a time (default 1, so that timings are fair)")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Trials at a time (default 1, so that timings are fair; on SLURM as many as it runs)",
+)
 @click.option(
     "--fail-fast/--keep-going",
     default=False,
@@ -80,7 +84,7 @@ import click
     "--memory-limit",
     type=click.FloatRange(min=0, min_open=True),
     metavar="GIB",
-    help="End a trial whose processes together hold more memory",
+    help="End a trial whose processes together hold more memory on one machine",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event to standard output")
 @click.option("--dry-run", is_flag=True, help="Print the plan and run nothing")

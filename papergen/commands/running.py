@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import platform
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from papergen.availability import Divided, divided
-from papergen.commands.launching import Request, choose, launch
+from papergen.commands.launching import Chosen, Request, choose, launch
 from papergen.errors import PapergenError, counted
 from papergen.plan import Planned, with_upstream
 from papergen.project import Project, open_project
@@ -47,7 +46,7 @@ def run(request: Request) -> int:
         _print_plan(needed, states, to_run, why, as_json=request.as_json)
         return 0
     click.echo(f"device {chosen.device}: {chosen.device_reason}", err=True)
-    _record_unavailable(project, here, chosen.device)
+    _record_unavailable(project, here, chosen)
     if not to_run:
         if here.unavailable:
             click.echo(f"{counted(len(here.unavailable), 'trial')} cannot run here.", err=True)
@@ -87,12 +86,12 @@ def _adopt(project: Project) -> None:
             click.echo(f"{trial.label}: the same trial as {label}, which is finished; not run again", err=True)
 
 
-def _record_unavailable(project: Project, here: Divided, device: str) -> None:
+def _record_unavailable(project: Project, here: Divided, chosen: Chosen) -> None:
     """Say and store which trials cannot run on this device, so that the paper prints n/a and the reason."""
     for trial, reason in here.unavailable:
         click.echo(f"n/a     {trial.label}: {reason}", err=True)
         with project.store.held():
-            project.store.set_unavailable(trial, reason, device=device, hostname=platform.node())
+            project.store.set_unavailable(trial, reason, device=chosen.device, hostname=chosen.place)
     for trial, needed in here.orphaned:
         click.echo(f"skipped {trial.label}: {needed.label} cannot run here", err=True)
 

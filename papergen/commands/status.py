@@ -11,12 +11,12 @@ import click
     "--state",
     "wanted",
     multiple=True,
-    type=click.Choice(["finished", "pending", "failed", "stale", "unavailable"]),
+    type=click.Choice(["finished", "queued", "running", "pending", "failed", "stale", "unavailable"]),
     help="Show only trials in this state; repeatable",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trial")
 def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> None:
-    """Show what is finished, failed or stale, and why
+    """Show what is finished, failed or stale, and why; and what waits or runs on SLURM, with its job
 
     \b
     papergen status
@@ -26,24 +26,39 @@ def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> No
     import json
     from collections import Counter
 
+    from papergen.errors import MachineError
+    from papergen.launch.left import left_tasks
     from papergen.project import open_project
 
     project = open_project()
     chosen = {trial.digest for trial in project.select(names, ())}
-    states = [item for item in project.states() if item.trial.digest in chosen]
-    shown = [item for item in states if not wanted or item.state in wanted]
+    try:
+        left = left_tasks(project.root)
+    except MachineError as error:
+        left = []
+        click.echo(f"What waits or runs on SLURM is not known: {error.message}.", err=True)
+    on_cluster = {task.trial.digest: task for task in left}
+    rows = []
+    for item in project.states():
+        task = on_cluster.get(item.trial.digest) if item.state != "finished" else None
+        state = item.state if task is None or task.state == "ended" else task.state
+        reason = item.reason if task is None else task.shown
+        if item.trial.digest in chosen:
+            rows.append((item.trial, state, reason, task))
+    shown = [row for row in rows if not wanted or row[1] in wanted]
     if as_json:
-        for item in shown:
-            record = {
-                "trial": item.trial.label,
-                "digest": item.trial.digest,
-                "state": item.state,
-                "reason": item.reason,
-            }
-            click.echo(json.dumps(record, ensure_ascii=False))
+        for trial, state, reason, task in shown:
+            record = {"trial": trial.label, "digest": trial.digest, "state": state, "reason": reason}
+            click.echo(json.dumps(record | ({"slurm_job": task.task_id} if task else {}), ensure_ascii=False))
         return
-    width = max((len(item.trial.label) for item in shown), default=0)
-    lines = [f"{item.state:<11} {item.trial.label:<{width}}  {item.trial.digest[:12]}  {item.reason}" for item in shown]
-    counts = Counter(item.state for item in states)
+    width = max((len(trial.label) for trial, *_ in shown), default=0)
+    lines = [f"{state:<11} {trial.label:<{width}}  {trial.digest[:12]}  {reason}" for trial, state, reason, _ in shown]
+    counts = Counter(state for _, state, _, _ in rows)
     lines.append(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
+    planned = {trial.digest for trial in project.trials}
+    lines += [
+        f"{task.state} but not in the plan: {task.trial.label}, {task.shown} (papergen cancel --old)"
+        for task in left
+        if task.trial.digest not in planned and task.state != "ended"
+    ]
     click.echo("\n".join(line.rstrip() for line in lines))

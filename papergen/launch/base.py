@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -49,7 +50,7 @@ class Job:
     num_threads: int
     time_limit_s: float | None = None
     memory_limit_gib: float | None = None
-    """Of resident memory, over all processes of the trial."""
+    """Of resident memory, over all processes that the trial has on one machine."""
     stall_s: float = STALL_S
     takes_all_gpus: bool = False
     """Every GPU of the machine, not one per rank (DataParallel is one process on all of them)."""
@@ -177,9 +178,14 @@ class Launcher(abc.ABC):
         return choose_device(requested)
 
     @classmethod
-    def num_gpus(cls, device: str) -> int:
-        """How many GPUs one trial may have on a machine."""
+    def num_gpus(cls, device: str, settings: LaunchSettings) -> int:
+        """How many GPUs one trial may have on a machine that runs it, which need not be this one."""
         return len(find_gpus()) if device == "cuda" else 0
+
+    @classmethod
+    def place(cls, settings: LaunchSettings) -> str:
+        """The machine, or kind of machine, that `device` and `num_gpus` speak of."""
+        return platform.node()
 
     @classmethod
     @abc.abstractmethod

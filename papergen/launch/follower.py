@@ -16,11 +16,13 @@ from typing import Any
 from papergen.errors import MachineError, PapergenError
 from papergen.launch.hands import STACKS_S
 from papergen.launch.hub import Hub, Line, Message
+from papergen.launch.inspecting import overweight
 from papergen.launch.network import Endpoint
 from papergen.launch.nodes import NodeLine
 from papergen.launch.processes import state_of, vitals_of
 from papergen.launch.running import stack_lines, tail
 from papergen.launch.starter import Starter
+from papergen.launch.versions import versions_here
 from papergen.runs import Run
 from papergen.worker.spec import BEAT_S, HOST_RANK, Share, Spec
 from papergen.worker.system import signal_group
@@ -42,6 +44,7 @@ class Following:
     share: Share
     pids: dict[int, int] = field(default_factory=dict)
     exited: set[int] = field(default_factory=set)
+    memory_limit_gib: float | None = None
 
     @property
     def living(self) -> Mapping[int, int]:
@@ -140,6 +143,7 @@ class Follower:
         if now - self._vitals_at >= VITALS_S:
             self._vitals_at = now
             self._tell_vitals()
+        self._weigh()
         return False
 
     def _obey(self, message: Message) -> bool:
@@ -170,13 +174,16 @@ class Follower:
             told = {"job": message["job"], "cause": str(error), "traceback": "", "with_ranks": True}
             self._line.tell({"event": "lost", **told})
             return
-        self._trials[spec.job] = Following(spec, share)
+        self._trials[spec.job] = Following(spec, share, memory_limit_gib=message["memory_limit_gib"])
         self._starter.start(spec, share, message["modules"])
 
     @staticmethod
     def _signal(trial: Following, sent: int) -> None:
         for pid in trial.living.values():
-            if sent == signal.SIGUSR1:  # asks a rank for its stacks; what it has started would die of it
+            if sent in {
+                signal.SIGUSR1,
+                signal.SIGUSR2,
+            }:  # asks a rank for something; what it has started would die of it
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, sent)
             else:
@@ -211,6 +218,16 @@ class Follower:
                 told = {"letter": state_of(pid), "vitals": asdict(vitals_of(pid))}
                 self._line.tell({"event": "vitals", "job": job, "rank": rank, **told})
 
+    def _weigh(self) -> None:
+        """Tell of trials that hold more memory here than they may, once each."""
+        for job, trial in self._trials.items():
+            if trial.memory_limit_gib is not None and trial.living:
+                found = overweight(trial.living, trial.memory_limit_gib, f" on {socket.gethostname()}")
+                if found is not None:
+                    trial.memory_limit_gib = None
+                    rank, cause = found
+                    self._line.tell({"event": "fault", "job": job, "rank": rank, "cause": cause})
+
 
 def _aged(message: Message) -> Message:
     """The message with its time as an age: the clocks of two machines have nothing in common."""
@@ -233,7 +250,13 @@ def join(
 
     MachineError when nobody opens within `timeout_s`, or node 0 refuses.
     """
-    request = {"event": "join", "node": node, "num_nodes": num_nodes, "host": socket.gethostname()}
+    request = {
+        "event": "join",
+        "node": node,
+        "num_nodes": num_nodes,
+        "host": socket.gethostname(),
+        "versions": versions_here(),
+    }
     deadline = time.monotonic() + timeout_s
     problem = "nobody answers"
     has_said = False

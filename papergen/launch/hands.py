@@ -43,11 +43,19 @@ class Hands:
 
     def ask_for_stacks(self, running: Running) -> None:
         """Have every rank write to its log where it stands."""
+        self._ask(running, signal.SIGUSR1)
+
+    def ask_to_save(self, running: Running) -> None:
+        """Tell every rank that it should save what a later attempt can go on from, and end."""
+        self._ask(running, signal.SIGUSR2)
+
+    def _ask(self, running: Running, sent: int) -> None:
+        """Signal the ranks themselves: what they have started would die of it."""
         for state in running.watch.living:
             if state.node == 0:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(state.pid, signal.SIGUSR1)
-        self._tell(running, {"do": "signal", "signal": signal.SIGUSR1})
+                    os.kill(state.pid, sent)
+        self._tell(running, {"do": "signal", "signal": sent})
 
     def stacks(self, running: Running) -> Mapping[int, Sequence[str]]:
         """The ends of the ranks' logs, some `STACKS_S` after they were asked."""

@@ -1,13 +1,15 @@
 """`python -m papergen.launch.inside FOLDER`: what runs on each node of a SLURM job, for the array's task.
 
 The first node watches over the trial as on a single machine, and its word lies in files; the others follow it. A job
-that SLURM starts again begins with an empty attempt and the scratch that the earlier one left.
+that SLURM starts again begins with an empty attempt and the scratch that the earlier one left; one that it ends
+(SIGTERM: preemption, or `--signal=TERM@120` before the time limit) has the trial save its state there first.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import signal
 import socket
 import sys
@@ -16,8 +18,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+from papergen.code_guard import changed_files
 from papergen.errors import PapergenError
-from papergen.launch import slurm_words
+from papergen.experiment import load_recipe
+from papergen.launch import slurm_answers
 from papergen.launch.base import Ended, Event, Job, Limits
 from papergen.launch.detect import cpu_model, find_gpus, memory_gib, num_cores
 from papergen.launch.follower import Follower, join
@@ -28,9 +32,19 @@ from papergen.launch.nodes import NodeLine, Nodes
 from papergen.launch.running import clear, spec_of, utc
 from papergen.launch.tasks import TaskFiles
 from papergen.records import Failure
-from papergen.worker.spec import Spec
+from papergen.worker.spec import SAVE_VARIABLE, Spec
 
 JOIN_S = 300.0
+SAVE_S = 20
+"""For a trial to save its state before SLURM, which waits for 30 s where nobody changed it (KillWait), kills it."""
+LOST = re.compile(r"\(node \d+\) (is gone|was not heard of)")
+"""What the watch says of a node that is lost; SLURM itself notices it after minutes."""
+MAX_RESTARTS = 3
+"""So often a job that loses a node is started again: the fault may be its own."""
+GRACE_S = 0.5
+"""Between SIGTERM and SIGKILL for the ranks of a failed trial: here SIGTERM only asks them to save."""
+WISH_S = 0.5
+"""Between two looks at whether SLURM wants the node back."""
 NUM_PORTS = 8
 """Ports that the first node tries; the others know which."""
 
@@ -39,23 +53,55 @@ class Terminated(BaseException):
     """SLURM wants the job to end."""
 
 
+class Wish:
+    """SLURM's SIGTERM: the trial gets `SAVE_S` to save its state, unless it is cancelled or does not run yet."""
+
+    def __init__(self, files: TaskFiles) -> None:
+        self._files = files
+        self.is_heard = False
+        self.may_save = False
+        """Whether the trial runs, and can be asked."""
+
+    def listen(self) -> None:
+        """Hear SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, self._hear)
+        signal.signal(signal.SIGALRM, _terminated)
+
+    def _hear(self, *_: object) -> None:
+        if self.is_heard or not self.may_save or self._files.cancelled_file.exists():
+            raise Terminated
+        self.is_heard = True
+        signal.alarm(SAVE_S)
+
+
 def main() -> None:
     """Be the first node of the job's task, or follow it."""
-    signal.signal(signal.SIGTERM, _terminated)
     files = TaskFiles(Path(sys.argv[1]), int(os.environ["SLURM_ARRAY_TASK_ID"]))
     node, num_nodes = int(os.environ.get("SLURM_PROCID", "0")), int(os.environ.get("SLURM_NTASKS", "1"))
+    if files.ended_file.exists():
+        return  # SLURM starts again what is over; its end may be taken in already, and another job run the trial
     job, limits = files.read()
+    wish = Wish(files)
+    wish.listen()
+    os.environ[SAVE_VARIABLE] = "1"
+    limits = replace(limits, grace_s=min(limits.grace_s, GRACE_S))
     try:
         if node == 0:
-            sys.exit(_lead(files, job, limits, num_nodes))
-        _follow(job, node, num_nodes)
+            sys.exit(_lead(files, job, limits, num_nodes, wish))
+        _follow(job, node, num_nodes, wish)
     except Terminated:
         sys.exit(143)
 
 
-def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int) -> int:
+def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish) -> int:
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     clear(job.folder)
+    if files_changed := _changed(job):
+        cause = f"not run: {', '.join(files_changed)} changed since this run was planned"
+        now = utc(time.time())
+        failure = Failure(rank=None, cause=cause)
+        files.write_end(Ended(job=job, failure=failure, machine=_here(), started=now, ended=now, duration_s=0.0))
+        return 1
     if restarts:
         files.tell(
             "note", {"text": f"started again by SLURM (restart {restarts}), from what the trial left in scratch"}
@@ -70,7 +116,7 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int) -> int:
                 launcher.gather(JOIN_S)
             files.tell("note", {"text": f"runs on {', '.join(launcher.hosts)} (SLURM job {_task()})"})
             launcher.submit(job)
-            ended = _watch(launcher, files)
+            ended = _watch(launcher, files, wish)
     except PapergenError as error:
         failure = Failure(rank=None, cause=str(error))
         ended = Ended(
@@ -81,21 +127,48 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int) -> int:
             ended=utc(time.time()),
             duration_s=time.time() - began,
         )
+    if ended.failure is not None and _goes_on(files, ended.failure, wish, restarts):
+        return 143
     files.write_end(replace(ended, machine={**_here(), **ended.machine}))
     return 0 if ended.failure is None else 1
 
 
-def _watch(launcher: LocalLauncher, files: TaskFiles) -> Ended:
+def _goes_on(files: TaskFiles, failure: Failure, wish: Wish, restarts: int) -> bool:
+    """Whether this is no end of the trial: it goes on when SLURM starts the job again, which is asked of it here."""
+    if LOST.search(failure.cause):
+        if restarts >= MAX_RESTARTS or not slurm_answers.requeue(_task()):
+            return False
+        files.tell("note", {"text": f"{failure.cause}; SLURM starts the job again"})
+    elif wish.is_heard:
+        slurm_answers.requeue(_task())
+        files.tell("note", {"text": f"SLURM wants the node back: {failure.cause}"})
+    else:
+        return False
+    return True
+
+
+def _changed(job: Job) -> list[str]:
+    """The files that were edited while the job waited in the queue, perhaps for days: not run under the old name."""
+    if not job.trial.parts.get("code"):
+        return []
+    return changed_files(job.trial, load_recipe(job.recipe_path), job.project)
+
+
+def _watch(launcher: LocalLauncher, files: TaskFiles, wish: Wish) -> Ended:
+    wish.may_save, is_asked = True, False
     while True:
-        for item in launcher.wait():
+        for item in launcher.wait(timeout_s=WISH_S):
             if isinstance(item, Event):
                 files.tell(item.kind, item.data)
             else:
                 return item
+        if wish.is_heard and not is_asked:
+            is_asked = True
+            launcher.ask_to_save()
 
 
-def _follow(job: Job, node: int, num_nodes: int) -> None:
-    address = slurm_words.head_address()
+def _follow(job: Job, node: int, num_nodes: int, wish: Wish) -> None:
+    address = slurm_answers.head_address()
     line, _ = join(
         [Endpoint(address, port) for port in _ports()],
         node=node,
@@ -103,6 +176,7 @@ def _follow(job: Job, node: int, num_nodes: int) -> None:
         trials={job.trial.label: job.trial.digest},
         timeout_s=JOIN_S,
     )
+    wish.may_save = True  # as the first node asks, which hears it too
     Follower(line, WarmStarter, lambda message, hub: _spec(job, line, message, hub)).serve()
 
 

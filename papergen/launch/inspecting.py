@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Mapping
+
 from papergen.launch.base import Limits
 from papergen.launch.hands import STACKS_S, Hands
 from papergen.launch.processes import memory_of, state_of, vitals_of
@@ -31,15 +34,30 @@ def _look_at_stacks(running: Running, hands: Hands, now: float) -> None:
 
 
 def _weigh(running: Running, now: float) -> None:
-    """End a trial that holds more memory than it may on this machine."""
+    """End a trial that holds more memory than it may on this machine; the others weigh their ranks themselves."""
     limit, watch = running.job.memory_limit_gib, running.watch
     if limit is None or now < running.weigh_at or watch.is_done or watch.faults or not watch.living:
         return
     running.weigh_at = now + WEIGH_S
-    used_gib = memory_of({state.pid for state in watch.living if state.node == 0}) / 2**30
-    if used_gib > limit:
-        cause = f"used {used_gib:.2f} GiB of memory, more than its memory limit of {limit:g} GiB"
-        watch.fail(now, None, cause, is_final=True)
+    pids = {state.rank: state.pid for state in watch.living if state.node == 0}
+    where = f" on {socket.gethostname()}" if running.share.num_nodes > 1 else ""
+    if (found := overweight(pids, limit, where)) is not None:
+        rank, cause = found
+        watch.fail(now, rank if watch.is_parallel else None, cause, is_final=True)
+
+
+def overweight(pids: Mapping[int, int], limit_gib: float, where: str = "") -> tuple[int, str] | None:
+    """The rank that holds the most memory and what is said of it; None when all together hold no more than the limit.
+
+    `pids` are the processes of a trial's ranks on this machine.
+    """
+    used_gib = memory_of(set(pids.values())) / 2**30
+    if used_gib <= limit_gib:
+        return None
+    of_rank = {rank: memory_of({pid}) / 2**30 for rank, pid in pids.items()}
+    rank = max(of_rank, key=lambda rank: of_rank[rank])
+    most = f"; rank {rank} holds the most, {of_rank[rank]:.2f} GiB" if len(pids) > 1 else ""
+    return rank, f"used {used_gib:.2f} GiB of memory{where}, more than its memory limit of {limit_gib:g} GiB{most}"
 
 
 def _look_for_silent_nodes(running: Running, hands: Hands, limits: Limits, now: float) -> None:

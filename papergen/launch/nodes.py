@@ -1,7 +1,7 @@
 """The other machines of a run, as its first one sees them: they join by TCP, are told what to start, and report.
 
 JSON lines both ways. To a node (`do`): welcome, refused, start, finish, signal, over, end. From it (`event`): join,
-rank, started, exited, vitals, lost, beat. The network is trusted, as
+rank, started, exited, vitals, fault, lost, beat. The network is trusted, as
 torch.distributed trusts it; no message holds code.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from papergen.launch.hub import Line, Message
 from papergen.launch.network import keep_alive
+from papergen.launch.versions import difference, versions_here
 
 SEND_LIMIT_S = 10.0
 """For a node to take what it is told; a healthy one takes it at once."""
@@ -148,6 +149,8 @@ class Nodes:
         return True
 
     def _why_not(self, message: Message) -> str:
+        if found := difference(message.get("versions") or {}, versions_here()):
+            return f"{found}. Install the same on every host"
         node = message.get("node")
         if message.get("num_nodes") != self.num_nodes:
             return f"it says --nnodes {message.get('num_nodes')}, node 0 says --nnodes {self.num_nodes}"

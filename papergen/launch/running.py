@@ -110,6 +110,7 @@ def start_message(running: Running, share: Share) -> dict[str, Any]:
         "share": share.to_json(),
         "device": running.job.device,
         "num_threads": running.job.num_threads,
+        "memory_limit_gib": running.job.memory_limit_gib,
         "environment": environment,
         "modules": list(running.job.modules),
     }

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
-from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
-from papergen.errors import MachineError, PapergenError
-from papergen.files import slug
-from papergen.launch import slurm_words
+from papergen.errors import PapergenError
+from papergen.launch import slurm_answers, slurm_words
 from papergen.launch.base import Ended, Event, Fitness, Job, Launcher, Limits, Setup
+from papergen.launch.left import cancel, tidy, wait_until_gone
 from papergen.launch.running import utc
 from papergen.launch.settings import LaunchSettings
-from papergen.launch.slurm_words import Shape, SlurmBusyError, TaskState
-from papergen.launch.tasks import BatchFiles, EventReader, TaskFiles, batches_folder
+from papergen.launch.slurm_answers import TaskState
+from papergen.launch.slurm_arrays import Arrays, Later, Refused, Submitted
+from papergen.launch.slurm_gpus import choose_device, most_gpus
+from papergen.launch.slurm_polling import Poll
+from papergen.launch.tasks import BatchFiles, EventReader, TaskFiles, batches_folder, drop_unsubmitted
 from papergen.records import Failure, Trial
 
-MAX_ARRAY = 500
-"""Trials in one array; SLURM's own limit is 1001 where nobody changed it."""
-MAX_GPUS = 1_000_000
 LOOK_S = 0.25
-"""Between two looks at the trials' files."""
+"""Between two looks at the trials' files, and as long again for each hundred of trials: the files lie on a server."""
 LAG_S = 10.0
 """How much later than squeue's news a file may be seen on another machine."""
-BUSY_LIMIT_S = 600.0
-"""For so long a controller that does not answer is asked again."""
-CLOSE_S = 3.0
-"""For cancelled tasks to be gone."""
+OURS = frozenset({"", "None", "JobArrayTaskLimit"})
+"""Reasons for waiting that need no word."""
 
 
 @dataclass(kw_only=True)
@@ -58,15 +55,6 @@ class Task:
         return self.batch.task(self.index)
 
 
-def left_running(project: Path) -> Sequence[str]:
-    """The SLURM jobs that an earlier run-exp of the project left and that are not over."""
-    left = BatchFiles.all_in(batches_folder(project))
-    if not left or slurm_words.why_not():
-        return []
-    known = {task.partition("_")[0] for task in slurm_words.states()}
-    return [batch.job_id for batch in left if batch.job_id in known]
-
-
 class SlurmLauncher(Launcher):
     """Trials on a cluster. What is submitted outlives a run-exp that is killed: the next one takes it over."""
 
@@ -81,27 +69,28 @@ class SlurmLauncher(Launcher):
         limits: Limits | None = None,
         lag_s: float = LAG_S,
     ) -> None:
-        """At most `max_trials` trials in the queue or running; None: as many as there are."""
-        self._project, self._max_trials, self._lag_s = project, max_trials, lag_s
+        """At most `max_trials` trials run at a time; None: as many as the cluster likes."""
+        self._project, self._lag_s = project, lag_s
         self._settings = settings or LaunchSettings()
         self._limits = limits or Limits()
-        self._waiting: list[Job] = []
+        self._arrays = Arrays(project, self._settings, self._limits, max_trials)
         self._tasks: list[Task] = []
         self._told: deque[Event | Ended] = deque()
+        drop_unsubmitted(batches_folder(project))
         self._left = BatchFiles.all_in(batches_folder(project))
         self._taken: set[str] = set()
         """Tasks of earlier runs that were taken over, once each."""
-        self._mine: list[BatchFiles] = []
+        self._over: list[Task] = []
+        """Tasks whose ends were told and are taken in when `wait` is called next."""
         self._reasons: set[str] = set()
-        self._asked_at = -1e9
-        self._busy_since: float | None = None
-        self._submit_at = 0.0
-        self._states: Mapping[str, TaskState] = {}
+        self._poll = Poll(self._settings.poll_s)
+        self._looked_at: dict[Path, int] = {}
+        """Batch -> its folder's time of change at the last look."""
 
     @classmethod
     def fitness(cls) -> Fitness:
         """The best where sbatch works and this is no job already; a job should use its own allocation."""
-        if problem := slurm_words.why_not():
+        if problem := slurm_answers.why_not():
             return Fitness(score=0, reason=problem)
         if job := os.environ.get("SLURM_JOB_ID"):
             return Fitness(score=1, reason=f"inside SLURM job {job}, which has an allocation of its own")
@@ -109,18 +98,18 @@ class SlurmLauncher(Launcher):
 
     @classmethod
     def device(cls, requested: str, settings: LaunchSettings) -> tuple[str, str]:
-        """CUDA where GPUs are asked for, whatever this machine has."""
-        if requested == "cuda" or (requested == "auto" and settings.gpus_per_rank):
-            if settings.gpus_per_rank == 0:
-                raise PapergenError("--device cuda, but launch.yaml says gpus_per_rank: 0. Remove one of the two.")
-            return "cuda", "a GPU of the cluster for each rank"
-        reason = "asked for" if requested == "cpu" else "no GPU is asked for (--device cuda, or gpus_per_rank: 1)"
-        return "cpu", reason
+        """CUDA where GPUs are asked for, or where every node of the partition has some, whatever this machine has."""
+        return choose_device(requested, settings)
 
     @classmethod
-    def num_gpus(cls, device: str) -> int:
-        """As many as asked for: what the cluster lacks, it refuses."""
-        return MAX_GPUS if device == "cuda" else 0
+    def num_gpus(cls, device: str, settings: LaunchSettings) -> int:
+        """As many as the best node of the partition has; this machine has no say."""
+        return most_gpus(settings) if device == "cuda" else 0
+
+    @classmethod
+    def place(cls, settings: LaunchSettings) -> str:
+        """The partition."""
+        return f"SLURM partition {settings.partition}" if settings.partition else "SLURM's default partition"
 
     @classmethod
     def from_setup(cls, setup: Setup) -> Self:
@@ -132,8 +121,8 @@ class SlurmLauncher(Launcher):
         return self._find_left(trial) is not None
 
     def has_room(self, num_ranks: int) -> bool:
-        """Whether one more may be submitted."""
-        return self._max_trials is None or len(self._tasks) + len(self._waiting) < self._max_trials
+        """Whether one more may be submitted: always, since the arrays bound how many run."""
+        return True
 
     def submit(self, job: Job) -> None:
         """Take note of the trial; `wait` submits all that were noted at once, as arrays."""
@@ -148,10 +137,13 @@ class SlurmLauncher(Launcher):
         except PapergenError as error:
             self._tell_failed(job, Failure(rank=None, cause=str(error)))
             return
-        self._waiting.append(job)
+        self._arrays.waiting.append(job)
 
     def wait(self, timeout_s: float | None = None) -> Sequence[Event | Ended]:
         """Sleep until there is something to tell, at most `timeout_s`; empty when that passed or nothing runs."""
+        for task in self._over:
+            task.files.settle()
+        self._over.clear()
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             self._submit_waiting()
@@ -160,32 +152,36 @@ class SlurmLauncher(Launcher):
                 told = tuple(self._told)
                 self._told.clear()
                 return told
-            if not (self._tasks or self._waiting) or (deadline is not None and time.monotonic() >= deadline):
+            if not (self._tasks or self._arrays.waiting) or (deadline is not None and time.monotonic() >= deadline):
                 return ()
-            time.sleep(LOOK_S)
+            time.sleep(LOOK_S * (1 + len(self._tasks) // 100))
 
     def cancel(self, job: Job) -> None:
         """End the trial; its Ended, a failure, comes from `wait`."""
-        for waiting in [item for item in self._waiting if item.trial.digest == job.trial.digest]:
-            self._waiting.remove(waiting)
+        for waiting in [item for item in self._arrays.waiting if item.trial.digest == job.trial.digest]:
+            self._arrays.waiting.remove(waiting)
             self._tell_failed(waiting, Failure(rank=None, cause="cancelled"))
         for task in self._tasks:
             if task.job.trial.digest == job.trial.digest:
                 task.cause = "cancelled"
-                slurm_words.cancel([task.id])
+                cancel({task.id: task.files})
 
     def close(self) -> None:
-        """Cancel every task that is not over, wait a little until they are gone, and remove their files."""
-        self._waiting.clear()
-        left = [batch for batch in self._left if not any(task.batch is batch for task in self._tasks)]
-        ids = [*[task.id for task in self._tasks], *[batch.job_id for batch in left]]
+        """Cancel the trials of this run that are not over, wait a little until they are gone, and tidy up.
+
+        What an earlier run-exp submitted and this one did not want is left alone.
+        """
+        self._arrays.waiting.clear()
+        ids = {task.id: task.files for task in self._tasks}
         self._tasks.clear()
         if ids:
-            slurm_words.cancel(ids)
-            self._wait_until_gone([*self._mine, *self._left])
-        for batch in [*self._mine, *self._left]:
-            shutil.rmtree(batch.folder, ignore_errors=True)
-        self._mine.clear()
+            cancel(ids)
+            wait_until_gone(ids)
+        for task in self._over:
+            if not task.job.folder.exists():  # the result or the failure has its place; else the next run takes it in
+                task.files.settle()
+        self._over.clear()
+        tidy(self._project, ids)
         self._left = []
 
     # The work.
@@ -194,99 +190,74 @@ class SlurmLauncher(Launcher):
         for batch in self._left:
             if trial.digest in batch.digests:
                 index = list(batch.digests).index(trial.digest)
-                is_alive = batch.task(index).ended_file.exists() or batch.task_id(index) in self._known()
-                if is_alive and batch.task_id(index) not in self._taken and batch.task(index).task_file.exists():
+                task_id = batch.task_id(index)
+                # Were an unanswered question taken for "over", the trial would run twice.
+                is_open = batch.is_open(index, is_alive=task_id in self._poll.sure_states())
+                if is_open and task_id not in self._taken:
                     return batch, index
         return None
 
-    def _known(self) -> Mapping[str, TaskState]:
-        """What squeue said at most a poll ago."""
-        now = time.monotonic()
-        if now - self._asked_at >= self._settings.poll_s:
-            try:
-                self._states = slurm_words.states()
-                self._busy_since = None
-            except SlurmBusyError as error:
-                self._busy_since = self._busy_since or now
-                if now - self._busy_since > BUSY_LIMIT_S:
-                    raise MachineError(f"{error} for {BUSY_LIMIT_S / 60:.0f} min; the jobs go on.") from error
-            self._asked_at = now
-        return self._states
-
     def _submit_waiting(self) -> None:
-        if not self._waiting or time.monotonic() < self._submit_at:
-            return
-        groups: dict[Shape, list[Job]] = defaultdict(list)
-        for job in self._waiting:
-            groups[slurm_words.shape_of(job, self._settings)].append(job)
-        for shape, jobs in groups.items():
-            for first in range(0, len(jobs), MAX_ARRAY):
-                try:
-                    self._submit_array(shape, jobs[first : first + MAX_ARRAY])
-                except SlurmBusyError as error:
-                    if "busy" not in self._reasons:
-                        self._reasons.add("busy")
-                        self._note(jobs[first], f"{error}; trying again")
-                    self._submit_at = time.monotonic() + self._settings.poll_s
-                    return
-
-    def _submit_array(self, shape: Shape, jobs: Sequence[Job]) -> None:
-        name = f"papergen-{slug(self._project.name)}"
-        root = batches_folder(self._project).resolve()
-        root.mkdir(parents=True, exist_ok=True)
-        folder = root / f"{time.time_ns():x}"
-        folder.mkdir()
-        for index, job in enumerate(jobs):
-            TaskFiles(folder, index).write(replace(job, num_threads=self._settings.cpus_per_rank), self._limits)
-        try:
-            job_id = slurm_words.submit(shape, self._settings, folder=folder, name=name, num_tasks=len(jobs))
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        batch = BatchFiles(folder=folder, job_id=job_id, digests=[job.trial.digest for job in jobs])
-        batch.write()
-        self._mine.append(batch)
-        for index, job in enumerate(jobs):
-            self._waiting.remove(job)
-            self._add(job, batch, index)
-        count = f"{len(jobs)} trials" if len(jobs) > 1 else "1 trial"
-        nodes = f", {shape.num_nodes} nodes each" if shape.num_nodes > 1 else ""
-        self._note(jobs[0], f"SLURM job {job_id}: {count}{nodes}")
-        self._asked_at = time.monotonic()  # squeue may not know it yet
+        counts: dict[str, int] = {}
+        for task in self._tasks:
+            counts[task.batch.job_id] = counts.get(task.batch.job_id, 0) + 1
+        for told in self._arrays.submit(counts):
+            match told:
+                case Submitted():
+                    for index, job in enumerate(told.jobs):
+                        self._add(job, told.batch, index)
+                    self._note(told.jobs[0], told.text)
+                    self._poll.submitted()
+                case Refused():
+                    for job in told.jobs:
+                        self._tell_failed(job, Failure(rank=None, cause=told.cause))
+                case Later():
+                    self._tell_once(told.job, "later", told.text)
 
     def _add(self, job: Job, batch: BatchFiles, index: int) -> None:
         self._tasks.append(Task(job=job, batch=batch, index=index, events=EventReader(batch.task(index))))
 
     def _look(self) -> None:
         """Take in what the trials' files and squeue say."""
-        known = self._known() if self._tasks else {}
+        num_answers = self._poll.num_answers
+        known = self._poll.states() if self._tasks else {}
+        changed = self._changed(is_news=self._poll.num_answers > num_answers)
         now = time.monotonic()
         for task in list(self._tasks):
-            self._told.extend(task.events.read(task.job))
-            if (ended := task.files.end(task.job)) is not None:
-                self._finish(task, ended)
-                continue
             state = known.get(task.id)
+            if state is None or not state.is_waiting or task.batch.folder in changed:
+                self._told.extend(task.events.read(task.job))
+                if (ended := task.files.end(task.job)) is not None:
+                    self._finish(task, ended)
+                    continue
             if state is not None:
                 task.gone_at = None
                 self._tell_state(task, state)
-            elif self._busy_since is None and self._asked_at > 0:
+            elif self._poll.is_sure:
                 task.gone_at = task.gone_at or now
                 if now - task.gone_at >= self._lag_s or task.cause:
                     self._finish_gone(task)
 
+    def _changed(self, *, is_news: bool) -> set[Path]:
+        """The batches in whose folders a file has appeared since the last look; all when squeue has answered."""
+        folders = {task.batch.folder for task in self._tasks}
+        stamps = {folder: folder.stat().st_mtime_ns for folder in folders if folder.exists()}
+        changed = folders if is_news else {path for path in folders if stamps.get(path) != self._looked_at.get(path)}
+        self._looked_at = stamps
+        return changed
+
     def _tell_state(self, task: Task, state: TaskState) -> None:
         if state.state != "PENDING":
             return
-        if slurm_words.HELD.search(state.reason):
-            task.cause = f"SLURM holds job {task.id} ({state.reason}): it would never start"
-            slurm_words.cancel([task.id])
-        elif state.reason not in {"None", "", *self._reasons}:
-            self._reasons.add(state.reason)
-            self._note(task.job, f"SLURM job {task.id} waits in the queue ({state.reason})")
+        if slurm_answers.NEVER.search(state.reason):
+            asked = slurm_words.asked(slurm_words.shape_of(task.job, self._settings), self._settings)
+            task.cause = f"SLURM would never start job {task.id}: {state.reason} ({asked})"
+            slurm_answers.cancel([task.id])
+        elif state.reason not in OURS:
+            self._tell_once(task.job, state.reason, f"SLURM job {task.id} waits in the queue ({state.reason})")
 
     def _finish_gone(self, task: Task) -> None:
-        cause = task.cause or slurm_words.end_of(task.id)
+        cause = task.cause or slurm_answers.end_of(task.id)
         self._finish(task, None)
         self._tell_failed(task.job, Failure(rank=None, cause=cause, traceback=task.files.log_tail()))
 
@@ -295,20 +266,15 @@ class SlurmLauncher(Launcher):
             self._told.extend(task.events.read(task.job))
             self._told.append(ended)
         self._tasks.remove(task)
-
-    def _wait_until_gone(self, batches: Sequence[BatchFiles]) -> None:
-        deadline = time.monotonic() + CLOSE_S
-        numbers = {batch.job_id for batch in batches}
-        while time.monotonic() < deadline:
-            try:
-                if not any(task.partition("_")[0] in numbers for task in slurm_words.states()):
-                    return
-            except SlurmBusyError:
-                return
-            time.sleep(LOOK_S)
+        self._over.append(task)
 
     def _note(self, job: Job, text: str) -> None:
         self._told.append(Event(job=job, kind="note", data={"text": text}))
+
+    def _tell_once(self, job: Job, reason: str, text: str) -> None:
+        if reason not in self._reasons:
+            self._reasons.add(reason)
+            self._note(job, text)
 
     def _tell_failed(self, job: Job, failure: Failure) -> None:
         now = utc(time.time())

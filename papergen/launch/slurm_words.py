@@ -1,19 +1,13 @@
-"""The one place that speaks SLURM: settings become sbatch's words, squeue's and scontrol's answers become ours.
-
-Neither slurmdbd nor sacct is asked: many clusters have none, and what ended a trial stands in the trial's own files.
-"""
+"""A trial in sbatch's words: what it takes of the cluster, and how an array of trials is submitted."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,18 +15,25 @@ from papergen.errors import MachineError, PapergenError
 from papergen.launch.base import Job
 from papergen.launch.local import worker_environment
 from papergen.launch.settings import LaunchSettings
+from papergen.launch.slurm_answers import TRANSIENT, SlurmBusyError, ask, last_line
+from papergen.launch.slurm_gpus import most_gpus
 
-ASK_LIMIT_S = 20.0
-PING_LIMIT_S = 5.0
-TRANSIENT = re.compile(r"unable to contact|socket timed out|temporarily|try again|connection refused", re.IGNORECASE)
-"""What a busy or restarting controller says; the same request may succeed a little later."""
+TOO_LARGE = re.compile(
+    r"node configuration is not available|node count specification|more processors requested|gres"
+    r"|generic resource|memory specification|CPU count|time limit.* (invalid|exceeds)|PartitionTimeLimit",
+    re.IGNORECASE,
+)
+"""What sbatch says when the trial asks for more than the cluster has: a fault of trials of this shape alone."""
+FULL = re.compile(r"submit(ted)? job limit|job submit limit|MaxSubmitJob|too many jobs|SubmitJobsLimit", re.IGNORECASE)
+"""What it says when the user has as many jobs in the queue as is allowed: later there is room."""
 
-HELD = re.compile(r"held|launch.?failed", re.IGNORECASE)
-"""Reasons under which a pending job never starts by itself."""
+
+class TooLargeError(MachineError):
+    """No node can ever give what the trial asks for."""
 
 
-class SlurmBusyError(MachineError):
-    """The controller does not answer now."""
+class QueueFullError(SlurmBusyError):
+    """The user may have no more jobs in the queue now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,36 +42,8 @@ class Shape:
 
     num_nodes: int
     ranks_per_node: int
-    device: str
+    gpus_per_node: int
     minutes: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskState:
-    """How SLURM stands with a task: RUNNING, PENDING and so on, and the reason it gives."""
-
-    state: str
-    reason: str
-
-
-def why_not() -> str:
-    """Why SLURM cannot be used from here; "" when it can."""
-    if shutil.which("sbatch") is None:
-        return "sbatch is not installed here"
-    try:
-        done = subprocess.run(
-            ["scontrol", "ping"],
-            capture_output=True,
-            text=True,
-            timeout=PING_LIMIT_S,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return "the SLURM controller does not answer"
-    if done.returncode != 0 or " UP" not in done.stdout:
-        return f"the SLURM controller does not answer ({_last(done.stdout + done.stderr)})"
-    return ""
 
 
 def shape_of(job: Job, settings: LaunchSettings) -> Shape:
@@ -85,26 +58,34 @@ def shape_of(job: Job, settings: LaunchSettings) -> Shape:
     minutes = settings.time_minutes
     if minutes is None and job.time_limit_s is not None:
         minutes = math.ceil(job.time_limit_s / 60) + 5  # the trial's own limit comes first, and says where it stood
-    return Shape(
-        num_nodes=num_ranks // per_node,
-        ranks_per_node=per_node,
-        device=job.device,
-        minutes=minutes,
-    )
+    num_gpus = per_node if job.device == "cuda" else 0
+    if num_gpus and job.takes_all_gpus:
+        num_gpus = most_gpus(settings)
+    return Shape(num_nodes=num_ranks // per_node, ranks_per_node=per_node, gpus_per_node=num_gpus, minutes=minutes)
 
 
-def submit(shape: Shape, settings: LaunchSettings, *, folder: Path, name: str, num_tasks: int) -> str:
-    """Submit an array of `num_tasks` trials, described in `folder`; the job's number.
+def submit(
+    shape: Shape,
+    settings: LaunchSettings,
+    *,
+    folder: Path,
+    name: str,
+    num_tasks: int,
+    max_running: int | None = None,
+) -> str:
+    """Submit an array of `num_tasks` trials, described in `folder`, `max_running` at a time; the job's number.
 
-    SlurmBusyError when the controller does not answer now, MachineError with what SLURM said when it refuses.
+    SlurmBusyError when the controller does not answer now (QueueFullError: or takes no more jobs now), MachineError
+    with what SLURM said when it refuses (TooLargeError: because of what these trials ask for).
     """
     cores = shape.ranks_per_node * settings.cpus_per_rank
     layout = [f"--ntasks={shape.num_nodes}", "--ntasks-per-node=1", f"--cpus-per-task={cores}"]
+    throttle = f"%{max_running}" if max_running is not None and max_running < num_tasks else ""
     command = [
         "sbatch",
         "--parsable",
         f"--job-name={name}",
-        f"--array=0-{num_tasks - 1}",
+        f"--array=0-{num_tasks - 1}{throttle}",
         f"--nodes={shape.num_nodes}",
         *layout,
         f"--output={str(folder).replace('%', '%%')}/task%a.log",
@@ -113,11 +94,15 @@ def submit(shape: Shape, settings: LaunchSettings, *, folder: Path, name: str, n
         *_resources(shape, settings),
         *settings.sbatch,
     ]
-    done = _ask(command, stdin=_script(layout, settings, folder), environment=worker_environment())
+    done = ask(command, stdin=_script(layout, settings, folder), environment=worker_environment())
     if done.returncode != 0:
-        said = _last(done.stderr) or _last(done.stdout)
+        said = last_line(done.stderr) or last_line(done.stdout)
         if TRANSIENT.search(said):
             raise SlurmBusyError(f"sbatch: {said}")
+        if FULL.search(done.stderr):
+            raise QueueFullError(f"sbatch: {said}")
+        if TOO_LARGE.search(said):
+            raise TooLargeError(f"sbatch refused: {said} ({asked(shape, settings)})")
         raise MachineError(
             f"sbatch refused: {said}",
             hint="Set what the cluster wants in launch.yaml (partition, account, time, gpu_type, sbatch), "
@@ -126,61 +111,14 @@ def submit(shape: Shape, settings: LaunchSettings, *, folder: Path, name: str, n
     return done.stdout.strip().split(";")[0]
 
 
-def states() -> Mapping[str, TaskState]:
-    """Task ("12_3") -> state, of all of this user's tasks that are not over; SlurmBusyError when nobody answers."""
-    done = _ask(["squeue", "--me", "--noheader", "--array", "--format=%i|%T|%r"])
-    if done.returncode != 0:
-        raise SlurmBusyError(f"squeue: {_last(done.stderr)}")
-    found = {}
-    for line in done.stdout.splitlines():
-        task, state, reason = [*line.strip().split("|", 2), "", ""][:3]
-        found[task] = TaskState(state=state, reason=reason)
-    return found
-
-
-def end_of(task: str) -> str:
-    """Why a task that is over ended without a word of its own, in one line."""
-    try:
-        done = _ask(["scontrol", "--oneliner", "show", "job", task])
-    except SlurmBusyError:
-        done = None
-    facts = dict(re.findall(r"(\w+)=(\S*)", done.stdout)) if done is not None and done.returncode == 0 else {}
-    where = f" on {facts['NodeList']}" if facts.get("NodeList", "(null)") != "(null)" else ""
-    match facts.get("JobState", ""):
-        case "TIMEOUT":
-            return (
-                f"SLURM ended job {task} at its time limit ({facts.get('TimeLimit')}); "
-                "ask for more: time in launch.yaml, or --launch time=8h"
-            )
-        case "OUT_OF_MEMORY":
-            return f"SLURM job {task} ran out of memory{where}; ask for more: memory_per_rank in launch.yaml"
-        case "NODE_FAIL" | "BOOT_FAIL":
-            return f"SLURM job {task}: the node failed{where}"
-        case "CANCELLED":
-            return f"SLURM job {task} was cancelled"
-        case "PREEMPTED":
-            return f"SLURM job {task} was preempted and may not be started again (requeue: false)"
-        case "":
-            return f"SLURM job {task} is gone, and SLURM does not remember why"
-        case state:
-            code, _, signal_number = facts.get("ExitCode", "?:0").partition(":")
-            how = f"signal {signal_number}" if signal_number != "0" else f"exit code {code}"
-            return f"SLURM job {task}: {state} ({how}){where}"
-
-
-def cancel(tasks: Sequence[str]) -> None:
-    """Cancel tasks or whole jobs; those that are over already are no error."""
-    if tasks:
-        with contextlib.suppress(SlurmBusyError):
-            _ask(["scancel", *tasks])
-
-
-def head_address() -> str:
-    """Inside a job: where the first of its nodes is reached."""
-    nodes = _ask(["scontrol", "show", "hostnames", os.environ["SLURM_JOB_NODELIST"]]).stdout.split()
-    told = _ask(["scontrol", "--oneliner", "show", "node", nodes[0]]).stdout
-    found = re.search(r"\bNodeAddr=(\S+)", told)
-    return found.group(1) if found else nodes[0]
+def asked(shape: Shape, settings: LaunchSettings) -> str:
+    """What a trial asks for, in words."""
+    parts = [f"{shape.num_nodes} node{'s' if shape.num_nodes > 1 else ''} with {shape.ranks_per_node} ranks"]
+    parts += [f"{shape.gpus_per_node} {settings.gpu_type} GPUs".replace("  ", " ")] if shape.gpus_per_node else []
+    parts += [f"{shape.ranks_per_node * settings.cpus_per_rank} cores"]
+    parts += [f"{settings.memory_per_rank} for each rank"] if settings.memory_per_rank else []
+    where = f" of partition {settings.partition}" if settings.partition else ""
+    return f"asked for: {', '.join(parts)}{where}"
 
 
 def _resources(shape: Shape, settings: LaunchSettings) -> list[str]:
@@ -197,8 +135,8 @@ def _resources(shape: Shape, settings: LaunchSettings) -> list[str]:
     if settings.memory_per_rank:
         amount, unit = int(settings.memory_per_rank[:-1]), settings.memory_per_rank[-1]
         words.append(f"--mem={amount * shape.ranks_per_node}{unit}")
-    if shape.device == "cuda":
-        words.append(f"--gres=gpu:{settings.gpu_type + ':' if settings.gpu_type else ''}{shape.ranks_per_node}")
+    if shape.gpus_per_node:
+        words.append(f"--gres=gpu:{settings.gpu_type + ':' if settings.gpu_type else ''}{shape.gpus_per_node}")
     return words
 
 
@@ -210,28 +148,3 @@ def _script(layout: Sequence[str], settings: LaunchSettings, folder: Path) -> st
     start = ["srun", *layout, "--kill-on-bad-exit=1", "--export=ALL", *inside]
     lines = [f"export {name}={shlex.quote(value)}" for name, value in sorted(ours.items())]
     return "\n".join(["#!/bin/bash", *lines, *settings.setup, f"exec {shlex.join(start)}", ""])
-
-
-def _ask(
-    command: Sequence[str], *, stdin: str = "", environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ASK_LIMIT_S,
-            check=False,
-            env=environment,
-            start_new_session=True,  # Ctrl-C is ours to answer, not sbatch's
-        )
-    except subprocess.TimeoutExpired as error:
-        raise SlurmBusyError(f"{command[0]} did not answer within {ASK_LIMIT_S:g} s") from error
-    except OSError as error:
-        raise MachineError(f"{command[0]}: {error.strerror}") from error
-
-
-def _last(text: str) -> str:
-    return " ".join(text.strip().splitlines()[-1:])

@@ -139,6 +139,11 @@ class Supervisor(Launcher):
                 running.watch.fail(time.monotonic(), None, "cancelled", is_final=True)
                 self._advance(running)
 
+    def ask_to_save(self) -> None:
+        """Tell all trials that they will be ended soon: those that can save their state and end by themselves."""
+        for running in self._running.values():
+            self._hands.ask_to_save(running)
+
     def close(self) -> None:
         """Kill every process that was started and forget the queue."""
         if self._is_closed:
@@ -287,6 +292,8 @@ class Supervisor(Launcher):
                     state = running.watch.ranks[message["rank"]]
                     state.letter = message["letter"]
                     state.vitals = Vitals(**message["vitals"])
+                case "fault":
+                    running.watch.fail(time.monotonic(), message["rank"], message["cause"], is_final=True)
                 case "lost":
                     cause = f"on {line.host}: {message['cause']}"
                     self._lost(

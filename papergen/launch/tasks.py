@@ -1,9 +1,10 @@
 """The files by which a run-exp and a trial on a cluster know of each other, in a folder that both can see.
 
 results/.cluster/<name>/   batch.json        which trials, under which job of the cluster
-task0.json        a trial and how it is watched
+task0.json        a trial and how it is watched; gone when its end was taken in
 task0.events      what it tells while it runs, JSON lines
 task0.ended.json  how it ended, written last
+task0.cancelled   that it is cancelled, not preempted: it need not save anything
 task0.log         what the cluster's own programs printed
 """
 
@@ -49,6 +50,11 @@ class TaskFiles:
         """What the cluster's own programs printed."""
         return self.folder / f"task{self.index}.log"
 
+    @property
+    def cancelled_file(self) -> Path:
+        """There when papergen cancels it: then it ends at once, and saves nothing."""
+        return self.folder / f"task{self.index}.cancelled"
+
     def write(self, job: Job, limits: Limits) -> None:
         """Describe the trial."""
         write_json(self.task_file, {"job": job.to_json(), "limits": asdict(limits)})
@@ -75,6 +81,10 @@ class TaskFiles:
         data = read_json(self.ended_file)
         failure = None if data["failure"] is None else Failure(**data["failure"])
         return Ended(job=job, **{**data, "failure": failure})
+
+    def settle(self) -> None:
+        """Forget the trial: how it ended was taken in."""
+        self.task_file.unlink(missing_ok=True)
 
     def log_tail(self) -> str:
         """The end of the log."""
@@ -111,20 +121,21 @@ class BatchFiles:
 
     @classmethod
     def all_in(cls, root: Path) -> list[Self]:
-        """Every batch that an earlier run-exp left; folders without a job number are removed: nothing runs for them."""
+        """Every batch that was submitted and whose files are there, oldest first."""
         found = []
-        for folder in sorted(root.iterdir()) if root.is_dir() else []:
-            record = folder / "batch.json"
-            if record.exists():
-                data = read_json(record)
-                found.append(cls(folder=folder, job_id=data["job_id"], digests=data["digests"]))
-            else:
-                shutil.rmtree(folder, ignore_errors=True)
+        for record in sorted(root.glob("*/batch.json")):
+            data = read_json(record)
+            found.append(cls(folder=record.parent, job_id=data["job_id"], digests=data["digests"]))
         return found
 
     def write(self) -> None:
         """Remember the job, so that a later run-exp can take it over."""
         write_json(self.folder / "batch.json", {"job_id": self.job_id, "digests": list(self.digests)})
+
+    def is_open(self, index: int, *, is_alive: bool) -> bool:
+        """Whether something is still to come of a trial: it waits or runs, or how it ended was not taken in yet."""
+        files = self.task(index)
+        return files.task_file.exists() and (is_alive or files.ended_file.exists())
 
     def task(self, index: int) -> TaskFiles:
         """The files of its trial of that index."""
@@ -133,6 +144,16 @@ class BatchFiles:
     def task_id(self, index: int) -> str:
         """What the cluster calls that trial's task."""
         return f"{self.job_id}_{index}"
+
+
+def drop_unsubmitted(root: Path) -> None:
+    """Remove the folders that have no job: a run-exp was killed before it knew the number, and nothing runs for them.
+
+    Call it while the store is held.
+    """
+    for folder in root.iterdir() if root.is_dir() else ():
+        if not (folder / "batch.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def batches_folder(project: Path) -> Path:

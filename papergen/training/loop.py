@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
+from papergen.errors import PapergenError
 from papergen.files import digest_bytes, digest_json
 from papergen.training import distributed
 from papergen.training.batches import Batch, Order
@@ -61,6 +62,7 @@ def train(
     project: Path = Path(),
     checkpoints: Path | None = None,
     resume: bool = False,
+    should_save: Callable[[], bool] = lambda: False,
     is_only_timed: bool = False,
 ) -> Trained:
     """Train on this rank; called by all ranks alike, with MASTER_ADDR and MASTER_PORT set when there are several.
@@ -69,6 +71,8 @@ def train(
     each step. A relative corpus or model path is relative to `project`. Raises ResultError when the loss diverges.
     Checkpoints stand in `checkpoints` until the run is complete; with `resume` it continues from the newest of them,
     bitwise as if it had never stopped, its curves logged again from the start.
+    When `should_save()` holds on some rank, all write a checkpoint at the next multiple of `log_every` steps and raise
+    PapergenError: the machine is wanted back.
     With `is_only_timed` nothing is validated and no model is saved: the steps are run for their times.
     The caller sets threads beforehand and ends the process by `distributed.leave` and `distributed.exit_now`.
     """
@@ -133,12 +137,19 @@ def train(
             evaluation = _validate(material, unwrapped(model), settings, ranks)
             curve.log(done, {"validation_loss": evaluation.loss, "perplexity": evaluation.perplexity})
             fields["validation_loss"] = evaluation.loss
-        if done < num_steps and is_save_due(settings, ranks, done, saved_at):
+        is_asked = done < num_steps and is_asked_to_save(settings, ranks, done, should_save)
+        if done < num_steps and (is_asked or is_save_due(settings, ranks, done, saved_at)):
             saved_at = time.perf_counter()
             wall_time_s = before_s + time.perf_counter() - began
             own_state, shared_state = state_of(stepper)
             store.save(
                 done, own={"curve": curve.state(), "wall_time_s": wall_time_s, "state": own_state}, shared=shared_state
+            )
+        if is_asked:
+            store.wait()
+            ranks.barrier()  # else the first rank to end would have the others ended before their files are whole
+            raise PapergenError(
+                f"asked to end; step {done} of {num_steps} is saved, and the next attempt goes on from it"
             )
         progress(done, num_steps, fields)
 
@@ -166,6 +177,12 @@ def _num_targets(batches: list[Batch], settings: TrainingSettings, ranks: Ranks)
         return settings.batch_size * settings.block_size
     count = torch.tensor([sum(batch.num_targets for batch in batches)], device=ranks.device)
     return int(ranks.sum(count).item())
+
+
+def is_asked_to_save(settings: TrainingSettings, ranks: Ranks, done: int, should_save: Callable[[], bool]) -> bool:
+    """Whether any rank was asked for a checkpoint, which all must know; where a resume from one would be exact."""
+    is_possible = settings.save_every != 0 and settings.is_resumable and done % settings.log_every == 0
+    return is_possible and ranks.maximum(float(should_save())) > 0
 
 
 def is_save_due(settings: TrainingSettings, ranks: Ranks, done: int, saved_at: float) -> bool:

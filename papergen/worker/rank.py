@@ -7,6 +7,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from dataclasses import asdict
@@ -22,7 +23,7 @@ from papergen.runs import Run
 from papergen.secret_values import revealed
 from papergen.worker.channel import Channel
 from papergen.worker.recorder import Recorder, sync_tree
-from papergen.worker.spec import JOB_VARIABLE, Place, Spec
+from papergen.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, Place, Spec
 from papergen.worker.system import redirect_output
 
 MAX_CAUSE = 500
@@ -64,8 +65,19 @@ def set_environment(spec: Spec, place: Place) -> None:
     # A hung rank is asked for its stacks by this signal before it is ended; a crash in native code shows them too.
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     faulthandler.enable(file=2)
+    signal.signal(signal.SIGUSR2, _ask_to_save)
+    if os.environ.get(SAVE_VARIABLE):
+        signal.signal(signal.SIGTERM, _ask_to_save)
     os.chdir(spec.project)
     sys.path[:0] = [str(Path(spec.recipe_path).parent), spec.project]
+
+
+_asked_to_save = threading.Event()
+
+
+def _ask_to_save(*_: object) -> None:
+    """The launcher's signal: the machine is wanted back. The experiment asks for it by `ctx.should_save()`."""
+    _asked_to_save.set()
 
 
 def cause_of(error: BaseException) -> str:
@@ -93,6 +105,7 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
         num_threads=spec.num_threads,
         upstream={name: Path(path) for name, path in spec.upstream.items()},
         emit=recorder.emit,
+        should_save=_asked_to_save.is_set,
     )
     if restart:
         context.fact("num_restarts", restart)

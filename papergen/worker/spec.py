@@ -10,6 +10,9 @@ from typing import Any, Self
 JOB_VARIABLE = "PAPERGEN_JOB"
 """Environment variable that a rank and all that it starts carry: which attempt they belong to."""
 
+SAVE_VARIABLE = "PAPERGEN_SAVE_ON_SIGTERM"
+"""Environment variable under which SIGTERM asks a rank to save its state: SLURM sends it to every process of a job."""
+
 HOST_RANK = -1
 """The rank under which a process reports that starts ranks and is none."""
 

@@ -64,7 +64,7 @@ class Zygote:
 
     def serve(self) -> NoReturn:
         """Answer until the launcher is gone."""
-        signal.signal(signal.SIGTERM, lambda *_: self.end())
+        signal.signal(signal.SIGTERM, self._terminated)
         die_with_parent(self._parent)
         adopt_orphans()
         while True:
@@ -73,6 +73,11 @@ class Zygote:
                     self._reap(handle)
                 elif not self._receive():
                     self.end()
+
+    def _terminated(self, *_: object) -> None:
+        """The kernel's word that the launcher has ended. SLURM sends SIGTERM to all processes: the launcher decides."""
+        if os.getppid() != self._parent:
+            self.end()
 
     def end(self) -> NoReturn:
         """End all ranks with what they started, then this process."""

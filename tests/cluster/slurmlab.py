@@ -7,12 +7,19 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
+
+NODES = ("n1", "n2", "g1")
+MAX_ARRAY_SIZE = 6
+"""So small that a test can go beyond it."""
+DAEMONS: dict[str, subprocess.Popen[bytes]] = {}
+"""What runs, by name: slurmctld and the nodes."""
 
 CONF = """
 ClusterName=papergen
@@ -40,8 +47,12 @@ MpiDefault=none
 ReturnToService=2
 KillWait=3
 RebootProgram=/bin/true
+MaxArraySize={max_array_size}
+GresTypes=gpu
 NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] CPUs=4 CoresPerSocket=4 RealMemory=4000
-PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+NodeName=g1 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu} CPUs=4 CoresPerSocket=4 RealMemory=4000 Gres=gpu:2
+PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP
+PartitionName=gpus Nodes=g1 MaxTime=INFINITE State=UP
 PartitionName=closed Nodes=ALL MaxTime=INFINITE State=UP AllowGroups=nobody-at-all
 """
 
@@ -59,40 +70,74 @@ def booted(folder: Path) -> Iterator[Path]:
     """Boot it; the path of slurm.conf. On exit every job is cancelled and every daemon ended."""
     folder.mkdir(parents=True)
     (folder / "state").mkdir()
-    port = _free_ports(3)
+    port = _free_ports(4)
     conf = folder / "slurm.conf"
     conf.write_text(
-        CONF.format(folder=folder, port=port, first=port + 1, last=port + 2, host=socket.gethostname().split(".")[0])
+        CONF.format(
+            folder=folder,
+            port=port,
+            first=port + 1,
+            last=port + 2,
+            gpu=port + 3,
+            max_array_size=MAX_ARRAY_SIZE,
+            host=socket.gethostname().split(".")[0],
+        )
     )
+    gpus = [folder / f"gpu{number}" for number in range(2)]
+    for path in gpus:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3))  # SLURM wants a device, and never opens it
+    (folder / "gres.conf").write_text("".join(f"NodeName=g1 Name=gpu File={path}\n" for path in gpus))
     environment = {**os.environ, "SLURM_CONF": str(conf)}
-    daemons: list[subprocess.Popen[bytes]] = []
     try:
-        for words in (["slurmctld", "-D"], ["slurmd", "-D", "-N", "n1"], ["slurmd", "-D", "-N", "n2"]):
-            with (folder / f"{'-'.join(words)}.out".replace("/", "")).open("wb") as output:
-                daemons.append(
-                    subprocess.Popen(
-                        [*words, "-f", str(conf)],
-                        env=environment,
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        start_new_session=True,
-                    )
-                )
-        _wait_for(lambda: _said(environment, "sinfo", "-h", "-o", "%D %t") == "2 idle", folder)
+        for name in ("slurmctld", *NODES):
+            start(name, conf)
+        _wait_for(lambda: _said(environment, "sinfo", "-h", "-o", "%D %t") == "3 idle", folder)
         yield conf
     finally:
         _said(environment, "scancel", "--user=root")
         with contextlib.suppress(AssertionError):
             _wait_for(lambda: not _said(environment, "squeue", "-h"), folder, limit_s=15)
-        for daemon in reversed(daemons):
+        for daemon in DAEMONS.values():
             daemon.send_signal(signal.SIGTERM)
-        for daemon in daemons:
+        for daemon in DAEMONS.values():
             try:
                 daemon.wait(10)
             except subprocess.TimeoutExpired:
                 daemon.kill()
                 daemon.wait()
+        DAEMONS.clear()
+
+
+def start(name: str, conf: Path) -> None:
+    """Start the controller or a node's daemon, unless it is there."""
+    if name in DAEMONS and DAEMONS[name].poll() is None:
+        return
+    words = ["slurmctld", "-D"] if name == "slurmctld" else ["slurmd", "-D", "-N", name]
+    with (conf.parent / f"{name}.out").open("ab") as output:
+        DAEMONS[name] = subprocess.Popen(
+            [*words, "-f", str(conf)],
+            env={**os.environ, "SLURM_CONF": str(conf)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+def crash(node: str) -> None:
+    """End all that runs on a node at once, as a power cut does, and have the controller notice it."""
+    DAEMONS[node].kill()
+    DAEMONS[node].wait()
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_step = (path / "cmdline").read_bytes().startswith(b"slurmstepd")
+            if is_step and f"/{node}.log" in "".join(str(file.readlink()) for file in (path / "fd").iterdir()):
+                os.kill(int(path.name), signal.SIGKILL)
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"SLURMD_NODENAME={node}".encode() in (path / "environ").read_bytes().split(b"\0"):
+                os.kill(int(path.name), signal.SIGKILL)
+    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=crashed"], check=True)
 
 
 def _said(environment: dict[str, str], *words: str) -> str:

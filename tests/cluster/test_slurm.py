@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matrix
 import pytest
+import slurmlab
 import twohosts
 from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
 
 from papergen.errors import MachineError
 from papergen.launch.choose import choose_launcher
+from papergen.launch.left import left_tasks
 from papergen.launch.settings import LaunchSettings
-from papergen.launch.slurm import SlurmLauncher, left_running
+from papergen.launch.slurm import SlurmLauncher
 from papergen.runs import Run
 
 WAIT = "time.sleep(1000)"
@@ -37,6 +42,20 @@ def outcome_of(folder: Path) -> dict[str, object]:
 
 def said(*words: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def papergen(project: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "papergen", *words]
+    return subprocess.run(
+        command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100, check=False
+    ).stdout
+
+
+def wait_for(condition: Callable[[], object], limit_s: float = 60.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for does not come"
+        time.sleep(0.05)
 
 
 def test_trials_of_one_shape_are_one_array(lab: Lab, launcher: SlurmLauncher) -> None:
@@ -104,6 +123,38 @@ def test_a_requeued_trial_goes_on_from_its_scratch(lab: Lab, launcher: SlurmLaun
     assert any("started again by SLURM (restart 1)" in text for text in notes(more))
 
 
+def test_a_trial_that_loses_a_node_is_started_again(slurm: Path, lab: Lab, mark: str) -> None:
+    body = """
+        mark = ctx.scratch / "lost"
+        if not mark.exists() and ctx.rank == 1:
+            mark.touch()
+            stat = open(f"/proc/{os.getppid()}/stat").read()
+            os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)  # papergen's process on this node
+        if ctx.rank == 1 or mark.exists():
+            return {"score": 1.0}
+        time.sleep(1000)
+    """
+    settings = LaunchSettings(poll_s=0.5, ranks_per_node=1)
+    with SlurmLauncher(lab.project, settings=settings, limits=QUICK, lag_s=1.0) as launcher:
+        job = lab.job(body, num_ranks=2)
+        launcher.submit(job)
+        launcher.wait(timeout_s=0.0)
+        task = launcher._tasks[0].id
+        events = []
+        while (
+            "PENDING" not in said("squeue", "-h", "-r", "-o", "%T", "-j", task) or not (job.scratch / "lost").exists()
+        ):
+            events += launcher.wait(timeout_s=0.2)
+        time.sleep(5.0)
+        said("scontrol", "update", f"JobId={task}", "StartTime=now")
+        more, ended = finish(launcher, limit_s=90)
+    assert [item.failure for item in ended] == [None]
+    assert any(
+        "(node 1) is gone: the connection to it was lost; SLURM starts the job again" in text
+        for text in notes([*events, *more])
+    )
+
+
 def test_a_trial_whose_job_is_cancelled_says_so_and_the_others_go_on(lab: Lab, launcher: SlurmLauncher) -> None:
     first = lab.job(f"(ctx.folder / 'begun').touch()\n{WAIT}")
     other = lab.job('return {"score": 1.0}')
@@ -151,12 +202,97 @@ def test_what_sbatch_refuses_is_an_error_that_says_what_to_set(lab: Lab, slurm: 
     assert not list((lab.project / "results/.cluster").iterdir())
 
 
-def test_more_than_the_cluster_has_is_refused(lab: Lab, slurm: Path, mark: str) -> None:
-    settings = LaunchSettings(poll_s=0.5, memory_per_rank="900G")
-    with SlurmLauncher(lab.project, settings=settings) as launcher:
-        launcher.submit(lab.job("pass"))
-        with pytest.raises(MachineError, match=r"sbatch refused: .*not available"):
-            launcher.wait()
+def test_a_trial_that_asks_for_more_than_the_cluster_has_fails_and_the_others_go_on(
+    lab: Lab, slurm: Path, mark: str
+) -> None:
+    settings = LaunchSettings(poll_s=0.5, memory_per_rank="1G")
+    with SlurmLauncher(lab.project, settings=settings, limits=QUICK, lag_s=1.0) as launcher:
+        jobs = [lab.job("return {'score': 1.0}", num_ranks=num_ranks) for num_ranks in (1, 100)]
+        for job in jobs:
+            launcher.submit(job)
+        _, ended = finish(launcher)
+    failures = {item.job.trial.num_ranks: item.failure for item in ended}
+    assert failures[1] is None
+    assert failures[100] is not None
+    assert re.search(r"(sbatch refused: |would never start job \d+_0: PartitionConfig)", failures[100].cause)
+    assert failures[100].cause.endswith("(asked for: 1 node with 100 ranks, 100 cores, 1G for each rank)")
+
+
+def test_so_many_run_at_a_time_over_all_arrays(lab: Lab, slurm: Path, mark: str) -> None:
+    body = """
+        import fcntl
+        with open(ctx.project / "now", "a+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.write("+")
+        time.sleep(1.0)
+        with open(ctx.project / "now", "a+") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            stream.write("-")
+        return {"score": 1.0}
+    """
+    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0, max_trials=2) as launcher:
+        for num_ranks in (1, 1, 1, 2):  # two shapes, so two arrays
+            launcher.submit(lab.job(body, num_ranks=num_ranks))
+        events, ended = finish(launcher, limit_s=120)
+    assert [item.failure for item in ended] == [None] * 4
+    assert notes(events)[0].endswith(": 3 trials, 2 at a time")
+    running, most = 0, 0
+    for sign in (lab.project / "now").read_text():
+        running += 1 if sign == "+" else -1
+        most = max(most, running)
+    assert most <= 3, "two trials, the last of two ranks, whose rank may begin while another trial ends"
+
+
+def test_arrays_are_no_larger_than_the_cluster_allows(lab: Lab, slurm: Path, mark: str) -> None:
+    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
+        for _ in range(slurmlab.MAX_ARRAY_SIZE):  # one more than may be
+            launcher.submit(lab.job("pass"))
+        launcher.wait(timeout_s=0.0)
+        counts = Counter(task.batch.job_id for task in launcher._tasks)
+    assert list(counts.values()) == [slurmlab.MAX_ARRAY_SIZE - 1, 1]
+
+
+def test_what_launch_yaml_says_reaches_slurm(lab: Lab, slurm: Path, mark: str) -> None:
+    settings = LaunchSettings(
+        poll_s=0.5,
+        partition="gpus",
+        account="abc123",
+        qos="normal",
+        time="1h30m",
+        cpus_per_rank=2,
+        memory_per_rank="200M",
+        requeue=False,
+        setup=['echo "given: $CUDA_VISIBLE_DEVICES" > "$PAPERGEN_TEST_FOLDER/$SLURM_ARRAY_TASK_ID"'],
+        sbatch=["--comment=from launch.yaml", f"--export=ALL,PAPERGEN_TEST_FOLDER={lab.project}"],
+    )
+    with SlurmLauncher(lab.project, settings=settings, limits=QUICK, lag_s=1.0) as launcher:
+        jobs = [lab.job("pass", device="cuda", num_ranks=num_ranks) for num_ranks in (1, 1, 2)]
+        for job in jobs:
+            launcher.submit(job)
+        launcher.wait(timeout_s=0.0)
+        by_job = {task.batch.job_id: task for task in launcher._tasks}
+        facts = [dict(re.findall(r"(\w+)=(\S*)", said("scontrol", "-o", "show", "job", job))) for job in by_job]
+        folders = [task.batch.folder for task in by_job.values()]
+        finish(launcher)  # they fail: no real GPU is here
+    assert [fact["JobName"] for fact in facts] == ["papergen-lab"] * 2
+    assert all(fact["StdOut"].startswith(f"{folder}/task") for fact, folder in zip(facts, folders, strict=True))
+    wanted = {"Partition": "gpus", "Account": "abc123", "TimeLimit": "01:30:00", "Requeue": "0", "Comment": "from"}
+    assert all(fact | wanted == fact for fact in facts), facts
+    assert [(fact["MinMemoryNode"], fact["TresPerNode"]) for fact in facts] == [
+        ("200M", "gres:gpu:1"),
+        ("400M", "gres:gpu:2"),
+    ]
+    given = [(lab.project / name).read_text().split()[1].split(",") for name in ("0", "1")]
+    assert sorted(map(len, given)) in ([1, 1], [1, 2]), "as many GPUs as ranks"
+
+
+def test_a_trial_on_a_gpu_partition_is_asked_of_the_cluster_not_of_this_machine(slurm: Path) -> None:
+    settings = LaunchSettings(partition="gpus")
+    assert SlurmLauncher.device("auto", settings)[0] == "cuda"
+    assert SlurmLauncher.num_gpus("cuda", settings) == 2
+    assert SlurmLauncher.device("auto", LaunchSettings())[0] == "cpu"
+    with pytest.raises(MachineError, match=r"--device cuda: no node of partition main has a GPU"):
+        SlurmLauncher.device("cuda", LaunchSettings(partition="main"))
 
 
 def test_ranks_that_nodes_cannot_share_fail_by_name(lab: Lab, slurm: Path, mark: str) -> None:
@@ -188,20 +324,23 @@ def test_leaving_the_block_cancels_all(lab: Lab, slurm: Path, mark: str) -> None
     assert not list((lab.project / "results/.cluster").iterdir())
 
 
-def test_a_later_run_takes_over_what_an_earlier_one_left(lab: Lab, slurm: Path, mark: str) -> None:
+def test_a_later_run_takes_over_what_it_wants_and_leaves_the_rest_alone(lab: Lab, slurm: Path, mark: str) -> None:
     body = """
         (ctx.folder / "begun").touch()
         while not (ctx.project / "go").exists():
             time.sleep(0.1)
         return {"score": 5.0}
     """
-    job, lost = lab.job(body), lab.job(WAIT)
+    job, other = lab.job(body), lab.job(WAIT)
     killed = SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0)  # never closed, as after kill -9
-    for item in (job, lost):
+    for item in (job, other):
         killed.submit(item)
     while not (job.folder / "begun").exists():
         killed.wait(timeout_s=0.2)
-    assert left_running(lab.project) == [killed._tasks[0].batch.job_id], "which no other launcher may disturb"
+    ids = [task.id for task in killed._tasks]
+    assert [(task.task_id, task.trial) for task in left_tasks(lab.project)] == list(
+        zip(ids, [job.trial, other.trial], strict=True)
+    )
     with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
         assert launcher.holds(job.trial)
         (lab.project / "go").touch()
@@ -210,7 +349,88 @@ def test_a_later_run_takes_over_what_an_earlier_one_left(lab: Lab, slurm: Path, 
     assert ended.failure is None
     assert notes(events)[0].startswith("taken over: SLURM job ")
     assert outcome_of(job.folder)["metrics"] == {"score": 5.0}
-    assert not wait_until_gone(mark, 5.0), "the trial that nobody wants any more is cancelled"
+    assert [(task.task_id, task.state) for task in left_tasks(lab.project)] == [(ids[1], "running")]
+    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
+        launcher.submit(other)
+        launcher.wait(timeout_s=1.0)
+    assert not wait_until_gone(mark, 5.0), "what was taken over is the run's own, and ends with it"
+    assert not list((lab.project / "results/.cluster").iterdir())
+
+
+def test_kill_9_leaves_the_jobs_which_status_shows_and_the_next_run_exp_takes_in(
+    slurm: Path, tmp_path: Path, mark: str
+) -> None:
+    project = twohosts.make_project(tmp_path / "killed 论文", "{one: {fault: go}, two: {fault: go, world_size: 1}}")
+    options = ("--launcher", "slurm", "--launch", "poll_s=0.5")
+    run = twohosts.run_exp(None, project, *options)
+    wait_for(lambda: (project / "seen0").exists() and (project / "seen1").exists())
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    told = papergen(project, "status")
+    assert re.search(r"^running +meeting/one seed 0 +\w+  SLURM job \d+_0 on n[12]$", told, re.MULTILINE), told
+    assert re.search(r"^(running|queued) +meeting/two seed 0 +\w+  SLURM job \d+_0 ", told, re.MULTILINE), told
+    (record,) = [json.loads(line) for line in papergen(project, "status", "--state", "running", "--json").splitlines()][
+        :1
+    ]
+    assert record["state"] == "running"
+    assert re.fullmatch(r"\d+_0", record["slurm_job"])
+    refused = papergen(project, "run-exp", "--launcher", "local")
+    assert "of an earlier run-exp has trials of this project" in refused
+    assert "`papergen cancel` to end them" in refused
+    first = twohosts.run_exp(None, project, "--only", "one", *options)
+    (project / "go").touch()
+    told, _ = first.communicate(timeout=100)
+    assert "meeting/one seed 0: taken over: SLURM job" in told, told
+    assert first.returncode == 0, told
+    wait_for(lambda: not said("squeue", "-h"))
+    assert "SLURM job" in (told := papergen(project, "status")), told
+    assert "has ended: the next run-exp takes it in" in told
+    told = papergen(project, "run-exp", *options)
+    assert "meeting/two seed 0: taken over: SLURM job" in told, told
+    assert "1 trial finished, 0 failed" in told
+    assert len(list((project / "ran").iterdir())) == 2, "each trial ran once"
+    assert not list((project / "results/.cluster").iterdir())
+
+
+def test_code_that_was_edited_while_the_job_waited_is_not_run_under_the_old_name(
+    slurm: Path, tmp_path: Path, mark: str
+) -> None:
+    project = twohosts.make_project(tmp_path / "edited")
+    run = twohosts.run_exp(
+        None, project, "--launcher", "slurm", "--launch", "poll_s=0.5", "--launch", "sbatch=[--begin=now+1hour]"
+    )
+    wait_for(lambda: "(BeginTime)" in papergen(project, "status"))
+    code = project / "experiments" / "meet.py"
+    code.write_text(code.read_text().replace("ctx.rank + 1.0", "ctx.rank + 2.0"))
+    (batch,) = project.glob("results/.cluster/*/batch.json")
+    said("scontrol", "update", f"JobId={json.loads(batch.read_text())['job_id']}", "StartTime=now")
+    told, _ = run.communicate(timeout=100)
+    assert run.returncode == 1
+    assert "meeting/both seed 0: not run: experiments/meet.py changed since this run was planned" in told
+
+
+def test_cancel_ends_what_a_killed_run_exp_left(slurm: Path, tmp_path: Path, mark: str) -> None:
+    project = twohosts.make_project(tmp_path / "left", "{one: {fault: wait}, two: {fault: wait, world_size: 1}}")
+    run = twohosts.run_exp(None, project, "--launcher", "slurm", "--launch", "poll_s=0.5")
+    wait_for(lambda: (project / "seen0").exists() and (project / "seen1").exists())
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    assert "would be cancelled  meeting/one seed 0: was running, SLURM job" in papergen(project, "cancel", "--dry-run")
+    told = papergen(project, "cancel", "--only", "two")
+    assert re.fullmatch(r"cancelled  meeting/two seed 0: was (queued|running), SLURM job \d+_0.*\n", told), told
+    assert re.search(r"^running +meeting/one", papergen(project, "status"), re.MULTILINE)
+    rows = project / "experiments" / "meeting.yaml"
+    rows.write_text(rows.read_text().replace("one", "changed").replace("fault: wait}", "fault: raise}"))
+    told = papergen(project, "status")
+    assert re.search(
+        r"^running but not in the plan: meeting/one seed 0, SLURM job .*cancel --old\)$", told, re.MULTILINE
+    )
+    told = twohosts.run_exp(None, project, "--launcher", "slurm", "--only", "changed").communicate(timeout=60)[0]
+    assert "left alone: SLURM job" in told
+    assert "cancelled  meeting/one seed 0" in papergen(project, "cancel", "--old")
+    assert not wait_until_gone(mark, 8.0)
+    assert papergen(project, "cancel") == "Nothing to cancel: no such trial waits or runs on SLURM.\n"
+    assert not list((project / "results/.cluster").iterdir())
 
 
 def test_auto_takes_slurm_but_not_inside_a_job(slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -92,6 +94,47 @@ def test_when_one_host_s_papergen_is_killed_nothing_is_left_on_either(
         assert runs[1].returncode == 3
 
 
+@pytest.mark.parametrize("lost", [0, 1], ids=["node 0", "node 1"])
+def test_when_a_cable_is_pulled_both_hosts_end_by_the_other_s_name(
+    hosts: Hosts, tmp_path: Path, mark: str, lost: int
+) -> None:
+    """No process dies and no packet says so, as when a host loses its power."""
+    project = make_project(tmp_path / "both", "{wait: {fault: wait}}")
+    runs = [run_exp(host, project, *JOIN, name=name) for host, name in zip(hosts, ("near", "far"), strict=True)]
+    for rank in range(2):
+        wait_for(project / f"seen{rank}")
+    cable = ["ip", "-n", hosts[lost], "link", "set", f"veth-{'ab'[lost]}"]
+    began = time.monotonic()
+    subprocess.run([*cable, "down"], check=True)
+    try:
+        told = [said(run, 30) for run in runs]
+    finally:
+        subprocess.run([*cable, "up"], check=True)
+    took_s = time.monotonic() - began
+    assert "FAILED  meeting/wait seed 0: rank 1: far (node 1) " in told[0], told
+    assert f"the connection to node 0 ({A}:{PORT}) was lost" in told[1], told
+    assert [run.returncode for run in runs] == [1, 3]
+    assert took_s < 25, "15 s to notice, the rest for ranks that wait for each other"
+    assert not wait_until_gone(mark, 5.0)
+
+
+def test_ranks_of_the_far_host_that_hang_or_stop_are_named_in_time(hosts: Hosts, tmp_path: Path, mark: str) -> None:
+    project = make_project(tmp_path / "both", "{hang: {fault: hang}, stop: {fault: stop}}")
+    runs = [run_exp(host, project, *JOIN) for host in hosts]
+    told = said(runs[0], 150)
+    said(runs[1])
+    assert "FAILED  meeting/hang seed 0: rank 1: hangs in run (" in told, told
+    assert "FAILED  meeting/stop seed 0: rank 1: the process is stopped (SIGSTOP)" in told
+    ended = {row: kept.stat().st_mtime for row in ("hang", "stop") for kept in failures(project, row)}
+    began = {row: (project / f"{row}-began").stat().st_mtime for row in ended}
+    assert ended["hang"] - began["hang"] < 15
+    assert ended["stop"] - began["stop"] < 45
+
+
+def failures(project: Path, row: str) -> list[Path]:
+    return list(project.glob(f"results/.failed/meeting/{row}-*/failure.json"))
+
+
 def test_ctrl_c_on_node_0_ends_both(hosts: Hosts, tmp_path: Path, mark: str) -> None:
     project = make_project(tmp_path / "both", "{wait: {fault: wait}}")
     runs = [run_exp(host, project, *JOIN) for host in hosts]
@@ -120,6 +163,56 @@ def test_a_plan_that_differs_is_refused_by_name(hosts: Hosts, tmp_path: Path, ma
     assert "its plan differs in meeting/both seed 0" in other
     assert "was refused: its plan differs" in told
     assert "node 1 of 2 has not joined within 8 s.\nType the same command there" in told
+
+
+def test_other_code_or_data_on_a_host_is_refused_by_the_trial_s_name(hosts: Hosts, tmp_path: Path, mark: str) -> None:
+    near, far = make_project(tmp_path / "near"), make_project(tmp_path / "far")
+    code = far / "experiments" / "meet.py"
+    code.write_text(code.read_text().replace("ctx.rank + 1.0", "ctx.rank + 2.0"))
+    first = run_exp(hosts[0], near, *JOIN, "--join-timeout", "8")
+    other = said(run_exp(hosts[1], far, *JOIN, name="far"))
+    assert "its plan differs in meeting/both seed 0: options, experiments, code, data or library versions" in other
+    assert "far was refused: its plan differs in meeting/both seed 0" in said(first)
+
+
+def test_other_versions_on_a_host_are_named(hosts: Hosts, tmp_path: Path, mark: str) -> None:
+    project = make_project(tmp_path / "paper")
+    record = tmp_path / "site" / "torch-9.9.9.dist-info" / "METADATA"
+    record.parent.mkdir(parents=True)
+    record.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.9.9\n")
+    first = run_exp(hosts[0], project, *JOIN, "--join-timeout", "8")
+    second = run_exp(hosts[1], project, *JOIN, name="far", environment={"PYTHONPATH": str(record.parent.parent)})
+    told, other = said(first), said(second)
+    ours = importlib.metadata.version("torch")
+    assert f"does not let this host in: it has torch 9.9.9; node 0 has torch {ours}. Install the same" in other
+    assert f"far was refused: it has torch 9.9.9; node 0 has torch {ours}" in told
+    assert second.returncode == 3
+
+
+def test_clocks_that_differ_by_days_do_not_matter(hosts: Hosts, tmp_path: Path, mark: str) -> None:
+    """The wall clock by a day, the time since boot by a year, as on two machines."""
+    project = make_project(tmp_path / "paper", "{both: {}, bad: {fault: raise}}")
+    site = tmp_path / "site" / "sitecustomize.py"
+    site.parent.mkdir()
+    site.write_text("import time\nnow = time.time\ntime.time = lambda: now() + 86400\n")
+    first = run_exp(hosts[0], project, *JOIN)
+    second = run_exp(hosts[1], project, *JOIN, environment={"PYTHONPATH": str(site.parent)}, clock_ahead_s=365 * 86400)
+    told, other = said(first), said(second)
+    assert second.returncode == 0, other
+    assert record(project, "both")["outcome"]["metrics"] == {"total": 3.0}, told
+    assert "FAILED  meeting/bad seed 0: rank 1: ValueError: a fault on the other host" in told
+
+
+def test_a_host_s_memory_counts_by_itself_and_is_named(hosts: Hosts, tmp_path: Path, mark: str) -> None:
+    project = make_project(tmp_path / "paper", "{fat: {fault: eat, world_size: 4}}")
+    limit = ["--memory-limit", "1.1"]
+    runs = [run_exp(host, project, *JOIN, *limit, name=name) for host, name in zip(hosts, ("near", "far"), strict=True)]
+    told, _ = [said(run) for run in runs]
+    assert re.search(
+        r"FAILED  meeting/fat seed 0: rank 3: used [\d.]+ GiB of memory on far, more than its memory limit of 1.1 GiB; "
+        r"rank 3 holds the most, \d\.\d\d GiB",
+        told,
+    ), told
 
 
 def test_a_host_that_is_not_there_is_waited_for_in_vain(hosts: Hosts, tmp_path: Path, mark: str) -> None:

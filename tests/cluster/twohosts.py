@@ -37,9 +37,25 @@ def run(params, ctx):
     if ctx.rank == ctx.world_size - 1:
         if params.fault == "raise":
             raise ValueError("a fault on the other host")
+        if params.fault in {"hang", "stop"}:
+            (ctx.project / f"{params.fault}-began").touch()
+        if params.fault == "hang":
+            time.sleep(1000)
+        if params.fault == "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        if params.fault == "eat":
+            held = bytearray(1 << 30)
         if params.fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-    if params.fault:
+    if params.fault == "go":
+        (ctx.project / "ran").mkdir(exist_ok=True)
+        if ctx.rank == 0:
+            (ctx.project / "ran" / f"{ctx.trial.row}-{os.getpid()}").touch()
+        while not (ctx.project / "go").exists():
+            time.sleep(0.1)
+    elif params.fault == "hang":
+        dist.all_reduce(total)
+    elif params.fault:
         time.sleep(1000)
     ctx.fact("interface", os.environ.get("GLOO_SOCKET_IFNAME"))
     return {"total": float(total)}
@@ -91,10 +107,22 @@ def make_project(folder: Path, rows: str = "{both: {}}") -> Path:
 
 
 def run_exp(
-    host: str | None, project: Path, *options: str, environment: Mapping[str, str] | None = None
+    host: str | None,
+    project: Path,
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    name: str = "",
+    clock_ahead_s: int = 0,
 ) -> subprocess.Popen[str]:
-    """`papergen run-exp OPTIONS` typed on a host, in a project."""
+    """`papergen run-exp OPTIONS` typed on a host, in a project.
+
+    `name` is the host's own; its monotonic clock (the time since it was booted) may be ahead of ours.
+    """
     inside = ["ip", "netns", "exec", host] if host else []
+    if clock_ahead_s:
+        inside += ["unshare", "--time", "--fork", "--kill-child", f"--monotonic={clock_ahead_s}"]
+    if name:
+        inside += ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', name]
     return subprocess.Popen(
         [*inside, sys.executable, "-m", "papergen", "run-exp", *options],
         cwd=project,

@@ -35,7 +35,7 @@ def any_launcher(request: pytest.FixtureRequest, mark: str, lab: Lab) -> Iterato
 
 @pytest.fixture
 def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("papergen.launch.slurm_words.why_not", lambda: "sbatch is not installed here")
+    monkeypatch.setattr("papergen.launch.slurm_answers.why_not", lambda: "sbatch is not installed here")
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
 
 

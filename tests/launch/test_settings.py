@@ -9,7 +9,6 @@ from lab import Lab
 
 from papergen.errors import PapergenError
 from papergen.launch.settings import LaunchSettings, read_settings
-from papergen.launch.slurm import SlurmLauncher
 from papergen.launch.slurm_words import _resources, _script, shape_of
 
 
@@ -71,12 +70,3 @@ def test_the_script_survives_odd_paths() -> None:
     assert script.startswith("#!/bin/bash\n")
     assert "\nmodule load cuda/12\nexec srun --ntasks=1 " in script
     assert script.rstrip().endswith("""-m papergen.launch.inside '/data/a '"'"'b'"'"' $(c) 论文'""")
-
-
-def test_the_device_on_a_cluster_is_what_is_asked_for() -> None:
-    assert SlurmLauncher.device("auto", LaunchSettings())[0] == "cpu"
-    assert SlurmLauncher.device("auto", LaunchSettings(gpus_per_rank=1))[0] == "cuda"
-    assert SlurmLauncher.device("cuda", LaunchSettings())[0] == "cuda"
-    assert SlurmLauncher.device("cpu", LaunchSettings(gpus_per_rank=1)) == ("cpu", "asked for")
-    with pytest.raises(PapergenError, match="gpus_per_rank: 0"):
-        SlurmLauncher.device("cuda", LaunchSettings(gpus_per_rank=0))

@@ -119,11 +119,21 @@ def train_rank(
     overrides: Mapping[str, Any],
     resume: bool = False,
     die_after: int | None = None,
+    asked_after: int | None = None,
 ) -> dict[str, Any]:
-    """A whole run; dies without a word once `die_after` steps are done and the checkpoint before stands."""
+    """A whole run; dies without a word once `die_after` steps are done and the checkpoint before stands.
+
+    After `asked_after` steps the last rank, and no other, is asked to save.
+    """
     points: list[tuple[int, dict[str, float]]] = []
+    num_done = 0
+
+    def should_save() -> bool:
+        return asked_after is not None and rank == world_size - 1 and num_done >= asked_after
 
     def progress(done: int, total: int, fields: dict[str, float]) -> None:
+        nonlocal num_done
+        num_done = done
         if done == die_after:
             while not (folder / "checkpoints" / "LATEST").exists():
                 os.sched_yield()
@@ -141,6 +151,7 @@ def train_rank(
         progress=progress,
         project=project,
         resume=resume,
+        should_save=should_save,
     )
     return {"metrics": dict(trained.metrics), "facts": dict(trained.facts), "points": points}
 

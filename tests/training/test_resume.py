@@ -48,6 +48,23 @@ def test_a_killed_run_resumes_bitwise(text_project: Path, tmp_path: Path, overri
     assert not (folder / "checkpoints").exists(), "a complete run leaves no checkpoint"
 
 
+def test_a_run_that_is_asked_to_save_does_so_on_all_ranks_and_resumes_bitwise(
+    text_project: Path, tmp_path: Path
+) -> None:
+    """As when a cluster preempts it; the ranks hear of it at different moments."""
+    overrides = {**LONG, "save_every": 100, "log_every": 3}
+    whole = ranks.start(ranks.train_rank, 2, text_project, tmp_path / "whole", overrides)
+    folder = tmp_path / "asked"
+    with pytest.raises(ranks.RankFailedError, match="asked to end; step 6 of 14 is saved, and the next attempt"):
+        ranks.start(ranks.train_rank, 2, text_project, folder, overrides, False, None, 4)
+    assert (folder / "checkpoints" / "LATEST").read_text() == "step-00000006\n"
+    resumed = ranks.start(ranks.train_rank, 2, text_project, folder, overrides, True)
+    assert resumed[0]["facts"]["resumed_from_step"] == 6
+    name = "model/model.safetensors"
+    assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert [losses(run) for run in resumed] == [losses(run) for run in whole]
+
+
 def test_nothing_to_resume_from_is_a_run_from_the_start(text_project: Path, tmp_path: Path) -> None:
     fresh = ranks.start(ranks.train_rank, 2, text_project, tmp_path / "fresh", {})[0]
     resumed = ranks.start(ranks.train_rank, 2, text_project, tmp_path / "resumed", {}, True)[0]
