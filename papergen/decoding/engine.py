@@ -36,7 +36,7 @@ class Ran:
 class Engine:
     """Makes the steppers of one run after another and keeps what outlasts a batch: buffers, graphs, compiled code.
 
-    It holds on to the model that it saw last; let go of the engine to give the memory back. Without `cuda_graphs` a
+    It holds on to the model that it saw last until `release`. Without `cuda_graphs` a
     static step runs kernel by kernel, to see what graphs contribute. `backend` is the one of `torch.compile`.
     """
 
@@ -91,6 +91,12 @@ class Engine:
         if layers is not None:
             return StaticDolaStepper(model, ids, kwargs, layers, max_new=max_new, host=self)
         return StaticStepper(model, ids, kwargs, max_new=max_new, host=self, wants_hidden=wants_hidden)
+
+    def release(self) -> None:
+        """Give the memory back; the next batch starts anew."""
+        if self._buffers is not None:
+            self._buffers.steps.forget()  # steps know their stepper, which knows us
+        self._buffers = self._model = self._compiled = None
 
     @property
     def ran(self) -> Ran:

@@ -88,7 +88,7 @@ def generate(
     found: dict[int, list[Generation]] = {} if kept is None else dict(kept.generations)
     if timings is not None and kept is not None:
         timings += kept.timings
-    engine = engine or Engine()
+    is_own, engine = engine is None, engine or Engine()
     told = Told(progress, sum(limit.max_new for limit in limits), sum(limits[index].max_new for index in found))
     pending = [index for index in range(len(prompts)) if index not in found]
     width = 1 if one_row else batch_size
@@ -117,6 +117,8 @@ def generate(
         if kept is not None:
             kept.add(batch, timing)
         told.finish(len(indices) * limits[indices[0]].max_new)
+    if is_own:
+        engine.release()
     return [generation for index in range(len(prompts)) for generation in found[index]]
 
 

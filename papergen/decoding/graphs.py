@@ -77,7 +77,7 @@ class Steps:
         if self._pool is None:
             # One pool for all: they run one after the other, and none reads what another has left in it.
             self._pool = torch.cuda.graph_pool_handle()
-        graph = torch.cuda.CUDAGraph()
+        graph, present = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self._device)
         try:
             # Other threads (of a logger, say) may use CUDA meanwhile.
             with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
@@ -85,6 +85,7 @@ class Steps:
         except RuntimeError as error:
             self.refusal = f"CUDA would not capture the step: {str(error).strip().splitlines()[0]}"
             self._steps = {key: _Step(one.function) for key, one in self._steps.items()}
+            torch.cuda.set_stream(present)  # torch.cuda.graph does not go back when the end of a capture fails
             torch.cuda.synchronize(self._device)
             return False
         step.graph = graph

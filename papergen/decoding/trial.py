@@ -90,6 +90,7 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
     timings: list[BatchTiming] = []
     kept = Kept(ctx.scratch / "batches.jsonl")
     ctx.fact("num_resumed_prompts", len(kept.generations))
+    engine = Engine(params.cache_implementation, torch_compile=params.torch_compile)
     with PeakMemory(ctx.device) as memory:
         found = generate(
             loaded.model,
@@ -101,8 +102,9 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
             progress=_with_rate(ctx),
             timings=timings,
             kept=kept,
-            engine=Engine(params.cache_implementation, torch_compile=params.torch_compile),
+            engine=engine,
         )
+    engine.release()
     for name in ("cache_implementation", "step", "step_reason"):
         values = dict.fromkeys(str(getattr(timing, name)) for timing in timings)
         ctx.fact(f"decoding_{name}", "; ".join(filter(None, values)))

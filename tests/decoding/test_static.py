@@ -1,13 +1,15 @@
 """The static cache: the same texts as the growing one, by steps that could be CUDA graphs."""
 
 import copy
+import gc
 import inspect
+import weakref
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 from transformers import (
     BloomConfig,
     BloomForCausalLM,
@@ -199,6 +201,21 @@ def test_buffers_keep_their_addresses_and_steps_die_with_a_weight_that_moved(lla
         head.data = old
 
 
+def test_the_memory_is_given_back_at_once(llama, prompts):
+    engine = Engine("static")
+    gc.collect()
+    gc.disable()
+    try:
+        for own in ({}, STRATEGIES["beam"], STRATEGIES["contrastive"], STRATEGIES["dola"]):
+            texts(llama, prompts, own, engine)
+        held = [weakref.ref(engine._buffers), *(weakref.ref(layer) for layer in engine._buffers.layers)]
+        engine.release()
+        assert [one() for one in held] == [None] * len(held)
+    finally:
+        gc.enable()
+    assert_same(texts(llama, prompts, {}, engine), texts(llama, prompts, {}, Engine("dynamic")))
+
+
 class NoWaiting(TorchDispatchMode):
     """Fails where a CUDA stream would have to be waited for: a value read on the host, or a tensor made of numbers."""
 
@@ -326,8 +343,19 @@ def test_late_readings_come_in_their_order():
     assert found == [None] * lagging.LAG + list(range(8 - lagging.LAG))
 
 
+class OnlyMeta(TorchDispatchMode):
+    """Fails where a tensor of another device is made or used: on CUDA that is a copy from the host."""
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for one in tree_leaves((args, kwargs, found)):
+            if isinstance(one, torch.Tensor):
+                assert one.device.type == "meta", f"a tensor of {function} comes from the host"
+        return found
+
+
 @pytest.mark.parametrize("own", [STRATEGIES[name] for name in ("greedy", "sample", "penalties", "dola")], ids=str)
-@pytest.mark.parametrize("name", ["llama", "gpt2", "mistral with a window"])
+@pytest.mark.parametrize("name", ["llama", "gpt2", "mistral with a window", "gemma2, windows in turns", "gpt_neox"])
 def test_a_whole_step_runs_on_a_device_without_data_and_makes_nothing_elsewhere(
     own, name, request, monkeypatch, prompts
 ):
@@ -351,13 +379,13 @@ def test_a_whole_step_runs_on_a_device_without_data_and_makes_nothing_elsewhere(
         logits = drive.prefill()
         found = _Texts(batch, drive)
         found.choosing()(logits, drive.plain)
-        with NoWaiting():
+        with NoWaiting(), OnlyMeta():
             count = drive.run(found.key, found.stepping)
     assert count.device.type == "meta"
     with pytest.raises((RuntimeError, NotImplementedError)):
         int(count)
-    with pytest.raises(RuntimeError):
-        torch.ones(3) + drive.buffers.pads.new_ones(3)
+    with pytest.raises(AssertionError, match="comes from the host"), OnlyMeta():
+        drive.buffers.pads.add_(torch.ones((), dtype=torch.long))
 
 
 class FakeCuda:
@@ -383,10 +411,12 @@ class FakeCuda:
 
 def test_steps_run_then_are_captured_then_replayed_and_a_refused_capture_runs_nothing_twice(monkeypatch):
     for error in (None, RuntimeError("operation not permitted when stream is capturing\nmore")):
-        fake, calls, replays = FakeCuda(error), [], []
+        fake, calls, replays, streams = FakeCuda(error), [], [], []
         monkeypatch.setattr(torch.cuda, "graph", fake.graph)
         monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
         monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda _: "present")
+        monkeypatch.setattr(torch.cuda, "set_stream", streams.append)
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: SimpleNamespace(replay=lambda: replays.append(1)))  # noqa: B023
         monkeypatch.setattr(graphs.Steps, "_aside", lambda _, function: function())
         steps = graphs.Steps(torch.device("cuda"))
@@ -397,6 +427,7 @@ def test_steps_run_then_are_captured_then_replayed_and_a_refused_capture_runs_no
             assert steps.refusal is None
         else:
             assert (len(calls), len(replays), outputs) == (5, 0, [1, 2, 3, 4, 5])
+            assert streams == ["present"]
             assert steps.refusal == (
                 "CUDA would not capture the step: operation not permitted when stream is capturing"
             )
