@@ -167,7 +167,7 @@ def against_pipeline(task: str, shape: str, options: argparse.Namespace, device:
     data = PIPELINES[task]
     _, model, encoder, _ = head_of(data, **SHAPES[shape])
     model = model.to(device).eval()
-    labels = ("types", "compound", "debugger", "string-methods") if data == "entailment" else ()
+    labels = ("numbers", "strings", "comments") if data == "entailment" else ()
     stage_options = Options(max_length=96, candidate_labels=labels)
     inputs = inputs_for(task, [], data, options.inputs, encoder.tokenizer)
     stages = stages_of(task, model, encoder.tokenizer, stage_options)

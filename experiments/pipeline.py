@@ -45,7 +45,7 @@ METRICS = (
 
 DATA: Mapping[str, str] = {
     "text-classification": "sequence_classification",
-    "zero-shot-classification": "sequence_classification",
+    "zero-shot-classification": "entailment",
     "token-classification": "token_classification",
     "fill-mask": "masked_lm",
     "text-generation": "causal_lm",

@@ -63,7 +63,7 @@ KEYWORDS = ("class", "def", "for", "if", "raise", "return")
 LINES_PER_KEYWORD = 300
 GAP = "_"
 """Stands where the keyword was taken out."""
-ONLY_SOURCES = {"token_classification", "question_answering", "multiple_choice"}
+ONLY_SOURCES = {"token_classification", "question_answering", "multiple_choice", "entailment"}
 """Tasks whose examples are made from the modules alone; the others read the language reference."""
 FROM_SOURCES = {*ONLY_SOURCES, "masked_lm", "causal_lm"}
 MIN_WORDS = 8
@@ -108,6 +108,7 @@ def _is_held_out(example: Example) -> bool:
     return int(_hash(key)[:8], 16) / 16**8 < TEST_SHARE
 
 
+@functools.cache
 def source_digest(task: str) -> str:
     """Digest of the texts that the examples of a task are made from: known without making them."""
     from pydoc_data.topics import topics
@@ -143,14 +144,17 @@ def _topics() -> Iterator[Example]:
 
 
 def _entailments() -> Iterator[Example]:
-    """A paragraph entails the sentence that names its topic; it does not entail one that names another."""
-    topics = sorted({example.label for example in _topics() if isinstance(example, Labelled)})
-    for example in _topics():
-        assert isinstance(example, Labelled)
-        draw = random.Random(_hash(example.text))
-        other = draw.choice([topic for topic in topics if topic != example.label])
-        yield Labelled(example.text, "entailment", HYPOTHESIS.format(example.label))
-        yield Labelled(example.text, "not entailment", HYPOTHESIS.format(other))
+    """A line of code entails the sentence that names the one kind of literal it holds, and none that names another."""
+    names = {"NUMBER": "numbers", "STRING": "strings", "COMMENT": "comments"}
+    for example in dict.fromkeys(_tagged_lines()):
+        assert isinstance(example, Tagged)
+        kinds = {tag.partition("-")[2] for tag in example.tags} & names.keys()
+        if len(kinds) != 1:
+            continue
+        text, own = " ".join(example.words), names[kinds.pop()]
+        other = random.Random(_hash(text)).choice([name for name in names.values() if name != own])
+        yield Labelled(text, "entailment", HYPOTHESIS.format(own))
+        yield Labelled(text, "not entailment", HYPOTHESIS.format(other))
 
 
 def _texts() -> Iterator[Example]:

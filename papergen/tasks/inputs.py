@@ -47,18 +47,20 @@ def inputs_for(task: str, texts: Sequence[str], data: str, count: int, tokenizer
     """The given texts, or the first `count` test examples of the embedded data `data` as inputs of the pipeline."""
     if texts:
         return list(texts)
-    found: list[Any] = []
-    for example in embedded(data)[1][:count]:
+    found: dict[Any, None] = {}  # a text may stand in several examples
+    for example in embedded(data)[1]:
+        if len(found) == count:
+            break
         match example:
             case Question(question, context, _):
-                found.append(Asked(question, context))
+                found[Asked(question, context)] = None
             case Tagged(words, _):
-                found.append(" ".join(words))
+                found[" ".join(words)] = None
             case Labelled(text, _, _):
-                found.append(text)
+                found[text] = None
             case Text(text):
-                found.append(_prompt(task, text, tokenizer))
-    return found
+                found[_prompt(task, text, tokenizer)] = None
+    return list(found)
 
 
 def _prompt(task: str, text: str, tokenizer: Any) -> str:

@@ -33,7 +33,7 @@ HEADS: dict[str, str] = {
 
 EMBEDDED = "embedded"
 ENTAILMENT = "embedded:entailment"
-"""Pairs for sequence_classification: a paragraph, and a sentence that says what it is about."""
+"""Pairs for sequence_classification: a line of code, and a sentence that says what it is about."""
 NEXT_PARAGRAPH = "embedded:next_paragraph"
 """For multiple_choice: which of four paragraphs comes next; too hard for a backbone that has read little."""
 SPECIAL_DATA = {ENTAILMENT: "sequence_classification", NEXT_PARAGRAPH: "multiple_choice"}

@@ -14,6 +14,7 @@ import pytest
 from papergen.errors import PapergenError
 from papergen.tasks.embedded import KEYWORDS, embedded, paragraphs_by_topic, source_digest
 from papergen.tasks.examples import Choice, Labelled, Question, Tagged, read_examples
+from papergen.tasks.inputs import inputs_for
 from papergen.tasks.settings import HEADS
 
 
@@ -88,6 +89,25 @@ def test_the_line_that_was_written_stands_among_others_that_differ_in_their_keyw
         shown.update(firsts)
     assert max(answers.values()) < 0.25 * len(train)  # no keyword is an answer by itself
     assert max(shown.values()) - min(shown.values()) < 0.15 * len(train)
+
+
+def test_a_line_entails_the_one_kind_of_literal_that_it_holds() -> None:
+    lines = {" ".join(line.words): line.tags for part in embedded("token_classification") for line in part}  # type: ignore[union-attr]
+    said: Counter[str] = Counter()
+    for example in embedded("entailment")[0][:400]:
+        assert isinstance(example, Labelled)
+        kind = example.second.removeprefix("This is about ").removesuffix("s.").upper()
+        held = {tag[2:] for tag in lines[example.text]} - {"", "KEYWORD"}
+        assert len(held) == 1
+        assert held <= {"NUMBER", "STRING", "COMMENT"}
+        assert (held == {kind}) == (example.label == "entailment")
+        said[example.label] += 1
+    assert min(said.values()) > 150
+
+
+def test_inputs_of_a_pipeline_are_told_once() -> None:
+    inputs = inputs_for("zero-shot-classification", [], "entailment", 40, None)
+    assert len(set(inputs)) == len(inputs) == 40
 
 
 def test_csv_and_jsonl_are_read_with_columns_of_other_names(tmp_path: Path) -> None:
