@@ -157,7 +157,8 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     measured = run_stages(stages, inputs, with_memory=True, **batches)
     pipe = pipeline_of(params.task, model, tokenizer)
     metrics: dict[str, float] = {"padding": measured.padding, "num_batches": measured.num_batches}
-    metrics |= {f"{stage}_mib": mib for stage, mib in measured.memory_mib.items()}
+    # Resident memory grows by pages and by what the allocator asks for at a time: tenths are what it can tell.
+    metrics |= {f"{stage}_mib": round(mib, 1) for stage, mib in measured.memory_mib.items()}
     if pipe is not None:
         theirs = call_pipeline(pipe, params.task, inputs, options)
         difference = largest_difference(measured.results, theirs)
@@ -255,7 +256,16 @@ def stages_table(view: View) -> Table:
 
 def batches_table(view: View) -> Table:
     """What batches cost: how many there are, their padding, and the memory of every stage where it is known."""
-    return _table(view, "batches", ["num_batches", "padding", *(f"{stage}_mib" for stage in STAGES)])
+    table = _table(view, "batches", ["num_batches", "padding", *(f"{stage}_mib" for stage in STAGES)])
+    short = {
+        f"{stage}_mib": name for stage, name in zip(STAGES, ("Tokenizer", "Model", "Post-processing"), strict=True)
+    }
+    return dataclasses.replace(
+        table,
+        columns=tuple(
+            dataclasses.replace(column, heading=short.get(column.name, column.heading)) for column in table.columns
+        ),
+    )
 
 
 def _table(view: View, name: str, metrics: list[str]) -> Table:

@@ -6,12 +6,13 @@ nobody had to annotate; any CSV, JSONL or datasets folder takes their place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from papergen.experiment import Context, Metric
-from papergen.tasks.settings import HEADS, TaskSettings, data_digests
+from papergen.tasks.settings import HEADS, SIZES, TaskSettings, data_digests
 
 if TYPE_CHECKING:
     from papergen.report.figures import Figure
@@ -31,7 +32,7 @@ METRICS = (
     Metric(name="token_accuracy", label="Token acc.", unit="%", direction="higher", over="examples"),
     Metric(name="perplexity", label="Perplexity", direction="lower", over="examples"),
     Metric(name="loss", label="Test loss", unit="nats", direction="lower", over="examples"),
-    Metric(name="baseline", label="Baseline", unit="%"),
+    Metric(name="baseline", label="Baseline", unit="%", over="examples"),
     Metric(name="train_loss", label="Train loss", unit="nats", direction="lower"),
     Metric(name="num_parameters", label="Parameters"),
     Metric(name="num_steps", label="Steps"),
@@ -49,6 +50,10 @@ HEADLINE = {
     "token_classification": "entity_f1",
 }
 """The measure by which each task is known."""
+
+
+SEEDS_FOR_BANDS = 3
+"""Over two seeds Student's t makes intervals so wide (12.7 standard errors) that they hide the curves."""
 
 
 class Params(TaskSettings):
@@ -102,14 +107,25 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
 def report(view: View) -> Part:
     """One table of all heads, their loss curves, the settings and the method in words."""
-    from papergen.report.appendix import hyperparameter_table
     from papergen.report.parts import Part
 
     return Part(
-        tables=(heads(view), hyperparameter_table({row: view.params(row) for row in view.rows})),
+        tables=(heads(view), settings(view)),
         figures=curves(view),
         texts={"method": method(view)},
     )
+
+
+def settings(view: View) -> Table:
+    """All parameters, without those of a new backbone where every row is given a model: they have no effect there."""
+    import dataclasses
+
+    from papergen.report.appendix import hyperparameter_table
+
+    params: dict[str, Any] = {row: view.params(row) for row in view.rows}
+    table = hyperparameter_table(params)
+    idle = SIZES if all(one.model is not None for one in params.values()) else ()
+    return dataclasses.replace(table, rows=tuple(row for row in table.rows if row.name.rpartition(":")[2] not in idle))
 
 
 def heads(view: View) -> Table:
@@ -152,14 +168,15 @@ def curves(view: View) -> tuple[Figure, ...]:
         if "train_loss" not in view.finished(row)[0].outcome.series:
             continue
         band = view.series(row, "train_loss")
+        has_intervals = len(view.finished(row)) >= SEEDS_FOR_BANDS
         last = band.steps[-1]
         series.append(
             Series(
                 label=row_label(row),
                 x=[100 * step / last for step in band.steps],
                 y=band.mean,
-                low=band.low,
-                high=band.high,
+                low=band.low if has_intervals else None,
+                high=band.high if has_intervals else None,
             )
         )
     if not series:
@@ -187,7 +204,7 @@ def method(view: View) -> Any:
 
     first: Any = view.params(view.rows[0])
     tasks = [view.params(row).task for row in view.rows]  # type: ignore[attr-defined]
-    names = ", ".join(dict.fromkeys(f"\\texttt{{{HEADS[task]}}}" for task in tasks))
+    names = ", ".join(dict.fromkeys(f"\\texttt{{{_breakable(HEADS[task])}}}" for task in tasks))
     trained = next((row for row in view.rows if "num_steps" in view.finished(row)[0].outcome.metrics), None)
     if view.language == "zh":
         return Tex(_method_zh(view, first, names, is_trained=trained is not None))
@@ -220,6 +237,11 @@ def method(view: View) -> Any:
     )
 
 
+def _breakable(name: str) -> str:
+    """A name of several words in one, which a line may break between them."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", r"\\allowbreak ", name)
+
+
 def _upstream(view: View, model: Any) -> Any:
     """The parameters of the trial that a row's model comes from; None when it is of another kind."""
     found = (
@@ -239,7 +261,7 @@ def _trained_backbone(view: View, model: Any) -> str:
     return (
         f"{name}, a BERT-shaped encoder~\\cite{{devlin2019bert}} of {given.num_hidden_layers} layers of width "
         f"{given.hidden_size} with {given.vocab_size} word pieces, trained from scratch as "
-        f"\\texttt{{{HEADS[given.task]}}} for {given.num_train_epochs} epochs at a learning rate of "
+        f"\\texttt{{{_breakable(HEADS[given.task])}}} for {given.num_train_epochs} epochs at a learning rate of "
         f"{given.learning_rate:g}{masked}"
     )
 
@@ -252,8 +274,8 @@ def _trained_backbone_zh(view: View, model: Any) -> str:
     masked = f"，遮蔽 {100 * given.mlm_probability:.0f}\\,\\% 的词元" if given.task == "masked_lm" else ""
     return (
         f"{name}（BERT 结构编码器~\\cite{{devlin2019bert}}，{given.num_hidden_layers} 层，宽度 {given.hidden_size}，"
-        f"词表 {given.vocab_size}，以 \\texttt{{{HEADS[given.task]}}} 从零训练 {given.num_train_epochs} 轮，"
-        f"学习率 {given.learning_rate:g}{masked}）"
+        f"词表 {given.vocab_size}，以 \\texttt{{{_breakable(HEADS[given.task])}}} 从零训练 "
+        f"{given.num_train_epochs} 轮，学习率 {given.learning_rate:g}{masked}）"
     )
 
 

@@ -106,7 +106,11 @@ def run_task(
     if ranks.is_main:
         facts["reload_difference"] = _save(settings, head.model, encoder, test, folder / "model", ranks)
     ranks.barrier()
-    metrics = {**scores.metrics, **_baseline(test), "num_parameters": float(head.model.num_parameters())}
+    metrics = {**scores.metrics, "num_parameters": float(head.model.num_parameters())}
+    units = dict(scores.units)
+    if baseline := _baseline(test):
+        metrics["baseline"] = sum(baseline) / len(baseline)
+        units["baseline"] = baseline
     if learned is not None:
         median_s = statistics.median(learned.step_time_s)
         metrics |= {
@@ -119,7 +123,7 @@ def run_task(
         {"example": _shown(example), "gold": _gold(example), "said": said}
         for example, said in zip(test, scores.predictions, strict=True)
     ]
-    return Finished(metrics=metrics, units=scores.units, facts=facts, samples=samples)
+    return Finished(metrics=metrics, units=units, facts=facts, samples=samples)
 
 
 def examples_of(settings: TaskSettings, project: Path) -> tuple[list[Example], list[Example]]:
@@ -160,15 +164,13 @@ def _frozen(
     return nearest_centroid(vectors[0], golds[0], vectors[1], golds[1])
 
 
-def _baseline(test: Sequence[Example]) -> dict[str, float]:
-    """What one reaches without a model: always the most frequent answer of the test set."""
+def _baseline(test: Sequence[Example]) -> list[float]:
+    """What one reaches without a model, by example: always the most frequent answer of the test set is given."""
     golds = [_gold(example) for example in test if isinstance(example, Labelled | Choice)]
     if golds:
-        return {"baseline": 100.0 * Counter(golds).most_common(1)[0][1] / len(golds)}
-    questions = [example for example in test if isinstance(example, Question)]
-    if questions:
-        return {"baseline": 100.0 * sum(not example.answers for example in questions) / len(questions)}
-    return {}
+        usual = Counter(golds).most_common(1)[0][0]
+        return [100.0 * (gold == usual) for gold in golds]
+    return [100.0 * (not example.answers) for example in test if isinstance(example, Question)]
 
 
 def _save(

@@ -59,6 +59,8 @@ def test_every_head_runs_from_data_to_scores_and_is_read_back_exactly(task: str,
         assert sum(values) / 8 == pytest.approx(done.metrics[name]), name  # type: ignore[attr-defined]
     assert ("loss" in done.units) == (task != "feature_extraction")  # type: ignore[attr-defined]
     assert ("perplexity" in done.units) == (task in {"masked_lm", "causal_lm"})  # type: ignore[attr-defined]
+    if task in {"sequence_classification", "question_answering", "multiple_choice", "feature_extraction"}:
+        assert len(done.units["baseline"]) == 8  # type: ignore[attr-defined]
     two = run(task, tmp_path / "again")
     assert {k: v for k, v in two.metrics.items() if not k.endswith(("_ms", "_per_s"))} == {  # type: ignore[attr-defined]
         k: v
