@@ -2,41 +2,34 @@
 
     python benchmarks/tasks.py [--rounds 7] [--examples 800] [--epochs 2] [--inputs 128]
 
-The contenders start every round from the same weights, see the same features in random batches for the same number of
-steps, and take turns in an order that alternates. Trainer is set as its documentation shows it (AdamW, linear schedule,
-padding to the longest of a batch), with progress bars, evaluation and saving off. Needs the extra `bench` (Trainer
-needs accelerate).
+Fine-tunings start from the same weights and take the same batches (tasks_contenders.py), each in a fresh process, in
+turns whose order alternates; a check without dropout first proves that both end at the same weights. Needs the extra
+`bench` (Trainer needs accelerate).
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import importlib.util
-import tempfile
+import json
+import subprocess
+import sys
 import time
-import warnings
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from common import interleaved, ratios, save, show
+from tasks_contenders import OURS, THEIRS, head_of
 
 from papergen.launch.detect import choose_device
 from papergen.tasks.agreement import call_pipeline, pipeline_of
-from papergen.tasks.embedded import embedded
-from papergen.tasks.encoding import Encoder, Feature
-from papergen.tasks.heads import build_head
 from papergen.tasks.inputs import inputs_for
-from papergen.tasks.learning import finetune
-from papergen.tasks.running import labels_of
-from papergen.tasks.settings import TaskSettings
 from papergen.tasks.stages import Options, stages_of
 from papergen.tasks.staging import run_stages
-from papergen.tasks.vocabulary import texts_of, train_wordpiece, wrap
-from papergen.training.distributed import Ranks
 
-OURS = "papergen"
+SAME_WEIGHTS = 1e-5
+"""Relative difference of the sums of squares of all weights, by rounding in another order of the same arithmetic."""
 TRAINED = ("sequence_classification", "token_classification", "question_answering")
 PIPELINES = {
     "text-classification": "sequence_classification",
@@ -68,98 +61,52 @@ def main() -> None:
     parser.add_argument("--no-save", action="store_true", help="print only")
     options = parser.parse_args()
     device, _ = choose_device("auto")
-    record: dict[str, Any] = {"settings": vars(options), "device": device, "num_threads": torch.get_num_threads()}
+    base = {"settings": vars(options), "device": device, "num_threads": torch.get_num_threads()}
     if options.only != "pipelines":
         if importlib.util.find_spec("accelerate") is None:
             print("training: left out, accelerate is not installed (pip install 'papergen[bench]')")
         else:
-            record["training"] = {task: against_trainer(task, options, device) for task in TRAINED}
+            record = {**base, "training": {task: against_trainer(task, options) for task in TRAINED}}
+            keep(f"tasks-training-{device}", record, options)
     if options.only != "training":
-        record["pipelines"] = {
+        pipelines = {
             shape: {task: against_pipeline(task, shape, options, device) for task in options.pipelines}
             for shape in options.shapes
         }
+        keep(f"tasks-{device}", {**base, "pipelines": pipelines}, options)
+
+
+def keep(name: str, record: dict[str, Any], options: argparse.Namespace) -> None:
+    """Save the record unless it is only to be printed."""
     if not options.no_save:
-        print(save(f"tasks-{device}", record))
+        print(save(name, record))
 
 
-def head_of(data: str, **changes: Any) -> tuple[TaskSettings, Any, Encoder, list[Any]]:
-    """A new model for embedded data with its encoder, and the training examples."""
-    task = "sequence_classification" if data == "entailment" else data
-    settings = TaskSettings.model_validate({"task": task, **changes})
-    train = list(embedded(data)[0])
-    tokenizer = wrap(train_wordpiece(texts_of(train), vocab_size=settings.vocab_size), max_length=settings.max_length)
-    torch.manual_seed(0)
-    model = build_head(settings, tokenizer, labels_of(train)).model
-    encoder = Encoder(task, tokenizer, labels_of(train), max_length=settings.max_length, doc_stride=settings.doc_stride)
-    return settings, model, encoder, train
+def against_trainer(task: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of whole fine-tunings, each in a fresh process; first the proof that both do the same work."""
+    exact = {name: contender(name, task, "--examples", "128", "--epochs", "1", "--exact") for name in (OURS, THEIRS)}
+    drift = abs(exact[OURS]["weights"] / exact[THEIRS]["weights"] - 1)
+    assert drift < SAME_WEIGHTS, f"{task}: the weights differ by {drift:.1e}: the contenders do not do the same work"
+    size = ("--examples", str(options.examples), "--epochs", str(options.epochs))
+    done: dict[str, list[dict[str, float]]] = {OURS: [], THEIRS: []}
+    for round_ in range(options.rounds):
+        for name in list(done) if round_ % 2 == 0 else list(done)[::-1]:
+            done[name].append(contender(name, task, *size))
+    seconds = {name: [run["seconds"] for run in runs] for name, runs in done.items()}
+    table = ratios(seconds, OURS)
+    num_steps = int(done[OURS][0]["num_steps"])
+    show(f"{task}: {num_steps} steps; in the check the weights agreed to {drift:.0e}", table)
+    return {"num_steps": num_steps, "seconds": seconds, "against": table, "drift_of_weights": drift}
 
 
-def against_trainer(task: str, options: argparse.Namespace, device: str) -> dict[str, Any]:
-    """Seconds of whole fine-tunings."""
-    settings, model, encoder, train = head_of(task, num_train_epochs=options.epochs, group_by_length=False)
-    features = encoder.encode(train[: options.examples])
-    ranks = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device(device), backend="none")
-    steps: dict[str, int] = {}
-
-    def ours() -> None:
-        learned = finetune(
-            settings,
-            copy.deepcopy(model).to(device),
-            encoder,
-            features,
-            ranks=ranks,
-            seed=0,
-            log=lambda *_: None,
-            progress=lambda *_: None,
-        )
-        steps[OURS] = learned.num_steps
-
-    def theirs() -> None:
-        steps["Trainer"] = with_trainer(settings, copy.deepcopy(model), encoder, features, device)
-
-    times = interleaved({OURS: ours, "Trainer": theirs}, rounds=options.rounds)
-    assert steps[OURS] == steps["Trainer"], f"{steps}: the contenders must take the same number of steps"
-    table = ratios(times, OURS)
-    show(f"{task}: {steps[OURS]} steps of {settings.batch_size} examples, {device}", table)
-    return {"num_steps": steps[OURS], "seconds": times, "against": table}
-
-
-def with_trainer(settings: TaskSettings, model: Any, encoder: Encoder, features: Sequence[Feature], device: str) -> int:
-    """The plain Trainer script; the number of steps it took."""
-    from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding, Trainer, TrainingArguments
-
-    tokenizer = encoder.tokenizer
-    collator: Any = DataCollatorWithPadding(tokenizer)
-    if settings.task == "token_classification":
-        collator = DataCollatorForTokenClassification(tokenizer)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        trainer = Trainer(
-            model=model,
-            args=TrainingArguments(
-                output_dir=folder,
-                per_device_train_batch_size=settings.batch_size,
-                num_train_epochs=settings.num_train_epochs,
-                learning_rate=settings.learning_rate,
-                weight_decay=settings.weight_decay,
-                warmup_steps=settings.warmup_ratio,
-                max_grad_norm=settings.max_grad_norm,
-                dataloader_drop_last=True,
-                dataloader_pin_memory=device == "cuda",
-                logging_steps=5,
-                save_strategy="no",
-                report_to=[],
-                disable_tqdm=True,
-                use_cpu=device == "cpu",
-            ),
-            train_dataset=[{**feature.inputs, **feature.targets} for feature in features],  # type: ignore[arg-type]
-            data_collator=collator,
-            processing_class=tokenizer,
-        )
-        trainer.log = lambda *_, **__: None  # type: ignore[method-assign]
-        trainer.train()
-        return int(trainer.state.global_step)
+def contender(name: str, task: str, *arguments: str) -> dict[str, float]:
+    """One run of tasks_contenders.py."""
+    script = str(Path(__file__).with_name("tasks_contenders.py"))
+    command = [sys.executable, script, name, "--task", task, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    measured: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return measured
 
 
 def against_pipeline(task: str, shape: str, options: argparse.Namespace, device: str) -> dict[str, Any]:

@@ -132,12 +132,6 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def digest_folder(folder: Path) -> str:
-    """SHA-256 over the relative names and contents of all files below `folder`, in sorted order."""
-    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return digest_json([[name, digest_file(folder / name)] for name in names])
-
-
 def slug(text: str) -> str:
     """`text` as a file name in [a-z0-9-], safe for TeX; other letters become their code points (`中` -> `u4e2d`)."""
     plain = unicodedata.normalize("NFKD", text).lower()

@@ -16,7 +16,7 @@ PACKAGE = Path(papergen.__file__).parent
 ROOMS = [
     ["errors", "unchanged"],
     ["files", "migrations", "remembered", "resources", "secret_values", "yaml_strict"],
-    ["records"],
+    ["records", "known_digests"],
     ["runs", "config", "code_digest"],
     ["index", "experiment"],
     ["archive", "code_guard", "listing", "trackers", "upkeep"],

@@ -86,7 +86,7 @@ class DecodingSettings(Strategy):
 
 def model_digests(params: DecodingSettings, project: Path) -> dict[str, str]:
     """Name -> digest of every model folder that is named by path; PapergenError for a path that is not there."""
-    from papergen.files import digest_folder
+    from papergen.known_digests import known_folder_digest
 
     found = {}
     for name in ("model", "scorer", "mauve_model", "assistant_model"):
@@ -95,7 +95,7 @@ def model_digests(params: DecodingSettings, project: Path) -> dict[str, str]:
             continue
         folder = project / Path(value).expanduser()
         if folder.is_dir():
-            found[name] = digest_folder(folder)
+            found[name] = known_folder_digest(folder)
         elif value.startswith((".", "/", "~")) or value.count("/") > 1:
             raise PapergenError(
                 f"{name} = {value!r}: there is no such folder.",

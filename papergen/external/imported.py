@@ -15,12 +15,13 @@ from pydantic import Field, model_validator
 from papergen.code_digest import Code
 from papergen.errors import PapergenError, did_you_mean
 from papergen.experiment import Context
-from papergen.external.inputs import digest_now, input_files
+from papergen.external.inputs import input_files
 from papergen.external.measures import Line, Measured, read, require
 from papergen.external.placeholders import fill, names_in
 from papergen.external.tables import READERS, flat, json_lines, read_lines, read_text
 from papergen.external.trackers import mlflow_lines, tensorboard_lines, wandb_lines
 from papergen.files import digest_json
+from papergen.known_digests import known_digest
 
 READING = {"kind: import": "1"}
 """How files are read; the number changes when the same files would give other numbers."""
@@ -89,7 +90,7 @@ class ImportSettings(Measured):
     def data(self, project: Path) -> Mapping[str, str]:
         """Digest of every file that any row or seed may read."""
         files = self.files(project, {"row": "*", "seed": "*"})
-        return {name: digest_now(path) for name, path in files.items() if not _is_passing(path)}
+        return {name: known_digest(path) for name, path in files.items() if not _is_passing(path)}
 
     def code(self) -> Code:
         """Only how files are read."""
@@ -259,7 +260,7 @@ def _must_be_one_run(params: ImportSettings, chosen: Sequence[Line]) -> None:
 def _origin(name: str, files: Mapping[str, Path], chosen: Sequence[Line]) -> dict[str, Any]:
     """Where lines came from: of a folder that is one record (mlruns), all of its files."""
     own = {name: files[name]} if name in files else {n: p for n, p in files.items() if n.startswith(f"{name}/")}
-    digests = {shown: digest_now(path) for shown, path in own.items()}
+    digests = {shown: known_digest(path) for shown, path in own.items()}
     latest = max(path.stat().st_mtime for path in own.values())
     numbers = [int(line["source.line"]) for line in chosen if line["source.file"] == name]
     return {

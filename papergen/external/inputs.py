@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from papergen.errors import PapergenError
-from papergen.files import digest_file
+from papergen.known_digests import known_digest
 
 
 def input_files(patterns: Sequence[str], project: Path, *, parameter: str) -> dict[str, Path]:
@@ -40,15 +39,4 @@ def _each_once(files: Mapping[str, Path]) -> dict[str, Path]:
 
 def input_digests(patterns: Sequence[str], project: Path, *, parameter: str = "inputs") -> Mapping[str, str]:
     """File as shown -> SHA-256."""
-    return {name: digest_now(path) for name, path in input_files(patterns, project, parameter=parameter).items()}
-
-
-def digest_now(path: Path) -> str:
-    """SHA-256 of a file; read again only when its size or times have changed."""
-    stat = path.stat()
-    return _digest(path, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
-
-
-@functools.lru_cache(maxsize=8192)
-def _digest(path: Path, *_: int) -> str:
-    return digest_file(path)
+    return {name: known_digest(path) for name, path in input_files(patterns, project, parameter=parameter).items()}

@@ -70,8 +70,8 @@ def finetune(
     num_steps = settings.num_train_epochs * order.steps_per_epoch
     num_steps = min(num_steps, settings.max_steps or num_steps)
     shared = training_settings(settings, num_steps)
-    first = on_device(encoder.batch([features[index] for index in order.at(0)], seed=str(seed)), ranks)
-    freeze_unused(settings.task, model, first)
+    first = [features[index] for index in order.at(0)[:2]]  # which weights get a gradient takes no whole batch
+    freeze_unused(settings.task, model, on_device(encoder.batch(first, seed=str(seed)), ranks))
     trained = parallel(model, shared, ranks)
     optimizer = build_optimizer(trained, shared)
     curve, clock = Curve(ranks, log), StepClock(ranks.device)

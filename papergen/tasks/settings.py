@@ -161,7 +161,7 @@ class TaskSettings(Params):
 
 def data_digests(settings: TaskSettings, project: Path) -> dict[str, str]:
     """Name -> digest of the data and of a local model folder."""
-    from papergen.files import digest_file, digest_folder
+    from papergen.known_digests import known_digest, known_folder_digest
 
     found: dict[str, str] = {}
     if settings.embedded_data is not None:
@@ -173,11 +173,11 @@ def data_digests(settings: TaskSettings, project: Path) -> dict[str, str]:
             path = project / Path(str(getattr(settings, name))).expanduser()
             if not path.exists():
                 raise PapergenError(f"{name} = {str(getattr(settings, name))!r}: there is no such file ({path}).")
-            found[name] = digest_folder(path) if path.is_dir() else digest_file(path)
+            found[name] = known_folder_digest(path) if path.is_dir() else known_digest(path)
     if isinstance(settings.model, str):
         folder = project / Path(settings.model).expanduser()
         if folder.is_dir():
-            found["model"] = digest_folder(folder)
+            found["model"] = known_folder_digest(folder)
         elif settings.model.startswith((".", "/", "~")) or settings.model.count("/") > 1:
             raise PapergenError(
                 f"model = {settings.model!r}: there is no such folder.",

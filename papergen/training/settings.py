@@ -200,13 +200,13 @@ class TrainingSettings(Params):
 
 def data_digests(settings: TrainingSettings, project: Path) -> dict[str, str]:
     """Name -> digest of the corpus and of a local model folder: what else decides the numbers of a run."""
-    from papergen.files import digest_folder
+    from papergen.known_digests import known_folder_digest
     from papergen.training.corpus import load_corpus
 
     found: dict[str, str] = {"corpus": load_corpus(settings, project).digest}
     folder = local_model(settings, project)
     if folder is not None:
-        found["model"] = digest_folder(folder)
+        found["model"] = known_folder_digest(folder)
     return found
 
 
