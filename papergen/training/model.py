@@ -82,6 +82,11 @@ def parallel(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> nn.M
         return model
     if settings.strategy == "fsdp2":
         return _sharded(model, settings, ranks)
+    return replicated(model, settings, ranks)
+
+
+def replicated(model: nn.Module, settings: TrainingSettings, ranks: Ranks) -> DistributedDataParallel:
+    """`model`, on the rank's device, in DistributedDataParallel with the settings' knobs and hook."""
     wrapped = DistributedDataParallel(
         model,
         device_ids=[ranks.local_rank] if ranks.device.type == "cuda" else None,

@@ -21,7 +21,7 @@ from papergen.training import distributed
 from papergen.training.batches import Batch, Order
 from papergen.training.loop import train
 from papergen.training.material import derived_seed, passes, prepare
-from papergen.training.model import parallel
+from papergen.training.model import parallel, replicated
 from papergen.training.optim import build_optimizer
 from papergen.training.settings import TrainingSettings
 from papergen.training.stepping import Stepper
@@ -120,6 +120,7 @@ def train_rank(
     resume: bool = False,
     die_after: int | None = None,
     asked_after: int | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """A whole run; dies without a word once `die_after` steps are done and the checkpoint before stands.
 
@@ -145,7 +146,7 @@ def train_rank(
         rank=rank,
         world_size=world_size,
         local_rank=rank,
-        device="cpu",
+        device=device,
         folder=folder,
         log=lambda step, metrics: points.append((step, metrics)),
         progress=progress,
@@ -237,6 +238,31 @@ def uneven_rank(rank: int, world_size: int, project: Path, loss_average: str) ->
         "gradients": _lists(gradients),
         "is_wrapped": isinstance(model, DistributedDataParallel),
     }
+
+
+def group_of_one_rank(rank: int, world_size: int, project: Path, device: str, overrides: Mapping[str, Any]) -> Any:
+    """Weights after 14 steps of one rank, by itself and in DDP over a group of one: NCCL with a GPU, else gloo."""
+    assert world_size == 1
+    place = torch.device(device, 0) if device == "cuda" else torch.device(device)
+    backend = "nccl" if device == "cuda" else "gloo"
+    torch.distributed.init_process_group(
+        backend, init_method="env://", rank=0, world_size=1, device_id=place if device == "cuda" else None
+    )
+    ranks = distributed.Ranks(rank=0, world_size=1, local_rank=0, device=place, backend=backend)
+    settings = settings_of(1, {"dropout": 0.0, "max_steps": 14})
+    found = {}
+    for name in ("alone", "ddp"):
+        material = prepare(settings, seed=3, ranks=ranks, project=project)
+        model: torch.nn.Module = material.model.to(place)
+        if name == "ddp":
+            model = replicated(model, settings.model_copy(update=dict(overrides)), ranks)
+        stepper = Stepper(model, build_optimizer(model, settings), settings, ranks)
+        order = Order(material.train, batch_size=settings.batch_size, rank=0, world_size=1, seed=3)
+        for step in range(14):
+            batches = [batch.to(place) for batch in passes(material, order, step, settings)]
+            stepper.step(batches, settings.batch_size * settings.block_size, 1e-3)
+        found[name] = _lists(dict(material.model.named_parameters()))
+    return found
 
 
 def clip_rank(rank: int, world_size: int, project: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ import ranks
 import torch
 
 EXACT = {"dropout": 0.0, "dtype": "float64"}
+HOOKS = [({}, 0.0), ({"gradient_as_bucket_view": True, "static_graph": True}, 0.0), ({"comm_hook": "fp16"}, 5e-3)]
+"""What DDP may change in the weights after a few steps, where there is nobody to average with."""
 
 
 def difference(one: dict[str, Any], other: dict[str, Any]) -> float:
@@ -128,6 +130,14 @@ def test_fsdp2_learns_what_ddp_learns(text_project: Path, tmp_path: Path) -> Non
         run = ranks.start(ranks.train_rank, 2, text_project, tmp_path / strategy, overrides)[0]
         losses.append(run["metrics"]["validation_loss"])
     assert losses[0] == pytest.approx(losses[1], abs=1e-9)
+
+
+@pytest.mark.parametrize(("overrides", "tolerance"), HOOKS, ids=str)
+def test_ddp_over_a_group_of_one_rank_changes_nothing(
+    text_project: Path, overrides: dict[str, Any], tolerance: float
+) -> None:
+    (found,) = ranks.start(ranks.group_of_one_rank, 1, text_project, "cpu", overrides)
+    assert difference(found["alone"], found["ddp"]) <= tolerance
 
 
 @pytest.mark.parametrize(("strategy", "num_graphs"), [("ddp", 2), ("fsdp2", 3)])

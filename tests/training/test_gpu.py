@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import bench
 import pytest
 import ranks
 import torch
+from safetensors.torch import load_file
+from test_exactness import HOOKS, difference
 
 from papergen.training.loop import train
 
@@ -52,3 +56,39 @@ def test_a_compiled_model_trains_and_is_saved(text_project: Path, tmp_path: Path
     compiled = on_gpu(text_project, tmp_path / "compiled", dropout=0.0, torch_compile=True)
     assert compiled["validation_loss"] == pytest.approx(plain["validation_loss"], abs=0.02)
     assert (tmp_path / "compiled" / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("overrides", "tolerance"), [*HOOKS, ({"comm_hook": "bf16"}, 2e-2)], ids=str)
+def test_ddp_on_nccl_with_one_rank_changes_nothing(
+    text_project: Path, overrides: dict[str, Any], tolerance: float
+) -> None:
+    (found,) = ranks.start(ranks.group_of_one_rank, 1, text_project, "cuda", overrides)
+    assert difference(found["alone"], found["ddp"]) <= tolerance
+
+
+def test_powersgd_runs_on_nccl(text_project: Path) -> None:
+    (found,) = ranks.start(ranks.group_of_one_rank, 1, text_project, "cuda", {"comm_hook": "powersgd"})
+    assert difference(found["alone"], found["ddp"]) < 0.1
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "ddp",
+        pytest.param("dp", marks=pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")),
+    ],
+)
+def test_a_killed_run_resumes_to_the_same_weights(text_project: Path, tmp_path: Path, strategy: str) -> None:
+    overrides = {"max_steps": 14, "save_every": 4, "strategy": strategy}
+    for name, die_after, resume in (("whole", None, False), ("killed", 9, False), ("killed", None, True)):
+        arguments = (text_project, tmp_path / name, overrides, resume, die_after, "cuda")
+        ranks.start(ranks.train_rank, 1, *arguments, may_die=die_after is not None)
+    whole, resumed = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed"))
+    # Not to the bit: the backward pass of attention adds in any order on a GPU.
+    torch.testing.assert_close(whole, resumed, atol=1e-4, rtol=0)
+
+
+def test_the_benchmark_measures_speed_utilisation_and_bandwidth() -> None:
+    measured = bench.training_gpu().measure(num_layers=2, width=128, batch_size=4, block_size=128)
+    assert measured["tokens_per_s"] > 0
+    assert 0 < measured["adamw_share_of_copy_bandwidth"] < 1.5

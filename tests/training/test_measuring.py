@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import bench
 import pytest
 import ranks
 import torch
@@ -72,3 +73,13 @@ def test_utilisation_needs_a_known_peak() -> None:
     assert utilisation(1e6, 4.947e8, gpu=h100, num_gpus=2, dtype="bfloat16") == pytest.approx(25)
     assert utilisation(1e6, 1e9, gpu=h100, num_gpus=1, dtype="float32") is None
     assert utilisation(1e6, 1e9, gpu="Mystery 9000", num_gpus=1, dtype="bfloat16") is None
+
+
+def test_the_benchmark_for_gpus_goes_its_road_to_the_end_on_a_cpu() -> None:
+    measured = bench.training_gpu().measure(
+        num_layers=1, width=64, batch_size=2, block_size=32, max_steps=12, device="cpu"
+    )
+    assert {"tokens_per_s", "step_time_ms", "peak_memory_mib", "num_parameters"} <= measured.keys()
+    assert measured["tokens_per_s"] > 0
+    assert measured["copy_gb_per_s"] > 0
+    assert measured["adamw_share_of_copy_bandwidth"] > 0
