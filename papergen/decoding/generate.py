@@ -16,7 +16,6 @@ from papergen.decoding.contrastive import contrastive_search
 from papergen.decoding.dola import contrast_layers
 from papergen.decoding.drafting import assistant_of, has_windows, speculate
 from papergen.decoding.engine import Engine
-from papergen.decoding.models import quiet_transformers
 from papergen.decoding.processors import Limits, Processors
 from papergen.decoding.resuming import Generation, Kept
 from papergen.decoding.sampling import sample
@@ -29,6 +28,7 @@ from papergen.decoding.stream import row_key
 from papergen.decoding.tokens import Tokens, tokens_for
 from papergen.decoding.windows import WindowStepper
 from papergen.errors import PapergenError
+from papergen.pretrained import quiet_transformers
 
 _SEARCHES: Mapping[Mode, Search] = {
     "greedy": sample,

@@ -13,11 +13,11 @@ import torch
 
 from papergen.decoding.generate import padded
 from papergen.decoding.measure import Continuation
-from papergen.decoding.models import quiet_transformers
 from papergen.decoding.sources import DecodingSettings
 from papergen.decoding.tokens import tokens_for
 from papergen.decoding.trial import Loaded, Texts
 from papergen.errors import PapergenError
+from papergen.pretrained import quiet_transformers
 
 Ids = tuple[int, ...]
 

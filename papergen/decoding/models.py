@@ -1,26 +1,18 @@
-"""Models and tokenizers from a folder or a Hub id: safetensors only, no remote code, nothing missing, no waiting."""
+"""Language models to decode with: complete, in evaluation mode, taken from the warm worker where it holds them."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import transformers
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
-from transformers.utils import logging
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from papergen.decoding.resident import take
-from papergen.errors import MachineError, PapergenError
+from papergen.pretrained import load_config, load_weights, refuse_incomplete
 
 Dtype = Literal["float32", "bfloat16", "float16", "auto"]
 """Number format of the weights; auto is what the files have."""
-
-HUB_TIMEOUT_S = 5.0
-"""How long the Hub may take to answer at all before we say that it cannot be reached."""
 
 
 def load_model(path_or_id: str | Path, *, dtype: Dtype = "float32", device: str = "cpu") -> Any:
@@ -31,123 +23,9 @@ def load_model(path_or_id: str | Path, *, dtype: Dtype = "float32", device: str 
     """
     if device == "cpu" and (inherited := take(path_or_id, dtype)) is not None:
         return inherited
-    where = located(path_or_id)
-    config = _asked(path_or_id, lambda: AutoConfig.from_pretrained(where.source, **where.options))
+    config = load_config(AutoConfig, path_or_id)
     family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    with quiet_transformers():
-        model, info = _asked(
-            path_or_id,
-            lambda: family.from_pretrained(
-                where.source,
-                config=config,
-                dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-                use_safetensors=True,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # so that they are reported, and refused below with their names
-                **where.options,
-            ),
-        )
-    _refuse_incomplete(path_or_id, info)
+    number_format = dtype if dtype == "auto" else getattr(torch, dtype)
+    model, info = load_weights(family, path_or_id, config=config, dtype=number_format)
+    refuse_incomplete(path_or_id, info)
     return model.eval().to(device)
-
-
-def load_tokenizer(path_or_id: str | Path) -> Any:
-    """The tokenizer of a model; errors as for `load_model`."""
-    where = located(path_or_id)
-    return _asked(path_or_id, lambda: AutoTokenizer.from_pretrained(where.source, **where.options))
-
-
-class Where:
-    """What to hand to `from_pretrained`."""
-
-    def __init__(self, source: str, *, is_offline: bool) -> None:
-        self.source = source
-        self.options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": is_offline}
-
-
-def located(path_or_id: str | Path) -> Where:
-    """Where the files are: a folder, the local Hub cache, or the Hub if it answers."""
-    text = str(path_or_id)
-    folder = Path(text).expanduser()
-    if text and folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise PapergenError(f"{text}: this folder holds no model (no config.json).")
-        return Where(str(folder), is_offline=True)
-    if isinstance(path_or_id, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1 or not text:
-        raise PapergenError(f"model {text!r}: there is no such folder.", hint="Check the path, or give a Hub id.")
-    if _is_cached(text):
-        return Where(text, is_offline=True)
-    _reach_hub(text)
-    return Where(text, is_offline=False)
-
-
-def _is_cached(model_id: str) -> bool:
-    """Whether the local Hub cache has this model; what it has is used without asking the Hub."""
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(model_id, "config.json"), str)
-
-
-def _reach_hub(model_id: str) -> None:
-    """Return when the Hub may be asked for `model_id`; otherwise one clear MachineError, at once."""
-    from huggingface_hub import constants, get_session
-
-    said = f"model {model_id!r}: there is no folder of this name, and it is not in the local Hub cache"
-    remedy = "Give the path of a model folder, or run once with a network to fill the cache."
-    if constants.HF_HUB_OFFLINE:
-        raise MachineError(f"{said}; HF_HUB_OFFLINE is set.", hint=remedy)
-    try:
-        get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
-    except Exception as error:
-        raise MachineError(f"{said}; {constants.ENDPOINT} cannot be reached.", hint=remedy) from error
-
-
-def _asked(path_or_id: str | Path, load: Any) -> Any:
-    """`load()`, with transformers' many exceptions in the user's words."""
-    try:
-        return load()
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        text = str(error)
-        if "trust_remote_code" in text:
-            raise PapergenError(
-                f"model {str(path_or_id)!r}: it runs code of its own, which papergen does not execute.",
-                hint="Choose a model whose architecture transformers has.",
-            ) from error
-        if "safetensors" in text and isinstance(error, OSError):
-            raise PapergenError(
-                f"model {str(path_or_id)!r}: no usable .safetensors file ({text.splitlines()[0]})",
-                hint="Pickled weights can run code and are refused: convert them with save_pretrained().",
-            ) from error
-        first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-        raise PapergenError(
-            f"model {str(path_or_id)!r}: transformers {transformers.__version__} cannot load it: {first}"
-        ) from error
-
-
-def _refuse_incomplete(path_or_id: str | Path, info: dict[str, Any]) -> None:
-    """Tied weights are not listed as missing; anything listed would have been filled with random numbers."""
-    missing = sorted(info["missing_keys"])
-    shapes = sorted(info["mismatched_keys"])
-    faults = [f"missing tensor {name}" for name in missing]
-    faults += [f"{name} has shape {tuple(found)}, the config says {tuple(wanted)}" for name, found, wanted in shapes]
-    faults += [str(message) for message in info.get("error_msgs") or ()]
-    if faults:
-        shown = [*faults[:5], *([f"and {len(faults) - 5} more"] if len(faults) > 5 else [])]
-        raise PapergenError(
-            f"model {str(path_or_id)!r}: the weights do not fit the config: {'; '.join(shown)}.",
-            hint="transformers would fill them with random numbers. Get the complete files, or the right config.json.",
-        )
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' bars and advice out of our own display; its errors still come through."""
-    had_bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

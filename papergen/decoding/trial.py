@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from papergen.decoding.engine import Engine
 from papergen.decoding.generate import generate
 from papergen.decoding.measure import Continuation, measure, repetition_by_position
-from papergen.decoding.models import load_model, load_tokenizer
+from papergen.decoding.models import load_model
 from papergen.decoding.resuming import Kept
 from papergen.decoding.scoring import Score, score_continuations, score_texts
 from papergen.decoding.sources import DecodingSettings, local
 from papergen.decoding.speed import BatchTiming, PeakMemory, summarise
 from papergen.decoding.tokens import tokens_for
 from papergen.experiment import Context
+from papergen.pretrained import load_tokenizer
 
 SPEED = ("tokens_per_s", "time_to_first_token_s", "inter_token_latency_p50_s", "inter_token_latency_p95_s")
 """What of a `Speed` is reported."""

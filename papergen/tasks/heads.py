@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoTokenizer, BertConfig
+from transformers import AutoConfig, BertConfig
 
-from papergen.decoding.models import located
+from papergen import pretrained
 from papergen.errors import PapergenError
 from papergen.tasks.settings import HEADS, TaskSettings
 
@@ -55,29 +55,13 @@ def load_head(settings: TaskSettings, source: str | Path, labels: Sequence[str])
 
     Safetensors only, no remote code. PapergenError names weights of the backbone that are missing or mis-shaped.
     """
-    where = located(source)
-    try:
-        config = AutoConfig.from_pretrained(where.source, **where.options)
-        if settings.task == "causal_lm" and config.model_type == "bert":
-            config.is_decoder = True
-        for name, value in _label_maps(labels).items():
-            setattr(config, name, value)
-        model, loading = auto_class(settings.task).from_pretrained(
-            where.source,
-            config=config,
-            dtype=torch.float32,
-            **where.options,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-    except (OSError, ValueError) as error:
-        raise PapergenError(
-            f"model: {source} cannot be loaded for {settings.task}: {str(error).splitlines()[0]}",
-            hint="Give a folder written by save_pretrained, or the id of a model with safetensors on the Hub.",
-        ) from error
-    mismatched = [str(item[0] if isinstance(item, tuple | list) else item) for item in loading["mismatched_keys"]]
-    new = sorted({*map(str, loading["missing_keys"]), *mismatched})
+    config = pretrained.load_config(AutoConfig, source)
+    if settings.task == "causal_lm" and config.model_type == "bert":
+        config.is_decoder = True
+    for name, value in _label_maps(labels).items():
+        setattr(config, name, value)
+    model, info = pretrained.load_weights(auto_class(settings.task), source, config=config, dtype=torch.float32)
+    new = pretrained.untrained(info)
     backbone = f"{model.base_model_prefix}."
     has_backbone = model.base_model is not model
     lost = [name for name in new if (name.startswith(backbone) or not has_backbone) and ".pooler." not in f".{name}"]
@@ -93,11 +77,7 @@ def load_head(settings: TaskSettings, source: str | Path, labels: Sequence[str])
 
 def load_tokenizer(source: str | Path) -> Any:
     """The fast tokenizer of a folder or Hub id: the offsets of its tokens are needed."""
-    where = located(source)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where.source, **where.options)
-    except (OSError, ValueError) as error:
-        raise PapergenError(f"model: no tokenizer in {source}: {str(error).splitlines()[0]}") from error
+    tokenizer = pretrained.load_tokenizer(source)
     if not tokenizer.is_fast:
         raise PapergenError(f"model: the tokenizer of {source} is a slow one, which does not tell where tokens stand.")
     if tokenizer.pad_token_id is None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import transformers
 
-from papergen.decoding.models import located
 from papergen.errors import PapergenError
+from papergen.pretrained import load_weights, untrained
 from papergen.tasks.embedded import embedded
 from papergen.tasks.examples import Labelled, Question, Tagged, Text
 from papergen.tasks.heads import load_tokenizer
@@ -25,17 +25,8 @@ def load_for(task: str, source: str | Path, *, device: str) -> tuple[Any, Any]:
     PapergenError when a weight is missing: an untrained head would give answers that mean nothing.
     """
     tokenizer = load_tokenizer(source)
-    where = located(source)
-    try:
-        model, loading = getattr(transformers, AUTO[task]).from_pretrained(
-            where.source, use_safetensors=True, output_loading_info=True, **where.options
-        )
-    except (OSError, ValueError) as error:
-        raise PapergenError(
-            f"model: {source} cannot be loaded for {task}: {str(error).splitlines()[0]}",
-            hint="Give a folder written by save_pretrained, or the id of a model with safetensors on the Hub.",
-        ) from error
-    missing = sorted(str(name) for name in loading["missing_keys"])
+    model, info = load_weights(getattr(transformers, AUTO[task]), source)
+    missing = untrained(info)
     # A pooler is of no use where the last hidden states are what is asked for.
     missing = [name for name in missing if not (task == "feature-extraction" and "pooler." in name)]
     if missing:

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from papergen.errors import MachineError, PapergenError
+from papergen.pretrained import load_weights, refuse_incomplete
 from papergen.training.available import unavailable
 from papergen.training.distributed import Ranks
 from papergen.training.settings import TrainingSettings
@@ -41,24 +42,9 @@ def build_model(settings: TrainingSettings, tokenizer: Any) -> PreTrainedModel:
 
 def load_pretrained(source: str | Path, *, block_size: int) -> PreTrainedModel:
     """The causal LM of a local folder or Hub id in float32: safetensors only, no remote code, every weight found."""
-    try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except (OSError, ValueError) as error:
-        raise PapergenError(
-            f"model: {source} cannot be loaded: {str(error).splitlines()[0]}",
-            hint="Give a folder written by save_pretrained, or the id of a causal LM with safetensors on the Hub.",
-        ) from error
-    model, loading = loaded
+    model, info = load_weights(AutoModelForCausalLM, source, dtype=torch.float32)
     assert isinstance(model, PreTrainedModel)
-    wrong = sorted({*map(str, loading["missing_keys"]), *map(str, loading["mismatched_keys"])})
-    if wrong:
-        raise PapergenError(f"model: {source} lacks weights or has them in another shape: {', '.join(wrong[:5])}.")
+    refuse_incomplete(source, info)
     longest = getattr(model.config, "max_position_embeddings", None)
     if longest is not None and block_size > longest:
         raise PapergenError(f"block_size = {block_size} is more than the {longest} positions of {source}.")

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from papergen import pretrained
 from papergen.errors import PapergenError
 
 END_OF_TEXT = "<|endoftext|>"
@@ -52,10 +53,7 @@ def wrap(json: str, *, block_size: int) -> PreTrainedTokenizerFast:
 
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a local model folder or a Hub id; PapergenError when it has none that works here."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise PapergenError(f"model: no tokenizer in {source}: {str(error).splitlines()[0]}") from error
+    tokenizer: PreTrainedTokenizerBase = pretrained.load_tokenizer(source)
     if tokenizer.eos_token_id is None:
         raise PapergenError(f"model: the tokenizer of {source} has no end-of-text token (eos_token).")
     return tokenizer

@@ -14,7 +14,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from papergen.decoding.models import load_model, load_tokenizer
+from papergen.decoding.models import load_model
+from papergen.pretrained import load_tokenizer
 
 ORACLE = Path(__file__).parents[3] / "shared" / "oracle"
 

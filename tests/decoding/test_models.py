@@ -6,8 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from papergen.decoding.models import load_model, load_tokenizer
+from papergen.decoding.models import load_model
 from papergen.errors import MachineError, PapergenError
+from papergen.pretrained import load_tokenizer
 
 
 @pytest.fixture
