@@ -64,6 +64,14 @@ FAULTS = (
         "the process is stopped (SIGSTOP)",
         limit_s=45.0,
     ),
+    Fault(
+        "stopped alone",
+        f"{MARK}\nos.kill(os.getpid(), signal.SIGSTOP)",
+        0,
+        "the process is stopped (SIGSTOP)",
+        limit_s=45.0,
+        num_ranks=1,
+    ),
     Fault("returns early", f"if ctx.rank:\n    {MARK}\n    return {{}}\n{WAIT}", 1, "returned from run() "),
     Fault(
         "lingers",
