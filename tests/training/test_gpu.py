@@ -81,7 +81,7 @@ def test_powersgd_runs_on_nccl(text_project: Path) -> None:
 def test_a_killed_run_resumes_to_the_same_weights(text_project: Path, tmp_path: Path, strategy: str) -> None:
     overrides = {"max_steps": 14, "save_every": 4, "strategy": strategy}
     for name, die_after, resume in (("whole", None, False), ("killed", 9, False), ("killed", None, True)):
-        arguments = (text_project, tmp_path / name, overrides, resume, die_after, "cuda")
+        arguments = (text_project, tmp_path / name, overrides, resume, die_after, None, "cuda")
         ranks.start(ranks.train_rank, 1, *arguments, may_die=die_after is not None)
     whole, resumed = (load_file(tmp_path / name / "model" / "model.safetensors") for name in ("whole", "killed"))
     # Not to the bit: the backward pass of attention adds in any order on a GPU.
