@@ -8,10 +8,15 @@ that pads all prompts into a batch. Where transformers 5 has no such strategy, o
 scripts run what is nearest (beam search for diverse and constrained search) and `against` says so. lm-eval's model
 class, which batches as well, joins greedy decoding where it is installed. Contenders take turns within every round.
 
+Drafts come from the model's own first layer with its output layer, which agrees with the whole more often than not, and
+from lookups: greedy text of random weights soon repeats itself. On both sides they have five tokens, however unsure the
+assistant is, and four looked up; `drafts` says how many were accepted.
+
 By default the five strategies that differ from multinomial sampling in a cheap filter alone are left out, to keep it
-within some minutes; `--all` has them as well. `sweep` times all strategies from a model folder to the texts: one load
-and batches, against a script that loads the model for every strategy and one that loops. `benchmarks/decoding_gpu.py`
-has the GPU.
+within some minutes; `--all` has them as well. `--cpu-time` is for a machine with other work: one thread, and its
+processor time instead of the wall clock, which favours scripts that cannot use a second thread. `sweep` times all
+strategies from a model folder to the texts: one load and batches, against a script that loads the model for every
+strategy and one that loops. `benchmarks/decoding_gpu.py` has the GPU.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -53,7 +59,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "contrastive": {"penalty_alpha": 0.6, "top_k": 4},
     "dola": {"dola_layers": "low"},
     "prompt_lookup": {"prompt_lookup_num_tokens": 4},
-    "assisted": {"assistant_model": ""},
+    "assisted": {"assistant_model": "", "num_assistant_tokens": 5, "assistant_confidence_threshold": 0.0},
 }
 
 INSTEAD: dict[str, dict[str, Any]] = {
@@ -82,7 +88,11 @@ def main() -> None:
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--no-sweep", action="store_true")
     parser.add_argument("--no-save", action="store_true")
+    parser.add_argument("--cpu-time", action="store_true")
     arguments = parser.parse_args()
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
+    if arguments.cpu_time:
+        torch.set_num_threads(1)
     usual = [name for name in STRATEGIES if arguments.all or name not in CHEAP_FILTERS]
     names = arguments.only.split(",") if arguments.only else usual
     logging.set_verbosity_error()
@@ -95,16 +105,20 @@ def main() -> None:
             "num_prompts": len(prompts),
             "new_tokens": NEW_TOKENS,
             "num_threads": torch.get_num_threads(),
+            "clock": clock.__name__,
             "rounds": arguments.rounds,
             "strategies": {},
         }
         for name in names:
-            table = ratios(interleaved(contenders(name, model, prompts, folder), rounds=arguments.rounds), "papergen")
+            ways = contenders(name, model, prompts, folder)
+            table = ratios(interleaved(ways, rounds=arguments.rounds, clock=clock), "papergen")
             show(name, table)
             against = {"against": INSTEAD[name]} if name in INSTEAD else {}
-            record["strategies"][name] = {**table, **against}
+            accepted = {"drafts": drafts(name, model, prompts, folder)} if name in ONE_PROMPT else {}
+            record["strategies"][name] = {**table, **against, **accepted}
         if not arguments.no_sweep:
-            table = ratios(interleaved(sweeps(prompts, folder), rounds=max(1, arguments.rounds // 2)), "papergen")
+            rounds = max(1, arguments.rounds // 2)
+            table = ratios(interleaved(sweeps(prompts, folder), rounds=rounds, clock=clock), "papergen")
             show("sweep", table)
             record["sweep"] = table
     if not arguments.no_save:
@@ -116,7 +130,9 @@ def material(num_prompts: int, folder: str) -> tuple[Any, Prompts]:
     shape = {"vocab_size": 8000, "n_positions": 256, "bos_token_id": 0, "eos_token_id": 0}
     model = GPT2LMHeadModel(GPT2Config(n_layer=6, n_embd=320, n_head=5, **shape)).eval()
     model.save_pretrained(f"{folder}/model")
-    GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=320, n_head=5, **shape)).save_pretrained(f"{folder}/draft")
+    draft = GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=320, n_head=5, **shape))
+    draft.load_state_dict(model.state_dict(), strict=False)
+    draft.save_pretrained(f"{folder}/draft")
     lengths = torch.randint(8, 65, (num_prompts,)).tolist()
     return model, [torch.randint(1, 8000, (length,)).tolist() for length in lengths]
 
@@ -133,7 +149,9 @@ def arguments_of(name: str) -> dict[str, Any]:
     """The same for `model.generate`, or what is nearest."""
     changes = INSTEAD.get(name, STRATEGIES[name])
     # Without an EOS there is nothing to wait for; the text runs to the limit as ours does.
-    plain = {"max_new_tokens": NEW_TOKENS, "eos_token_id": None, "pad_token_id": 0, **changes}
+    ours = ("num_assistant_tokens", "assistant_confidence_threshold")  # transformers reads them from the assistant
+    theirs = {key: value for key, value in changes.items() if key not in ours}
+    plain = {"max_new_tokens": NEW_TOKENS, "eos_token_id": None, "pad_token_id": 0, **theirs}
     if changes.get("do_sample"):
         plain.setdefault("top_k", 0)
     return plain
@@ -143,7 +161,12 @@ def contenders(name: str, model: Any, prompts: Prompts, folder: str) -> dict[str
     """The ways to do the same work."""
     strategy, plain = strategy_of(name, folder), arguments_of(name)
     if name == "assisted":
-        plain["assistant_model"] = load_model(f"{folder}/draft")
+        assistant = load_model(f"{folder}/draft")
+        for key, value in STRATEGIES[name].items():
+            if key != "assistant_model":
+                setattr(assistant.generation_config, key, value)
+        assistant.generation_config.num_assistant_tokens_schedule = "constant"
+        plain["assistant_model"] = assistant
     ways: dict[str, Callable[[], Any]] = {
         "papergen": lambda: generate(model, None, prompts, strategy, seed=0, batch_size=len(prompts)),
         "plain loop": lambda: loop(model, prompts, plain),
@@ -153,6 +176,20 @@ def contenders(name: str, model: Any, prompts: Prompts, folder: str) -> dict[str
     if name == "greedy" and importlib.util.find_spec("lm_eval") is not None:
         ways["lm-eval"] = lm_eval_way(model, prompts)
     return ways
+
+
+def drafts(name: str, model: Any, prompts: Prompts, folder: str) -> dict[str, float]:
+    """How many drafts became text, and what a forward pass yields."""
+    found = generate(model, None, prompts, strategy_of(name, folder), seed=0, batch_size=len(prompts))
+    accepted, drafted, passes = (
+        sum(getattr(one, name) for one in found) for name in ("num_accepted", "num_drafted", "num_passes")
+    )
+    table = {
+        "acceptance_rate": 100.0 * accepted / drafted,
+        "tokens_per_pass": sum(len(one.ids) for one in found) / passes,
+    }
+    print(f"  drafts: {table['acceptance_rate']:.0f} % accepted, {table['tokens_per_pass']:.2f} tokens per pass")
+    return table
 
 
 def loop(model: Any, prompts: Prompts, plain: Mapping[str, Any]) -> None:

@@ -21,6 +21,7 @@ from papergen.decoding.describing_zh import describe as describe_zh
 from papergen.decoding.drafters import Lookup, Texts
 from papergen.decoding.generate import generate
 from papergen.decoding.settings import Strategy
+from papergen.decoding.sources import DecodingSettings, model_places
 from papergen.decoding.windows import takes_windows
 from papergen.errors import PapergenError
 
@@ -221,3 +222,23 @@ def test_speculative_sampling_is_described():
         r"nucleus truncation with $p=0.9$~\cite{holtzman2020curious}"
     )
     assert describe_zh(strategy).startswith("推测采样")
+
+
+def test_an_assistant_of_the_project_is_found_by_its_path(tmp_path):
+    (tmp_path / "drafter").mkdir()
+    params = DecodingSettings(model="org/large", assistant_model="drafter")
+    assert params.at(tmp_path).assistant_model == str(tmp_path / "drafter")
+    assert model_places(params, {}, tmp_path) == [("org/large", "float32"), (str(tmp_path / "drafter"), "float32")]
+    assert DecodingSettings(model="m", assistant_model="org/small").at(tmp_path).assistant_model == "org/small"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("drafts", DRAFTS)
+def test_drafts_on_a_gpu(drafts, gpt2, prompts, assistants):
+    model = copy.deepcopy(gpt2).to("cuda")
+    own = dict(DRAFTS[drafts])
+    if drafts != "lookup":
+        own["assistant_model"] = assistants("gpt2", gpt2)
+    for parameters in ({}, STRATEGIES["nucleus"], STRATEGIES["no repetition"]):
+        same(run(model, prompts, {**parameters, **own}), run(model, prompts, parameters))

@@ -44,3 +44,16 @@ def test_a_prompt_without_a_value_is_not_averaged() -> None:
 
 def test_repetition_by_position() -> None:
     assert repetition_by_position([[1, 1, 2], [1, 2]]) == [(1, 0.0), (2, 50.0), (3, 0.0)]
+
+
+def test_drafts_by_hand():
+    """Two of four guesses and none of none; tokens by passes, where the final EOS is a token that a pass has found."""
+    texts = [
+        Continuation(prompt_index=0, ids=(5, 6, 7), is_ended=True, num_drafted=4, num_accepted=2, num_passes=2),
+        Continuation(prompt_index=1, ids=(5, 6), is_ended=False, num_drafted=0, num_accepted=0, num_passes=2),
+    ]
+    found = measure(texts, [Score.of((-1.0,) * 4), Score.of((-1.0,) * 2)])
+    assert found.metrics["acceptance_rate"] == 50.0
+    assert math.isnan(found.units["acceptance_rate"][1])
+    assert found.units["tokens_per_pass"] == [2.0, 1.0]
+    assert "acceptance_rate" not in measure([continuation(0, 3, 3)], [Score.of((-1.0,) * 2)]).metrics
