@@ -7,15 +7,17 @@ once may lose each other's entries and nothing else, since a file is replaced wh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from papergen import unchanged
+from papergen.errors import PapergenError
+from papergen.files import write_atomic
 
 SCHEMA = 1
 UNUSED_DAYS = 90
@@ -72,15 +74,10 @@ def keep(topic: str, kept: Mapping[str, Any]) -> None:
     place = folder()
     if place is None:
         return
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{topic}.", suffix=".tmp", dir=place)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump({"schema": SCHEMA, "kept": kept}, stream, ensure_ascii=False)
-        Path(temporary).replace(place / f"{topic}.json")
+    text = json.dumps({"schema": SCHEMA, "kept": kept}, ensure_ascii=False)
+    with contextlib.suppress(OSError, PapergenError):
+        write_atomic(place / f"{topic}.json", text, is_durable=False)
         _tidy(place)
-    except OSError:
-        return
 
 
 def _tidy(place: Path) -> None:

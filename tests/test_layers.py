@@ -15,7 +15,8 @@ PACKAGE = Path(papergen.__file__).parent
 
 ROOMS = [
     ["errors", "unchanged"],
-    ["files", "migrations", "remembered", "resources", "secret_values", "yaml_strict"],
+    ["files", "migrations", "resources", "secret_values", "yaml_strict"],
+    ["remembered"],
     ["records", "known_digests"],
     ["runs", "config", "code_digest"],
     ["index", "experiment"],

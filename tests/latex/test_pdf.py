@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from texlab import compiled, document
+from texlab import compiled, document, pdf_pages
 
+from papergen.assembly import _blank_pdf
 from papergen.errors import PapergenError
+from papergen.latex.escape import Engine
 from papergen.latex.pdf import Font, inspect_pdf, page_texts
 
 
@@ -52,3 +54,19 @@ def test_a_missing_or_damaged_pdf(content: bytes | None, tmp_path: Path) -> None
         path.write_bytes(content)
     with pytest.raises(PapergenError):
         inspect_pdf(path)
+
+
+@pytest.mark.tex
+@pytest.mark.parametrize("engine", ["pdflatex", "xelatex"])
+def test_the_frame_of_a_missing_figure_is_a_whole_pdf(engine: Engine, tmp_path: Path) -> None:
+    done = compiled(
+        tmp_path,
+        {
+            "main.tex": document("Before\\includegraphics{blank}after.", "\\usepackage{graphicx}\n", engine),
+            "blank.pdf": _blank_pdf(),
+        },
+        engine=engine,
+    )
+    facts = inspect_pdf(tmp_path / "tree" / "blank.pdf")
+    assert (facts.num_pages, facts.fonts) == (1, ())
+    assert pdf_pages(done.pdf)[0].split()[:2] == ["Before", "after."]
