@@ -257,15 +257,13 @@ def stages_table(view: View) -> Table:
 def batches_table(view: View) -> Table:
     """What batches cost: how many there are, their padding, and the memory of every stage where it is known."""
     table = _table(view, "batches", ["num_batches", "padding", *(f"{stage}_mib" for stage in STAGES)])
-    short = {
-        f"{stage}_mib": name for stage, name in zip(STAGES, ("Tokenizer", "Model", "Post-processing"), strict=True)
-    }
-    return dataclasses.replace(
-        table,
-        columns=tuple(
-            dataclasses.replace(column, heading=short.get(column.name, column.heading)) for column in table.columns
-        ),
-    )
+    # Short headings: the caption says that these are memory in MiB.
+    short = dict(zip((f"{stage}_mib" for stage in STAGES), ("Tokenizer", "Model", "Post-processing"), strict=True))
+    columns = [
+        dataclasses.replace(column, heading=short[column.name], unit="") if column.name in short else column
+        for column in table.columns
+    ]
+    return dataclasses.replace(table, columns=tuple(columns))
 
 
 def _table(view: View, name: str, metrics: list[str]) -> Table:

@@ -225,8 +225,9 @@ def method(view: View) -> Any:
     optimiser = (
         ""
         if trained is None
-        else f" Heads are fine-tuned for {first.num_train_epochs} epochs in batches of {first.batch_size} with "
-        f"AdamW~\\cite{{loshchilov2019decoupled}}, a linear schedule and at most {first.max_length} tokens per input."
+        else f" Heads are fine-tuned for {_span(view, 'num_train_epochs')} epochs in batches of "
+        f"{_span(view, 'batch_size')} with AdamW~\\cite{{loshchilov2019decoupled}}, a linear schedule and at most "
+        f"{first.max_length} tokens per input."
     )
     return Tex(
         f"We evaluate the heads {names} of Transformers~\\cite{{wolf2020transformers}} on {backbone}. {data_}"
@@ -235,6 +236,13 @@ def method(view: View) -> Any:
         f"perplexity. Features without a head are judged by the nearest class mean. The baseline always gives the most "
         f"frequent answer of the test set.\n"
     )
+
+
+def _span(view: View, name: str, dash: str = " to ") -> str:
+    """The values that the trained rows give a parameter, from the smallest to the largest."""
+    params: list[Any] = [view.params(row) for row in view.rows]
+    values = sorted({getattr(one, name) for one in params if one.is_trained})
+    return str(values[0]) if len(values) == 1 else f"{values[0]}{dash}{values[-1]}"
 
 
 def _breakable(name: str) -> str:
@@ -261,7 +269,8 @@ def _trained_backbone(view: View, model: Any) -> str:
     return (
         f"{name}, a BERT-shaped encoder~\\cite{{devlin2019bert}} of {given.num_hidden_layers} layers of width "
         f"{given.hidden_size} with {given.vocab_size} word pieces, trained from scratch as "
-        f"\\texttt{{{_breakable(HEADS[given.task])}}} for {given.num_train_epochs} epochs at a learning rate of "
+        f"\\texttt{{{_breakable(HEADS[given.task])}}} for {given.num_train_epochs} "
+        f"{'epochs' if given.num_train_epochs > 1 else 'epoch'} at a learning rate of "
         f"{given.learning_rate:g}{masked}"
     )
 
@@ -295,7 +304,8 @@ def _method_zh(view: View, first: Any, names: str, *, is_trained: bool) -> str:
         else "数据为作者自备。"
     )
     optimiser = (
-        f"任务头以 {first.batch_size} 个样例为一批微调 {first.num_train_epochs} 轮，使用 "
+        f"任务头以 {_span(view, 'batch_size', ' 至 ')} 个样例为一批，"
+        f"微调 {_span(view, 'num_train_epochs', ' 至 ')} 轮，使用 "
         f"AdamW~\\cite{{loshchilov2019decoupled}} 和线性学习率，每个输入至多 {first.max_length} 个词元。"
         if is_trained
         else ""

@@ -69,7 +69,7 @@ def test_parts_of_experiments_left_out_are_not_asked_for(language: str, names: l
     project = scaffold(tmp_path / "p", language=language, experiments=names)
     text = "\n".join(text for _, text in prose(project))
     generated = set(re.findall(r"\{(?:tables|figures|text)/(\w+)-", text))
-    models = {path.stem for path in (project / "experiments").iterdir()} - set(names)
+    models = {path.stem for path in (project / "experiments").glob("*.yaml")} - set(names)
     assert generated == set(names) | models
     assert all(f"tables/{name}-hyperparameters" in text for name in models)
 
