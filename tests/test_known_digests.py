@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from papergen import known_digests, remembered
+from papergen import known_digests, remembered, unchanged
 from papergen.files import digest_file, digest_json
 from papergen.known_digests import LARGE_BYTES, known_digest, known_folder_digest
 
@@ -93,3 +93,20 @@ def test_a_folder_is_its_names_and_contents(large: Path) -> None:
     assert known_folder_digest(folder) == known_folder_digest(folder) == expected
     (folder / "weights").rename(folder / "other")
     assert known_folder_digest(folder) != expected
+
+
+def test_a_build_depends_on_a_file_whose_digest_was_remembered(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """build-pdf answers "nothing had changed" by the files that were read; this one is not opened."""
+    known_digest(large)
+    new_command(monkeypatch)
+    monkeypatch.setattr(known_digests, "digest_file", refuse)
+    project = large.parent / "project"
+    project.mkdir()
+    recorder = unchanged.Recorder(str(project))
+    recorder.start()
+    try:
+        known_digest(large)
+    finally:
+        recorder.stop()
+    assert recorder.seen[str(large)] == unchanged.stamp(str(large))
+    assert not [path for path in recorder.seen if path.startswith(str(large.parent / "cache"))]
