@@ -28,6 +28,8 @@ from papergen.report.words import figure_in_language, in_language
 from papergen.yaml_strict import read_yaml
 
 PAPER = "paper.yaml"
+LATIN_MODERN = 0.93
+"""Chinese papers set Latin letters in Latin Modern, which is wider than the Times that widths are estimated for."""
 ENDINGS = {"tables": ".tex", "figures": ".pdf"}
 
 
@@ -70,7 +72,7 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             continue
         for english in part.tables:
             table = in_language(english, project.paper.language)
-            generated.files[f"{tables}{table.name}.tex"] = _printed(table, escape, template)
+            generated.files[f"{tables}{table.name}.tex"] = _printed(table, escape, template, project.paper.language)
         for figure in part.figures:
             width = template.figure_width if figure.width == "column" else template.text_width_in
             shown = figure_in_language(figure, project.paper.language)
@@ -83,18 +85,18 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             appendix.runs_table(results, has_targets=project.paper.has_links),
         ):
             table = in_language(english, project.paper.language)
-            generated.files[f"tables/{table.name}.tex"] = _printed(table, escape, template)
+            generated.files[f"tables/{table.name}.tex"] = _printed(table, escape, template, project.paper.language)
         text = appendix.machine_text(results, escape, language=project.paper.language)
         generated.files["text/environment.tex"] = str(text).encode()
     _declared(project, results, setting, escape, generated)
     return generated
 
 
-def _printed(table: Table, escape: Escape, template: Template) -> bytes:
+def _printed(table: Table, escape: Escape, template: Template, language: str) -> bytes:
     """A table as a column takes it, or the whole text where that is too narrow; a long one as rows of a column."""
     column = template.column_width_in
     if table.is_long:
-        return str(long_tex(table, escape, width_in=column)).encode()
+        return str(long_tex(table, escape, width_in=column * (LATIN_MODERN if language == "zh" else 1.0))).encode()
     width = column if table.fits(column) else template.text_width_in
     return str(table.to_tex(escape, width_in=width)).encode()
 

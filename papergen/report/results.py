@@ -54,6 +54,15 @@ class NotANumberError(ResultKeyError, ResultError):
     """A trial behind the key ended with NaN or infinity, which no paper may print."""
 
 
+MOST_NAMED = 12
+"""Names that a message lists; the others are counted."""
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more (papergen status lists them)" if more > 0 else "")
+
+
 @dataclass(frozen=True)
 class Band:
     """A logged series of one row: step, mean over seeds, and the 95 % interval over two or more seeds."""
@@ -124,7 +133,7 @@ class Results:
             raise UnknownKeyError(
                 key,
                 f"{key}: the experiment {experiment} has no row {row!r}. {did_you_mean(row, rows)}",
-                hint=f"Rows of {experiment}: {', '.join(rows)}.",
+                hint=f"Rows of {experiment}: {_some(rows)}.",
             )
         self._all_finished(key, trials)
         return [self.results[trial.digest] for trial in trials]

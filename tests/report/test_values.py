@@ -105,6 +105,14 @@ def test_an_unknown_key_says_which_part_is_wrong_and_the_nearest(results: Result
     assert caught.value.exit_code == 2
 
 
+def test_a_message_names_a_few_rows_of_many() -> None:
+    trials = [make_trial("ops", f"row{index}") for index in range(40)]
+    results = make_results([make_result(trial, {"loss": 1.0}) for trial in trials])
+    with pytest.raises(UnknownKeyError) as caught:
+        value_of(results, "ops/row99/loss")
+    assert caught.value.hint.endswith("row10, row11 and 28 more (papergen status lists them).")  # type: ignore[union-attr]
+
+
 def test_a_metric_that_the_row_did_not_report_is_not_applicable(results: Results) -> None:
     with pytest.raises(NotApplicableError, match="the row greedy did not report coverage"):
         value_of(results, "decoding/greedy/coverage")
