@@ -58,6 +58,10 @@ def test_references_within_the_text_resolve(language: str, names: list[str], tmp
     labels = re.findall(r"\\label\{([^}]*)\}", text)
     assert len(labels) == len(set(labels))
     assert set(re.findall(r"\\(?:auto|eq)?ref\{([^}]*)\}", text)) <= set(labels)
+    floats = {label for label in labels if label.startswith(("tab:", "fig:"))}
+    assert floats - set(re.findall(r"ref\{([^}]*)\}", text)) <= {
+        f"tab:{name}-hyperparameters" for name in ("paragraphs", "backbone", "heads")
+    }, "a float that the text never mentions"
     inputs = re.findall(r"\\input\{(sections/[^}]*)\}", text)
     assert sorted(inputs) == sorted(f"sections/{path.stem}" for path in (project / "sections").iterdir())
     assert "<<" not in text
