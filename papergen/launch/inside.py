@@ -96,18 +96,13 @@ def main() -> None:
 def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish) -> int:
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     clear(job.folder)
-    if files_changed := _changed(job):
-        cause = f"not run: {', '.join(files_changed)} changed since this run was planned"
-        now = utc(time.time())
-        failure = Failure(rank=None, cause=cause)
-        files.write_end(Ended(job=job, failure=failure, machine=_here(), started=now, ended=now, duration_s=0.0))
-        return 1
     if restarts:
         files.tell(
             "note", {"text": f"started again by SLURM (restart {restarts}), from what the trial left in scratch"}
         )
     began = time.time()
     try:
+        _check_code(job)
         nodes = None
         if num_nodes > 1:
             nodes = Nodes(_listen(), num_nodes=num_nodes, trials={job.trial.label: job.trial.digest})
@@ -147,11 +142,12 @@ def _goes_on(files: TaskFiles, failure: Failure, wish: Wish, restarts: int) -> b
     return True
 
 
-def _changed(job: Job) -> list[str]:
-    """The files that were edited while the job waited in the queue, perhaps for days: not run under the old name."""
+def _check_code(job: Job) -> None:
+    """PapergenError when files were edited while the job waited, perhaps for days: not to be run under the old name."""
     if not job.trial.parts.get("code"):
-        return []
-    return changed_files(job.trial, load_recipe(job.recipe_path), job.project)
+        return
+    if files := changed_files(job.trial, load_recipe(job.recipe_path), job.project):
+        raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
 
 
 def _watch(launcher: LocalLauncher, files: TaskFiles, wish: Wish) -> Ended:
