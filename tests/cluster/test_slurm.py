@@ -433,6 +433,21 @@ def test_cancel_ends_what_a_killed_run_exp_left(slurm: Path, tmp_path: Path, mar
     assert not list((project / "results/.cluster").iterdir())
 
 
+def test_a_row_is_n_a_by_the_gpus_of_the_partition_not_of_the_login_node(slurm: Path, tmp_path: Path) -> None:
+    project = tmp_path / "dp"
+    (project / "experiments").mkdir(parents=True)
+    (project / "paper.yaml").write_text("title: GPUs\nauthors: [{name: A}]\n")
+    (project / "text.txt").write_text("\n\n".join(f"Paragraph {number} of a text." for number in range(200)))
+    rows = "rows: {dp: {strategy: dp, world_size: 1}}"
+    (project / "experiments" / "training.yaml").write_text(f"kind: training\ncorpus: text.txt\n{rows}\n")
+    plan = ("run-exp", "--dry-run", "--launcher", "slurm")
+    told = papergen(project, *plan)
+    assert told.startswith("n/a   training/dp"), told
+    assert "DataParallel splits a batch over two or more GPUs; this run has none." in told
+    told = papergen(project, *plan, "--launch", "partition=gpus")
+    assert told.startswith("run   training/dp"), told
+
+
 def test_auto_takes_slurm_but_not_inside_a_job(slurm: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launcher, reason = choose_launcher()
     assert (launcher.name, reason) == ("slurm", "this machine submits to a SLURM cluster")
