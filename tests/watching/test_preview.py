@@ -27,7 +27,7 @@ def test_the_preview_follows_the_paper(tmp_path: Path) -> None:
     with Preview(session, folder.name) as preview, Browser(tmp_path / "profile") as browser:
         session.tell = preview.tell
         browser.open(preview.url)
-        browser.until("document.getElementById('status').textContent == 'building ...'")
+        browser.until("document.getElementById('status')?.textContent == 'building ...'")
         session.rebuild()
         browser.until("document.getElementById('status').className == 'built'")
         assert "3 pages" in browser.value("document.getElementById('status').textContent")
