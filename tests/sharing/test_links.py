@@ -19,7 +19,7 @@ pytestmark = pytest.mark.tex
 
 APPENDIX = "\\section{At \\result{first/small/score}}\n$x^{\\result{first/small/score}}$\n\\begin{table}[h]\n"
 APPENDIX += "\\caption{Up to \\result{first/small/score}.}\\input{tables/runs}\n\\end{table}\n"
-PAPER = "title: A title\nauthors:\n  - name: A\nprovenance: links\n"
+PAPER = "title: A title\nauthors:\n  - name: A. Author\nprovenance: links\n"
 
 
 def links(pdf: Path) -> list[str]:
