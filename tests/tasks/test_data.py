@@ -13,7 +13,7 @@ import pytest
 
 from papergen.errors import PapergenError
 from papergen.tasks.embedded import KEYWORDS, embedded, paragraphs_by_topic, source_digest
-from papergen.tasks.examples import Choice, Labelled, Question, Tagged, read_examples
+from papergen.tasks.examples import Choice, Labelled, Question, Tagged, Text, read_examples
 from papergen.tasks.inputs import inputs_for
 from papergen.tasks.settings import HEADS
 
@@ -103,6 +103,18 @@ def test_a_line_entails_the_one_kind_of_literal_that_it_holds() -> None:
         assert (held == {kind}) == (example.label == "entailment")
         said[example.label] += 1
     assert min(said.values()) > 150
+
+
+def test_a_line_that_a_task_is_tested_on_was_read_in_no_training() -> None:
+    read = {example.text for example in embedded("masked_lm")[0] if isinstance(example, Text)}
+    tagged = {" ".join(example.words) for example in embedded("token_classification")[1] if isinstance(example, Tagged)}
+    chosen = {
+        example.options[example.answer] for example in embedded("multiple_choice")[1] if isinstance(example, Choice)
+    }
+    paired = {example.text for example in embedded("entailment")[1] if isinstance(example, Labelled)}
+    topics = {example.text for example in embedded("sequence_classification")[1] if isinstance(example, Labelled)}
+    assert min(map(len, (tagged, chosen, paired, topics))) > 80
+    assert not read & (tagged | chosen | paired | topics)
 
 
 def test_inputs_of_a_pipeline_are_told_once() -> None:
