@@ -1,6 +1,8 @@
 """What a trial records, from the model's folder to the metrics."""
 
+import dataclasses
 import importlib.util
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from papergen.training.corpus import load_corpus, prompts
 HAS_MAUVE = importlib.util.find_spec("mauve") is not None
 ORACLE = Path(__file__).parents[3] / "shared" / "oracle"
 MODEL = str(ORACLE / "model_trained")
+_generated = generated_texts
 FACTS = {}
 """Those of the last trial."""
 
@@ -38,7 +41,7 @@ def trial(tmp_path, **changes):
     loaded = load(params, ctx)
     passages = prompts(load_corpus(params, tmp_path), loaded.tokenizer, count=6, prompt_tokens=8, reference_tokens=20)
     starts = [passage.ids for passage in passages]
-    texts = human_texts(passages, loaded.eos) if params.reference else generated_texts(loaded, starts, params, ctx)
+    texts = human_texts(passages, loaded.eos) if params.reference else _generated(loaded, starts, params, ctx)
     metrics = record(loaded, passages, starts, texts, params, ctx)
     units = {data["name"]: data["values"] for kind, data in events if kind == "units"}
     FACTS.update((data["name"], data["value"]) for kind, data in events if kind == "fact")
@@ -108,3 +111,29 @@ def test_human_text_is_measured_and_generates_nothing(oracle, tmp_path):
 def test_mauve_by_local_features(oracle, tmp_path):
     metrics, _, _ = trial(tmp_path, mauve_model=MODEL, do_sample=True, num_return_sequences=4)
     assert 0 < metrics["mauve"] <= 1
+
+
+def test_drafts_are_reported_and_an_assistant_is_found_in_the_project(oracle, tmp_path):
+    (tmp_path / "drafter").symlink_to(MODEL)
+    metrics, units, samples = trial(tmp_path, assistant_model="drafter", assistant_confidence_threshold=0.0)
+    assert metrics["acceptance_rate"] == 100.0  # the model drafts for itself
+    assert len(units["tokens_per_pass"]) == 6
+    assert metrics["tokens_per_pass"] > 3
+    (tmp_path / "plain").mkdir()
+    plain, _, without = trial(tmp_path / "plain")
+    assert [sample["ids"] for sample in samples] == [sample["ids"] for sample in without]
+    assert "acceptance_rate" not in plain
+
+
+def test_texts_are_scored_while_they_are_generated(oracle, tmp_path, monkeypatch):
+    """The same as by a pass of its own, for drawn text and for what a search found."""
+    for number, own in enumerate(({"do_sample": True, "top_p": 0.9}, {"num_beams": 3})):
+        (folder := tmp_path / str(number)).mkdir()
+        metrics, units, _ = trial(folder, **own)
+        (again := tmp_path / f"again-{number}").mkdir()
+        with monkeypatch.context() as patched:
+            forget = lambda *arguments: dataclasses.replace(generated_texts(*arguments), scores=None)  # noqa: E731
+            patched.setattr(sys.modules[__name__], "_generated", forget)
+            asked, asked_units, _ = trial(again, **own)
+        assert metrics["perplexity"] == pytest.approx(asked["perplexity"], rel=1e-4)
+        assert units["log_prob"] == pytest.approx(asked_units["log_prob"], abs=1e-3)
