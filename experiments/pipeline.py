@@ -118,14 +118,14 @@ def is_seeded(params: Params) -> bool:
 
 def data(params: Params, project: Path) -> Mapping[str, str]:
     """The embedded examples, and the model folder when it is named by path."""
-    from papergen.files import digest_folder
+    from papergen.known_digests import known_folder_digest
     from papergen.tasks.embedded import source_digest
 
     found = {} if params.texts else {"data": source_digest(DATA[params.task])}
     if isinstance(params.model, str):
         folder = project / Path(params.model).expanduser()
         if folder.is_dir():
-            found["model"] = digest_folder(folder)
+            found["model"] = known_folder_digest(folder)
         elif params.model.startswith((".", "/", "~")) or params.model.count("/") > 1:
             raise PapergenError(f"model = {params.model!r}: there is no such folder.")
     return found
