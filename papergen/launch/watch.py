@@ -107,7 +107,7 @@ class Watch:
                 state.pace.step(now, is_last=message["done"] >= message["total"])
                 self.progress_at = now
             case "returned":
-                state.has_returned = True
+                state.has_returned = state.pace.is_over = True
                 self.progress_at = now
                 self.returned_at = now if self.returned_at is None else self.returned_at
             case "done":
@@ -205,8 +205,8 @@ class Watch:
         self._find_silent(now, idle, state_of)
         self._find_early(now, idle)
         self._find_stalled(now, idle)
-        if self.returned_at is None and not self.faults:
-            self.hangs.suspect(now, now - self.progress_at, idle, self._paces)
+        if not self.faults:
+            self.hangs.suspect(now, self._quiet_s(now), idle, self._paces)
 
     @staticmethod
     def _idle_s(state: RankState, now: float, vitals_of: Callable[[int], Vitals]) -> float:
@@ -240,7 +240,11 @@ class Watch:
 
     def _find_early(self, now: float, idle: Mapping[int, float]) -> None:
         waiting = [state.rank for state in self.ranks if not state.has_returned]
-        if self.returned_at is None or not waiting or now - self.returned_at < self.limits.early_s:
+        if self.returned_at is None or not waiting:
+            return
+        # Where a rank hangs that promised to step is the better cause, and comes first.
+        has_promised = any(self.ranks[rank].pace.late_s(now) for rank in waiting) and self.limits.hang_s > 0
+        if now - self.returned_at < self.limits.early_s * (1.4 if has_promised else 1.0):
             return
         if all(idle.get(rank, 0.0) >= self.limits.early_s / 2 for rank in waiting):
             early = next(state.rank for state in self.ranks if state.has_returned)
@@ -250,6 +254,10 @@ class Watch:
             )
             self.fail(now, early, cause, wants_stacks=True)
 
+    def _quiet_s(self, now: float) -> float:
+        """Since when no rank goes on; 0 once one has returned, for which the others may still be at work."""
+        return now - self.progress_at if self.returned_at is None else 0.0
+
     @property
     def _paces(self) -> Sequence[Pace]:
         return [state.pace for state in self.ranks]
@@ -258,7 +266,7 @@ class Watch:
         """The ends of the ranks' logs, with the stacks that were asked for."""
         if self.faults or self.is_done:
             return
-        if (found := self.hangs.saw(now, now - self.progress_at, logs, self._paces)) is not None:
+        if (found := self.hangs.saw(now, self._quiet_s(now), logs, self._paces)) is not None:
             self.fail(now, found.rank, found.cause, traceback=found.stacks)
 
     def _find_stalled(self, now: float, idle: Mapping[int, float]) -> None:

@@ -257,6 +257,19 @@ def test_of_two_ranks_the_one_that_stands_still_is_named(lab: Lab) -> None:
     assert (watch.faults[0].rank, watch.faults[0].cause[:29]) == (1, "hangs in load (kind.py:3); no")
 
 
+def test_a_rank_that_hangs_is_named_though_another_has_returned(lab: Lab) -> None:
+    watch = watch_of(lab)
+    for tick in range(10):
+        for rank in range(2):
+            watch.heard(rank, {"event": "step", "done": tick, "total": 1000}, tick / 2)
+    watch.heard(0, {"event": "returned"}, 4.5)
+    stacks = {0: stack("recv"), 1: stack("load")}
+    after_s = drive(watch, stacks=lambda now: stacks, steps=lambda now: (), until=60)
+    assert after_s is not None
+    assert after_s < 14
+    assert (watch.faults[0].rank, watch.faults[0].cause[:29]) == (1, "hangs in load (kind.py:3); no")
+
+
 def test_two_ranks_of_which_one_waits_for_the_network_are_left_alone(lab: Lab) -> None:
     stacks = {0: stack("poll"), 1: stack("recv", file="/lib/socket.py")}
     assert drive(watch_of(lab), stacks=lambda now: stacks, until=200) is None
