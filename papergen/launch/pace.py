@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 MIN_STEPS = 4
-"""Steps that must have come before the next can be overdue: three gaps between them."""
+"""Steps that must have come, in two reports or more, before the next can be overdue."""
 NUM_RECENT = 100
 """Gaps that are remembered: a slow start is forgotten."""
 FACTOR = 10.0
@@ -18,14 +18,18 @@ class Pace:
     def __init__(self) -> None:
         self._stepped_at: float | None = None
         self._gaps_s: deque[float] = deque(maxlen=NUM_RECENT)
+        self._num_steps = self._done = 0
         self.is_over = False
         """Whether the last step has come: nothing is promised any more."""
 
-    def step(self, now: float, *, is_last: bool) -> None:
-        """A step came; reports are thinned out, so it may stand for several."""
-        if self._stepped_at is not None:
+    def step(self, now: float, done: int, *, is_last: bool) -> None:
+        """A step came, the `done`-th; reports are thinned out, so it may stand for several."""
+        if self._stepped_at is None:
+            self._num_steps = 1  # a run that was resumed begins with a higher number
+        else:
             self._gaps_s.append(now - self._stepped_at)
-        self._stepped_at = now
+            self._num_steps += max(1, done - self._done)
+        self._stepped_at, self._done = now, done
         self.is_over = is_last
 
     @property
@@ -36,7 +40,7 @@ class Pace:
     @property
     def is_known(self) -> bool:
         """Whether enough steps have come to tell."""
-        return len(self._gaps_s) >= MIN_STEPS - 1
+        return bool(self._gaps_s) and self._num_steps >= MIN_STEPS
 
     def late_s(self, now: float) -> float:
         """Since when the last step is past; 0 where nothing is promised or too little is known."""

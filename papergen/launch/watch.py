@@ -104,7 +104,7 @@ class Watch:
                 self.has_told = True
                 self.progress_at = now
             case "step":
-                state.pace.step(now, is_last=message["done"] >= message["total"])
+                state.pace.step(now, message["done"], is_last=message["done"] >= message["total"])
                 self.progress_at = now
             case "returned":
                 state.has_returned = state.pace.is_over = True
