@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from transformers import GenerationConfig
 
+from papergen.decoding.batching import batches, limits_of, needs_equal, padded
 from papergen.decoding.beam import beam_search
 from papergen.decoding.constrained import NUM_BEAMS_PER_PROMPT, constrained_search
 from papergen.decoding.contrastive import contrastive_search
@@ -27,7 +28,6 @@ from papergen.decoding.static_stepper import StaticStepper
 from papergen.decoding.stream import row_key
 from papergen.decoding.tokens import Tokens, tokens_for
 from papergen.decoding.windows import WindowStepper
-from papergen.errors import PapergenError
 from papergen.pretrained import quiet_transformers
 
 _SEARCHES: Mapping[Mode, Search] = {
@@ -80,9 +80,9 @@ def generate(
     model.eval()
     tokens = tokens_for(strategy, model, tokenizer)
     assistant = None if strategy.assistant_model is None else assistant_of(strategy.assistant_model, model)
-    limits = [_limits(index, prompt, strategy, model) for index, prompt in enumerate(prompts)]
+    limits = [limits_of(index, prompt, strategy, model) for index, prompt in enumerate(prompts)]
     for index, prompt in enumerate(prompts if assistant is not None else ()):
-        _limits(index, prompt, strategy, assistant)
+        limits_of(index, prompt, strategy, assistant)
     one_row = strategy.num_drafts > 0 and not has_windows(model, assistant)
     layers = None if strategy.dola_layers is None else contrast_layers(strategy.dola_layers, model)
     found: dict[int, list[Generation]] = {} if kept is None else dict(kept.generations)
@@ -92,7 +92,7 @@ def generate(
     told = Told(progress, sum(limit.max_new for limit in limits), sum(limits[index].max_new for index in found))
     pending = [index for index in range(len(prompts)) if index not in found]
     width = 1 if one_row else batch_size
-    for indices in _batches(pending, prompts, limits, batch_size=width, exact=_needs_equal(model)):
+    for indices in batches(pending, prompts, limits, batch_size=width, exact=needs_equal(model)):
         keys = [
             [row_key(seed, prompts[index], sample) for sample in range(_num_streams(strategy))] for index in indices
         ]
@@ -137,60 +137,6 @@ class Told:
         """The batch, which could have had so many, is finished."""
         self._done += num_tokens
         self.step(0)
-
-
-def _limits(index: int, prompt: Sequence[int], strategy: Strategy, model: Any) -> Limits:
-    """The strategy's lengths in new tokens for this prompt; PapergenError when they do not fit it or the model."""
-    if not prompt:
-        raise PapergenError(
-            f"Prompt {index} has no tokens.", hint="Give at least one, for example the model's BOS or EOS token."
-        )
-    is_encoder_decoder = bool(model.config.is_encoder_decoder)
-    # The decoder of an encoder-decoder model starts from one token of its own; the prompt is not in its length.
-    start = 1 if is_encoder_decoder else len(prompt)
-    max_new = strategy.max_new_tokens or (strategy.max_length or 0) - start
-    if max_new < 1:
-        raise PapergenError(
-            f"Prompt {index} has {len(prompt)} tokens, and max_length = {strategy.max_length} counts them: no room.",
-            hint="Give max_new_tokens instead, or a larger max_length.",
-        )
-    min_new = max(strategy.min_new_tokens or 0, (strategy.min_length or 0) - start, 0)
-    window = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    needed = max(len(prompt), 1 + max_new) if is_encoder_decoder else len(prompt) + max_new
-    if window is not None and needed > window:
-        raise PapergenError(
-            f"Prompt {index} has {len(prompt)} tokens; {max_new} more exceed the model's {window} positions.",
-            hint=f"Cut the prompts to {window - max_new} tokens or lower max_new_tokens.",
-        )
-    return Limits(max_new=max_new, min_new=min(min_new, max_new))
-
-
-def _needs_equal(model: Any) -> bool:
-    """Whether the prompts of a batch must have one length: a recurrent model would take padding for text."""
-    return bool(getattr(model, "_is_stateful", False))
-
-
-def _batches(
-    pending: Sequence[int],
-    prompts: Sequence[Sequence[int]],
-    limits: Sequence[Limits],
-    *,
-    batch_size: int,
-    exact: bool,
-) -> Iterator[list[int]]:
-    """Indices of the prompts of each batch: same limits, neighbouring lengths, longest first."""
-    order = sorted(pending, key=lambda i: (-limits[i].max_new, limits[i].min_new, -len(prompts[i]), i))
-    batch: list[int] = []
-    for index in order:
-        fits = not batch or (
-            limits[index] == limits[batch[0]] and (not exact or len(prompts[index]) == len(prompts[batch[0]]))
-        )
-        if not fits or len(batch) == batch_size:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def _num_streams(strategy: Strategy) -> int:
@@ -295,18 +241,6 @@ def _joined(
     timings = [timing for _, timing in parts]
     marks = tuple(mark for timing in timings for mark in timing.token_s)
     return hypotheses, replace(timings[0], token_s=marks, end_s=timings[-1].end_s)
-
-
-def padded(prompts: Sequence[Sequence[int]], pad: int, model: Any) -> dict[str, torch.Tensor]:
-    """(prompts, width) ids and mask; padding on the left, or on the right for an encoder."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        text = slice(0, len(prompt)) if model.config.is_encoder_decoder else slice(width - len(prompt), width)
-        ids[row, text] = torch.tensor(prompt, dtype=torch.long)
-        mask[row, text] = 1
-    return {"input_ids": ids.to(model.device), "attention_mask": mask.to(model.device)}
 
 
 def _plain_config(model: Any, strategy: Strategy, tokens: Tokens, limits: Limits) -> GenerationConfig:

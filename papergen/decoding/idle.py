@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from papergen.decoding.generate import padded
+from papergen.decoding.batching import padded
 from papergen.decoding.measure import Continuation
 from papergen.decoding.sources import DecodingSettings
 from papergen.decoding.tokens import tokens_for
