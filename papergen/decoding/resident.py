@@ -12,6 +12,7 @@ import random
 import select
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ DECIDES_NUMBERS = False
 
 PROBE_LIMIT_S = 120.0
 """For the child that tries whether a model can be held."""
+
+SETTLE_LIMIT_S = 1.0
+"""For threads that loaded a part: Python has joined them before the kernel is rid of them."""
 
 Key = tuple[Any, ...]
 
@@ -37,6 +41,7 @@ def hold(wanted: Sequence[tuple[str, str]]) -> None:
         if key not in _held and key not in _refused:
             if _can_hold(path, dtype):
                 _held[key] = _load(path, dtype)
+                _is_alone()
                 gc.collect()
                 gc.freeze()
             else:
@@ -94,7 +99,7 @@ def _can_hold(path: str, dtype: str) -> bool:
         status = 1
         try:
             _load(path, dtype)
-            status = 0 if num_threads() == 1 else 3
+            status = 0 if _is_alone() else 3
         finally:
             os._exit(status)
     handle = os.pidfd_open(pid)
@@ -105,6 +110,16 @@ def _can_hold(path: str, dtype: str) -> bool:
     finally:
         os.close(handle)
     return status == 0
+
+
+def _is_alone() -> bool:
+    """Whether this process has one thread, or comes to have one at once."""
+    deadline = time.monotonic() + SETTLE_LIMIT_S
+    while num_threads() > 1:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def num_threads() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from lab import Lab, run_job
 
+from papergen.decoding import resident
 from papergen.files import read_json
 from papergen.launch.local import LocalLauncher, worker_environment
 from papergen.runs import Run
@@ -95,3 +96,12 @@ assert resident.key_of(folder / "absent", "float32") is None
 """
     environment = {**worker_environment(), "HF_HUB_OFFLINE": "1", "HOME": os.environ["HOME"]}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+
+
+def test_a_thread_that_is_just_ending_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = iter([3, 2, 1])
+    monkeypatch.setattr(resident, "num_threads", lambda: next(counts))
+    assert resident._is_alone()
+    monkeypatch.setattr(resident, "num_threads", lambda: 2)
+    monkeypatch.setattr(resident, "SETTLE_LIMIT_S", 0.05)
+    assert not resident._is_alone()
