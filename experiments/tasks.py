@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from papergen.experiment import Context, Metric
-from papergen.tasks.settings import HEADS, SIZES, TaskSettings, data_digests
+from papergen.tasks.settings import HEADS, TaskSettings, data_digests
 
 if TYPE_CHECKING:
     from papergen.report.figures import Figure
@@ -107,25 +107,14 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
 def report(view: View) -> Part:
     """One table of all heads, their loss curves, the settings and the method in words."""
+    from papergen.report.appendix import hyperparameter_table
     from papergen.report.parts import Part
 
     return Part(
-        tables=(heads(view), settings(view)),
+        tables=(heads(view), hyperparameter_table({row: view.params(row) for row in view.rows})),
         figures=curves(view),
         texts={"method": method(view)},
     )
-
-
-def settings(view: View) -> Table:
-    """All parameters, without those of a new backbone where every row is given a model: they have no effect there."""
-    import dataclasses
-
-    from papergen.report.appendix import hyperparameter_table
-
-    params: dict[str, Any] = {row: view.params(row) for row in view.rows}
-    table = hyperparameter_table(params)
-    idle = SIZES if all(one.model is not None for one in params.values()) else ()
-    return dataclasses.replace(table, rows=tuple(row for row in table.rows if row.name.rpartition(":")[2] not in idle))
 
 
 def heads(view: View) -> Table:

@@ -33,6 +33,11 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
+    @property
+    def idle_params(self) -> frozenset[str]:
+        """Names of parameters that do nothing beside the others; a table of settings leaves them out."""
+        return frozenset()
+
 
 WORDS_ONLY: dict[str, Any] = {"decides_numbers": False}
 """`Field(json_schema_extra=WORDS_ONLY)`: the parameter only words what was run, so it is no part of the digest."""

@@ -193,6 +193,20 @@ class Strategy(Params):
         return "sample" if self.do_sample else "greedy"
 
     @property
+    def idle_params(self) -> frozenset[str]:
+        """What no step of this strategy looks at."""
+        names: set[str] = set()
+        if self.assistant_model is None:
+            names |= {"num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold"}
+        if self.prompt_lookup_num_tokens is None:
+            names.add("max_matching_ngram_size")
+        if self.num_beams == 1:
+            names |= {"length_penalty", "early_stopping"}
+        if self.num_beam_groups == 1:
+            names |= {"num_beam_groups", "diversity_penalty"}
+        return frozenset(names)
+
+    @property
     def num_drafts(self) -> int:
         """Most tokens of the first draft; 0 without drafts."""
         if self.prompt_lookup_num_tokens is not None:

@@ -20,13 +20,16 @@ def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparame
     """Every parameter that is switched on: first those of all rows, then, row by row, what differs from them.
 
     A parameter that rows leave at its default stands once with that default, "unless given below". Left out is what
-    no row touched and whose default is off (absent, false, none or zero).
+    no row touched and whose default is off (absent, false, none or zero), and what is idle in every row.
     """
     values = {row: params.model_dump(mode="json", by_alias=True) for row, params in rows.items()}
     defaults = _defaults(next(iter(rows.values())))
     lines: list[Row] = []
     own: list[Row] = []
+    idle = frozenset.intersection(*(params.idle_params for params in rows.values()))
     for key in next(iter(values.values())):
+        if key in idle:
+            continue
         of_rows = {row: of_row[key] for row, of_row in values.items()}
         first = next(iter(of_rows.values()))
         if all(value == first for value in of_rows.values()):

@@ -120,6 +120,11 @@ class TaskSettings(Params):
         """Whether the task has a head to fine-tune; features are taken from the backbone as it is."""
         return self.task != "feature_extraction"
 
+    @property
+    def idle_params(self) -> frozenset[str]:
+        """The sizes of a new backbone where a model is given."""
+        return frozenset() if self.model is None else frozenset(SIZES)
+
     @model_validator(mode="after")
     def _possible(self) -> Self:
         faults = [*self._model_faults(), *self._data_faults()]

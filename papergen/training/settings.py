@@ -115,6 +115,12 @@ class TrainingSettings(Params):
     timeout_s: int = Field(default=60, ge=1, description="Seconds a collective may take before the run is given up.")
 
     @property
+    def idle_params(self) -> frozenset[str]:
+        """The sizes of a new model where one is given; the rank of a compression that is not used."""
+        sizes = frozenset() if self.model is None else frozenset(SIZES)
+        return sizes if self.comm_hook == "powersgd" else sizes | {"powersgd_rank"}
+
+    @property
     def is_resumable(self) -> bool:
         """Whether a checkpoint holds all that an exact resume needs; where not, none is written unasked."""
         return not self.profile_steps

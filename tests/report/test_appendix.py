@@ -1,0 +1,21 @@
+"""The tables of an appendix."""
+
+from __future__ import annotations
+
+from papergen.decoding.settings import Strategy
+from papergen.report.appendix import hyperparameter_table
+
+
+def names(**rows: dict[str, object]) -> set[str]:
+    """The parameters that a table of these strategies shows."""
+    strategies = {row: Strategy.model_validate({"max_new_tokens": 8, **given}) for row, given in rows.items()}
+    return {line.name.rpartition(":")[2] for line in hyperparameter_table(strategies).rows}
+
+
+def test_what_does_nothing_in_any_row_is_left_out() -> None:
+    assert not names(greedy={}) & {"num_assistant_tokens", "max_matching_ngram_size", "length_penalty"}
+    drafts = names(greedy={}, lookup={"prompt_lookup_num_tokens": 4})
+    assert {"prompt_lookup_num_tokens", "max_matching_ngram_size"} <= drafts
+    assert "num_assistant_tokens" not in drafts
+    assert "num_assistant_tokens" in names(greedy={}, assisted={"assistant_model": "a"})
+    assert "length_penalty" in names(greedy={}, beam={"num_beams": 2})
