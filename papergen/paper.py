@@ -16,6 +16,7 @@ from papergen.latex.render import Sources
 from papergen.latex.tree import TexError
 from papergen.latex.typesetting import Typeset, typeset
 from papergen.project import Project
+from papergen.report.rendering import prune
 from papergen.report.rendering import render as draw
 
 Progress = Callable[[str], None]
@@ -140,4 +141,5 @@ def drawn_figures(project: Project, generated: Generated, progress: Progress) ->
     for name, (figure, width_in) in generated.figures.items():
         progress(f"figure {Path(name).stem}")
         files[name] = draw(figure, width_in, cache)
+    prune(generated.figures.values(), cache)
     return files

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -22,8 +23,6 @@ def render(figure: Figure, width_in: float, cache: Path) -> bytes:
     from papergen.report.draw import draw
 
     data = draw(figure, width_in)
-    for old in cache.glob(f"{figure.name}-{'[0-9a-f]' * 24}.pdf"):
-        old.unlink(missing_ok=True)
     write_atomic(_kept_at(figure, width_in, cache), data)
     return data
 
@@ -36,6 +35,17 @@ def cached(figure: Figure, width_in: float, cache: Path) -> bytes | None:
 
 def _kept_at(figure: Figure, width_in: float, cache: Path) -> Path:
     return cache / f"{figure.name}-{cache_key(figure, width_in)[:24]}.pdf"
+
+
+def prune(figures: Iterable[tuple[Figure, float]], cache: Path) -> None:
+    """Remove every picture from the cache but those of these figures, given with their widths in inches.
+
+    All of a paper at a time: figures of two experiments may have one name.
+    """
+    kept = {_kept_at(figure, width_in, cache) for figure, width_in in figures}
+    for path in cache.glob(f"*-{'[0-9a-f]' * 24}.pdf"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
 
 
 def cache_key(figure: Figure, width_in: float) -> str:

@@ -15,7 +15,7 @@ import pytest
 from papergen.errors import MachineError, PapergenError
 from papergen.report.figures import Figure, Note, Rule, Series
 from papergen.report.placing import Box, nearest_edge, place
-from papergen.report.rendering import cache_key, render
+from papergen.report.rendering import cache_key, cached, prune, render
 
 LOSS = Figure(
     name="loss",
@@ -114,13 +114,27 @@ def test_an_unchanged_figure_does_not_import_matplotlib(tmp_path: Path) -> None:
     assert ran.stdout.split() == ["False", str(len(pdf))]
 
 
-def test_the_cache_keeps_one_picture_per_figure_and_follows_the_data(tmp_path: Path) -> None:
-    render(LOSS, 3.3, tmp_path)
-    render(HIST, 3.3, tmp_path)
+def test_the_cache_follows_the_data_and_keeps_the_pictures_of_one_build(tmp_path: Path) -> None:
     changed = replace(LOSS, series=[replace(LOSS.series[0], y=[3.0, 2.0, 1.4])])
     assert cache_key(changed, 3.3) != cache_key(LOSS, 3.3) != cache_key(LOSS, 3.5)
-    render(changed, 3.3, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2
+    for figure in (LOSS, HIST, changed):
+        render(figure, 3.3, tmp_path)
+    (tmp_path / "a note.txt").write_text("not a picture", encoding="utf-8")
+    prune([(changed, 3.3), (HIST, 3.3)], tmp_path)
+    assert cached(LOSS, 3.3, tmp_path) is None
+    assert cached(changed, 3.3, tmp_path)
+    assert cached(HIST, 3.3, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_figures_of_one_name_stay_in_the_cache_together(tmp_path: Path) -> None:
+    other = replace(LOSS, series=[replace(LOSS.series[0], y=[3.0, 2.0, 1.4])])
+    for _ in range(2):
+        for figure in (LOSS, other):
+            render(figure, 3.3, tmp_path)
+        prune([(LOSS, 3.3), (other, 3.3)], tmp_path)
+        assert cached(LOSS, 3.3, tmp_path)
+        assert cached(other, 3.3, tmp_path)
 
 
 def test_numbers_at_ticks_are_text_and_powers_of_ten_formulas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
