@@ -168,21 +168,16 @@ def _file_of(use: Use) -> str:
 
 def _blank_pdf() -> bytes:
     """One empty page: a frame for a figure that is not there yet. xdvipdfmx wants a content, be it an empty one."""
-    parts = (
-        "<< /Type /Catalog /Pages 2 0 R >>",
-        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 240 120] /Resources << >> /Contents 4 0 R >>",
-        "<< /Length 0 >>\nstream\nendstream",
-    )
-    content, offsets = "%PDF-1.4\n", []
-    for number, part in enumerate(parts, start=1):
-        offsets.append(len(content))
-        content += f"{number} 0 obj\n{part}\nendobj\n"
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    start = len(content)
-    content += f"xref\n0 {len(parts) + 1}\n0000000000 65535 f \n{table}"
-    content += f"trailer\n<< /Size {len(parts) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n"
-    return content.encode()
+    import io
+
+    from pypdf import PdfWriter
+    from pypdf.generic import DecodedStreamObject, NameObject
+
+    writer, stream = PdfWriter(), io.BytesIO()
+    page = writer.add_blank_page(width=240, height=120)
+    page[NameObject("/Contents")] = writer._add_object(DecodedStreamObject())
+    writer.write(stream)
+    return stream.getvalue()
 
 
 def _at(tree: SourceTree, use: Use, message: str, remedy: str, kind: str) -> Problem:

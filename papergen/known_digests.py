@@ -14,7 +14,8 @@ from typing import Any, TypeGuard
 
 from papergen import unchanged
 from papergen.files import digest_file, digest_json
-from papergen.remembered import Stamp, is_settled, keep, recall, stamp
+from papergen.remembered import is_settled, keep, recall
+from papergen.unchanged import Stamp, stamp
 
 TOPIC = "files"
 LARGE_BYTES = 1 << 20

@@ -18,23 +18,13 @@ from typing import Any
 from papergen import unchanged
 from papergen.errors import PapergenError
 from papergen.files import write_atomic
+from papergen.unchanged import Stamp
 
 SCHEMA = 1
 UNUSED_DAYS = 90
 """A file that nobody wrote for so long is deleted when another is written."""
 RACY_NS = 2_000_000_000
 """A file changed this recently may change again with the same times: the coarsest file systems count in 2 s."""
-
-Stamp = list[int]
-
-
-def stamp(path: str | Path) -> Stamp:
-    """Size, mtime, ctime (which no program sets back), inode and device of a file; empty when there is none."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 (hundreds per command)
-    except (OSError, ValueError):
-        return []
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
 
 
 def is_settled(found: Stamp, *, read_ns: int) -> bool:

@@ -33,13 +33,13 @@ _is_hooked = False
 _START_NS = time.time_ns()
 
 
-def stamp(path: str) -> Stamp:
-    """Size, mtime, ctime and inode; empty when there is no such file."""
+def stamp(path: str | os.PathLike[str]) -> Stamp:
+    """Size, mtime, ctime (which no program sets back), inode and device; empty when there is no such file."""
     try:
         found = os.stat(path)  # noqa: PTH116 (this module must not import pathlib's friends)
     except (OSError, ValueError):
         return []
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev]
 
 
 class Recorder:

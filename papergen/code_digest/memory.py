@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from papergen import unchanged
-from papergen.remembered import Stamp, is_settled, keep, recall, stamp
+from papergen.remembered import is_settled, keep, recall
+from papergen.unchanged import Stamp, stamp
 
 TOPIC = "code"
 MOST_KEPT = 800

@@ -11,8 +11,8 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 
 from papergen.decoding.buffers import SPAN, Buffers
 from papergen.decoding.dola import DolaStepper
-from papergen.decoding.static_stepper import StaticDolaStepper, StaticStepper, cache_name
-from papergen.decoding.stepper import Stepper
+from papergen.decoding.static_stepper import StaticDolaStepper, StaticStepper
+from papergen.decoding.stepper import Stepper, cache_name
 from papergen.decoding.tree import TreeStepper, takes_tree
 from papergen.decoding.windows import WindowStepper
 

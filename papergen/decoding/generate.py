@@ -200,16 +200,16 @@ def _run(
     start = time.perf_counter()
     helper = None if assistant is None else _prepared(assistant, inputs, strategy, tokens, limits)
     model.generate(**inputs, generation_config=_plain_config(model, strategy, tokens, limits), custom_generate=decode)
-    end = time.perf_counter()
+    end, ran = time.perf_counter(), engine.ran
     timing = BatchTiming(
         num_prompts=len(prompts),
         num_tokens=0,
         start_s=start,
         token_s=tuple(marks) or (end,),
         end_s=end,
-        cache_implementation=engine.ran.cache_implementation,
-        step=engine.ran.step,
-        step_reason=engine.ran.reason,
+        cache_implementation=ran.cache_implementation,
+        step=ran.step,
+        step_reason=ran.reason,
     )
     return found[0], timing
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from papergen.decoding.settings import Strategy
 
-_DRAFTING = {
+DRAFTING = {
     "prompt_lookup_num_tokens": ("max_matching_ngram_size",),
     "assistant_model": ("num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold"),
 }
@@ -55,7 +55,7 @@ def _one_algorithm(s: Strategy) -> Iterator[str]:
 
 
 def _drafting(s: Strategy) -> Iterator[str]:
-    for drafter, names in _DRAFTING.items():
+    for drafter, names in DRAFTING.items():
         for name in names:
             if getattr(s, drafter) is None and getattr(s, name) != type(s).model_fields[name].default:
                 yield f"{name} = {getattr(s, name)} without {drafter} changes nothing. Leave it out, or set {drafter}."

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, model_validator
 
-from papergen.decoding.refusals import refusals
+from papergen.decoding.refusals import DRAFTING, refusals
 from papergen.experiment import Params
 
 Mode = Literal[
@@ -195,11 +195,7 @@ class Strategy(Params):
     @property
     def idle_params(self) -> frozenset[str]:
         """What no step of this strategy looks at."""
-        names: set[str] = set()
-        if self.assistant_model is None:
-            names |= {"num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold"}
-        if self.prompt_lookup_num_tokens is None:
-            names.add("max_matching_ngram_size")
+        names = {name for drafter, own in DRAFTING.items() if getattr(self, drafter) is None for name in own}
         if self.num_beams == 1:
             names |= {"length_penalty", "early_stopping"}
         if self.num_beam_groups == 1:

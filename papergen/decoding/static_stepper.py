@@ -10,7 +10,7 @@ import torch
 from papergen.decoding.buffers import Buffers
 from papergen.decoding.dola import DolaStepper
 from papergen.decoding.lagging import Lagging
-from papergen.decoding.stepper import Stepper
+from papergen.decoding.stepper import Stepper, cache_name
 
 
 class Outcome(NamedTuple):
@@ -180,8 +180,3 @@ class StaticDolaStepper(DolaStepper, StaticStepper):
     def recipe(self) -> tuple[Any, ...]:  # type: ignore[override]
         """The layers that are contrasted."""
         return ("dola", *self._layers)
-
-
-def cache_name(kwargs: dict[str, Any]) -> str:
-    """Which of a model's inputs is its cache: past_key_values, or `cache` since transformers 5.24."""
-    return next(name for name, value in kwargs.items() if hasattr(value, "reorder_cache"))

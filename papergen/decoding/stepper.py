@@ -213,6 +213,11 @@ class Stepper:
                 cache.reorder_cache(index)
 
 
+def cache_name(kwargs: dict[str, Any]) -> str:
+    """Which of a model's inputs is its cache: past_key_values, or `cache` since transformers 5.24."""
+    return next(name for name, value in kwargs.items() if hasattr(value, "reorder_cache"))
+
+
 def _selected(name: str, value: Any, index: torch.Tensor) -> Any:
     if name == "encoder_outputs":
         for key, states in value.items():

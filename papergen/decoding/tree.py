@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from papergen.decoding.stepper import Stepper
+from papergen.decoding.stepper import Stepper, cache_name
 from papergen.decoding.windows import takes_windows
 
 TIDY_EVERY = 16
@@ -65,13 +65,13 @@ class TreeStepper(Stepper):
         self._mask[:, :, own] = torch.zeros_like(self._mask[:, :, own]).masked_fill_(is_other, self._hidden_from)
         self._live += self._fan
         shape = (len(self._mask), self._fan)
-        name, cache = next((name, value) for name, value in self._kwargs.items() if hasattr(value, "reorder_cache"))
+        name = cache_name(self._kwargs)
         inputs = {
             "input_ids": tokens.view(shape),
             "attention_mask": self._mask[:, None, :, : self._live],
             "position_ids": (self.ids.shape[1] - 1 - self.pads).view(shape),
             "use_cache": True,
-            name: cache,
+            name: self._kwargs[name],
         }
         if self._wants_hidden:
             inputs["output_hidden_states"] = True

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from papergen.decoding.stepper import Stepper
+from papergen.decoding.stepper import Stepper, cache_name
 from papergen.errors import PapergenError
 
 _MASKED_AS_TOLD = {"sdpa", "eager"}
@@ -60,7 +60,7 @@ class WindowStepper(Stepper):
 
     @property
     def _cache(self) -> Any:
-        return next(value for value in self._kwargs.values() if hasattr(value, "get_seq_length"))
+        return self._kwargs[cache_name(self._kwargs)]
 
     def _windows(self, tokens: torch.Tensor, starts: torch.Tensor) -> dict[str, Any]:
         reach = torch.arange(tokens.shape[1], device=tokens.device)
@@ -74,13 +74,12 @@ class WindowStepper(Stepper):
         mask = mask.masked_fill_(~is_seen, torch.finfo(mask.dtype).min)[:, None]
         for layer in self._slabs:
             layer.place(columns, live)
-        name = next(name for name, value in self._kwargs.items() if value is self._cache)
         return {
             "input_ids": tokens,
             "attention_mask": mask,
             "position_ids": columns - self.pads[:, None],
             "use_cache": True,
-            name: self._cache,
+            cache_name(self._kwargs): self._cache,
         }
 
     def _one_row(self, tokens: torch.Tensor, start: int) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from papergen.errors import MachineError
 from papergen.files import digest_json
-from papergen.remembered import Stamp, keep, recall, stamp
+from papergen.remembered import keep, recall
+from papergen.unchanged import Stamp, stamp
 
 MOST_KEPT = 64
 """Questions whose answers are kept; the oldest go first."""

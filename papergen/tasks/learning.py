@@ -86,9 +86,8 @@ def finetune(
         for group in optimizer.param_groups:
             group["lr"] = rate
         with autocast(settings.dtype, ranks.device):
-            loss = (
-                output_of(settings.task, trained, batch, model=model).loss * own
-            )  # the model's loss is a mean over its own targets
+            # The model's loss is a mean over its own targets.
+            loss = output_of(settings.task, trained, batch, model=model).loss * own
         # DDP divides by the number of ranks; what is wanted is the sum over ranks / number of targets.
         (loss * (ranks.world_size / total)).backward()
         if settings.max_grad_norm:

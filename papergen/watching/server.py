@@ -7,6 +7,7 @@ Sec-Fetch-Site are checked), and only for the few things named in `_ROUTES`: no 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import re
 import shutil
@@ -20,7 +21,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from papergen.errors import MachineError
-from papergen.watching.png import png
 from papergen.watching.session import Session, State
 
 DEFAULT_PORT = 8765
@@ -192,4 +192,10 @@ def _drawn(pdf: bytes, page: int) -> bytes:
         file.write(pdf)
         file.flush()
         command = [program, "-r", str(DPI), "-f", str(page), "-l", str(page), "-singlefile", file.name]
-        return png(subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=True).stdout)
+        drawn = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=True).stdout
+    from PIL import Image
+
+    # pdftoppm packs a PNG for 220 ms (110 dpi, docs/LOG.md), and somebody waits for it.
+    packed = io.BytesIO()
+    Image.open(io.BytesIO(drawn)).save(packed, "PNG", compress_level=1)
+    return packed.getvalue()

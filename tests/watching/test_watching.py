@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import signal
@@ -16,8 +17,12 @@ from pathlib import Path
 
 import pytest
 from paperlab import finish, make_paper, write
+from PIL import Image
 
 from papergen.errors import MachineError
+from papergen.report.figures import Figure, Series
+from papergen.report.rendering import render
+from papergen.watching import server
 from papergen.watching.changes import Inotify, Polling, Watcher, is_watched
 from papergen.watching.server import Preview
 from papergen.watching.session import Session
@@ -204,3 +209,20 @@ def test_the_command_rebuilds_within_seconds_and_ends_clean(tmp_path: Path) -> N
         os.kill(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (130, "Stopped watching.\n")
+
+
+def test_the_preview_shows_what_pdftoppm_draws(tmp_path: Path) -> None:
+    pdf = render(
+        Figure(
+            name="line", kind="line", series=[Series(label="a", x=[0.0, 1.0], y=[1.0, 3.0])], x_label="x", y_label="y"
+        ),
+        3.3,
+        tmp_path,
+    )
+    (tmp_path / "page.pdf").write_bytes(pdf)
+    command = ["pdftoppm", "-png", "-r", str(server.DPI), "-singlefile", str(tmp_path / "page.pdf")]
+    theirs = Image.open(io.BytesIO(subprocess.run(command, capture_output=True, check=True).stdout))
+    ours = Image.open(io.BytesIO(server._drawn(pdf, 1)))
+    assert (ours.format, ours.mode, ours.size) == ("PNG", theirs.mode, theirs.size)
+    assert ours.tobytes() == theirs.tobytes()
+    assert ours.convert("L").getextrema()[0] < 128, "the line is drawn"
