@@ -113,21 +113,34 @@ def test_every_template_is_well_described() -> None:
             assert project_files(template, context(language, template.experiments))
 
 
-@pytest.mark.tex
-@pytest.mark.parametrize("name", ["twocolumn"])
-def test_the_page_is_as_wide_as_the_template_says(name: str, tmp_path: Path) -> None:
-    template = load_template(name)
-    project = scaffold(tmp_path / "p", title=TITLE, template=name)
+def front_page(folder: Path, name: str, title: str, body: str) -> subprocess.CompletedProcess[str]:
+    """Run pdflatex on a template's preamble, the title and a body: w.pdf in the folder."""
+    project = scaffold(folder / "p", title=title, template=name)
     source = (project / "main.tex.j2").read_text(encoding="utf-8")
     preamble = source.partition(r"\begin{document}")[0]
     context = typeset(read_paper(project), project).context
     head = build_environment().from_string(preamble).render(**context)
     for other in ("papergen-results.tex", "preamble.tex"):
-        (tmp_path / other).write_text("")
-    widths = r"\typeout{WIDTHS \the\columnwidth\space\the\textwidth}"
-    (tmp_path / "w.tex").write_text(head + rf"\begin{{document}}\maketitle{widths}\end{{document}}", encoding="utf-8")
+        (folder / other).write_text("")
+    (folder / "w.tex").write_text(head + rf"\begin{{document}}\maketitle{body}\end{{document}}", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "w"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+
+
+@pytest.mark.tex
+@pytest.mark.parametrize("name", ["twocolumn"])
+def test_a_title_that_begins_with_a_number_is_printed_whole(name: str, tmp_path: Path) -> None:
+    """TeX read the digits as the rest of the number that stood before the title."""
+    front_page(tmp_path, name, "3D scenes from 2 views", " Text.")
+    shown = subprocess.run(["pdftotext", "w.pdf", "-"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert shown.stdout.startswith("3D scenes from 2 views\n")
+
+
+@pytest.mark.tex
+@pytest.mark.parametrize("name", ["twocolumn"])
+def test_the_page_is_as_wide_as_the_template_says(name: str, tmp_path: Path) -> None:
+    template = load_template(name)
+    done = front_page(tmp_path, name, TITLE, r"\typeout{WIDTHS \the\columnwidth\space\the\textwidth}")
     found = re.search(r"WIDTHS ([\d.]+)pt ([\d.]+)pt", done.stdout)
     assert found
     assert float(found[1]) / 72.27 == pytest.approx(template.column_width_in, abs=0.001)
