@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from papergen.distributed import Ranks
 from papergen.launch.detect import choose_device
 from papergen.tasks.embedded import embedded
 from papergen.tasks.encoding import Encoder, Feature
@@ -30,7 +31,6 @@ from papergen.tasks.ordering import Order
 from papergen.tasks.running import labels_of
 from papergen.tasks.settings import TaskSettings
 from papergen.tasks.vocabulary import texts_of, train_wordpiece, wrap
-from papergen.training.distributed import Ranks
 
 OURS = "papergen"
 THEIRS = "Trainer"

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler
 
-from papergen.training import distributed
+from papergen import distributed
 from papergen.training.material import Material, prepare
 from papergen.training.settings import TrainingSettings
 

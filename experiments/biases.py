@@ -77,7 +77,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Compare gradients over `num_batches` steps and evaluations over the held-out text."""
     import math
 
-    from papergen.training import distributed
+    from papergen import distributed
     from papergen.training.batches import Order
     from papergen.training.biases import gradient_bias, padded_shards, scores
     from papergen.training.material import prepare

@@ -39,6 +39,11 @@ def is_seeded(params: Params) -> bool:
     return params.draws
 
 
+def num_ranks(params: Params) -> int:
+    """One process per rank."""
+    return params.num_ranks
+
+
 def data(params: Params, project: Path) -> Mapping[str, str]:
     """The corpus, and the model folders that are named by path."""
     from papergen.training.corpus import load_corpus

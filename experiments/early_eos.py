@@ -69,6 +69,11 @@ class Params(DecodingSettings):
         return self
 
     @property
+    def num_ranks(self) -> int:
+        """Processes of the trial; transformers' own decoding is not shared."""
+        return 1 if self.idle_remedy is not None else super().num_ranks
+
+    @property
     def is_plain(self) -> bool:
         """Whether this is greedy decoding of the prompts as they are, without any remedy."""
         names = [*Strategy.model_fields, "prompt_prefix", "prompt_suffix"]
@@ -79,6 +84,11 @@ class Params(DecodingSettings):
 def is_seeded(params: Params) -> bool:
     """Only a strategy that draws random numbers depends on the seed."""
     return params.draws
+
+
+def num_ranks(params: Params) -> int:
+    """One process per rank."""
+    return params.num_ranks
 
 
 def data(params: Params, project: Path) -> Mapping[str, str]:

@@ -22,7 +22,7 @@ ROOMS = [
     ["index", "experiment"],
     ["archive", "code_guard", "listing", "trackers", "upkeep"],
     ["plan", "resolved", "schema"],
-    ["pretrained"],
+    ["pretrained", "distributed"],
     ["decoding", "training", "ops", "external"],
     ["tasks"],
     ["worker"],
@@ -50,7 +50,7 @@ ROOMS = [
 STOREY = {room: storey for storey, rooms in enumerate(ROOMS) for room in rooms}
 
 HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
-HEAVY_ROOMS = {"pretrained", "decoding", "training", "ops", "tasks", "worker"}
+HEAVY_ROOMS = {"pretrained", "distributed", "decoding", "training", "ops", "tasks", "worker"}
 
 
 def room_of(path: Path) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
-SCIENCE_ROOMS = ("decoding", "training", "tasks", "ops")
+SCIENCE_ROOMS = ("decoding", "training", "tasks", "ops", "distributed")
 """Rooms of papergen whose code decides numbers; the others only plan, launch, report and typeset."""
 
 HARMLESS = frozenset({"click", "jinja2", "matplotlib", "papergen", "psutil", "pydantic", "pylatex", "rich", "yaml"})

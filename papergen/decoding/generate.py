@@ -61,6 +61,7 @@ def generate(
     timings: list[BatchTiming] | None = None,
     kept: Kept | None = None,
     engine: Engine | None = None,
+    share: slice = slice(None),
 ) -> list[Generation]:
     """Continue every prompt (token ids): `num_return_sequences` generations per prompt, in the order of the prompts.
 
@@ -70,7 +71,8 @@ def generate(
     the texts are then empty. `progress(done, total)` is called at every step and counts tokens, as if every text ran to
     its limit; `timings` collects one record per batch. What `kept` holds is not generated again, and what is finished
     is added to it. `engine` says how steps are run, which decides the speed; one that is given again saves the work
-    that a model's first batch is for it.
+    that a model's first batch is for it. `share` says which of the batches, longest first, are this process's: those of
+    the other ranks are made by them, and what is returned lacks them.
 
     Raises PapergenError when a prompt is empty or too long for the model, or the strategy does not fit the model.
     """
@@ -89,10 +91,13 @@ def generate(
     if timings is not None and kept is not None:
         timings += kept.timings
     is_own, engine = engine is None, engine or Engine()
-    told = Told(progress, sum(limit.max_new for limit in limits), sum(limits[index].max_new for index in found))
     pending = [index for index in range(len(prompts)) if index not in found]
     width = 1 if one_row else batch_size
-    for indices in batches(pending, prompts, limits, batch_size=width, exact=needs_equal(model)):
+    # Whole batches are dealt, so that a text's batch is the same one at any number of ranks.
+    own = list(batches(pending, prompts, limits, batch_size=width, exact=needs_equal(model)))[share]
+    num_kept = sum(limits[index].max_new for index in found)
+    told = Told(progress, num_kept + sum(limits[index].max_new for indices in own for index in indices), num_kept)
+    for indices in own:
         keys = [
             [row_key(seed, prompts[index], sample) for sample in range(_num_streams(strategy))] for index in indices
         ]
@@ -119,7 +124,7 @@ def generate(
         told.finish(len(indices) * limits[indices[0]].max_new)
     if is_own:
         engine.release()
-    return [generation for index in range(len(prompts)) for generation in found[index]]
+    return [generation for index in sorted(found) for generation in found[index]]
 
 
 class Told:

@@ -1,6 +1,6 @@
-"""What a killed attempt had generated already: a line per finished batch, so that the next attempt goes on from there.
+"""What a trial has generated: a line per finished batch, shared by its ranks, and where the next attempt goes on from.
 
-A continuation depends on (prompt, seed, sample index) alone, so the batches may be other ones then.
+A continuation depends on (prompt, seed, sample index) alone, so the batches and the ranks may be other ones then.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from papergen.decoding.speed import BatchTiming
+from papergen.distributed import ALONE, Ranks
+
+_FILES = "*.batches.jsonl"
+"""`ATTEMPT-RANK.batches.jsonl`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,44 +51,66 @@ class Generation:
 
 
 class Kept:
-    """The finished batches of a trial in a file; a line that a kill tore off is dropped."""
+    """The finished batches of a trial: of all earlier attempts, of this rank, and after `gather` of all ranks.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Every rank of every attempt writes a file of its own in `folder`; a line that a kill tore off is dropped. Rank 0
+    reads them and tells the others, so that all agree on what is left to do. Called by all ranks alike.
+    """
+
+    def __init__(self, folder: Path, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
         self.generations: dict[int, list[Generation]] = {}
         """Prompt index -> its continuations."""
         self.timings: list[BatchTiming] = []
-        whole = 0
-        for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-            batch = _read(line)
-            if batch is None:
-                break
-            whole += len(line)
-            self._take(batch)
-        if path.exists():
-            os.truncate(path, whole)
+        lines: list[str] = []
+        if ranks.is_main:
+            folder.mkdir(exist_ok=True)
+            files = sorted(folder.glob(_FILES))
+            lines = [str(max((int(file.name.partition("-")[0]) for file in files), default=-1) + 1)]
+            lines += [line for file in files for line in _whole_lines(file)]
+        number, *lines = ranks.from_main("\n".join(lines) if ranks.is_main else None).split("\n")
+        self._attempt = int(number)
+        self._path = folder / _FILES.replace("*", f"{self._attempt}-{ranks.rank}")
+        self._own: list[str] = []
+        self._take(lines)
 
     def add(self, generations: Mapping[int, Sequence[Generation]], timing: BatchTiming) -> None:
-        """Keep a batch; it is on the disk when this returns."""
+        """Keep a batch of this rank; it is on the disk when this returns."""
         found = [asdict(one) for group in generations.values() for one in group]
+        timing = replace(timing, attempt=self._attempt, rank=self._ranks.rank)
+        line = json.dumps({"generations": found, "timing": asdict(timing)})
         with self._path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"generations": found, "timing": asdict(timing)}) + "\n")
+            stream.write(line + "\n")
             stream.flush()
             os.fsync(stream.fileno())
+        self._own.append(line)
+        self._take([line])
 
-    def _take(self, batch: Mapping[str, Any]) -> None:
-        for one in batch["generations"]:
-            generation = Generation(**{**one, "ids": tuple(one["ids"])})
-            self.generations.setdefault(generation.prompt_index, []).append(generation)
-        timing = batch["timing"]
-        self.timings.append(BatchTiming(**{**timing, "token_s": tuple(timing["token_s"])}))
+    def gather(self) -> None:
+        """Wait for all ranks, and take what the others have found."""
+        texts = self._ranks.gathered("\n".join(self._own))
+        for rank, text in enumerate(texts):
+            if rank != self._ranks.rank and text:
+                self._take(text.split("\n"))
+
+    def _take(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            batch = json.loads(line)
+            groups: dict[int, list[Generation]] = {}
+            for one in batch["generations"]:
+                groups.setdefault(one["prompt_index"], []).append(Generation(**{**one, "ids": tuple(one["ids"])}))
+            self.generations |= groups
+            timing = batch["timing"]
+            self.timings.append(BatchTiming(**{**timing, "token_s": tuple(timing["token_s"])}))
 
 
-def _read(line: bytes) -> Mapping[str, Any] | None:
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        found: Mapping[str, Any] = json.loads(line)
-    except ValueError:
-        return None
+def _whole_lines(file: Path) -> list[str]:
+    """Those up to the first that is not JSON: it was being written when its rank was killed."""
+    found = []
+    for line in file.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
+        try:
+            json.loads(line)
+        except ValueError:
+            break
+        found.append(line)
     return found

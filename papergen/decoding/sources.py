@@ -37,6 +37,12 @@ class DecodingSettings(Strategy):
     prompt_tokens: int = Field(default=32, ge=1, description="Tokens of a passage that the model is shown.")
     max_new_tokens: int | None = Field(default=96, ge=1, description="Most tokens to generate per prompt.")
     batch_size: int = Field(default=32, ge=1, description="Prompts per batch; decides the speed, not the text.")
+    world_size: int = Field(
+        default=1,
+        ge=1,
+        description="Number of ranks (processes), each with the model and a share of the batches; decides the speed,"
+        " not the text.",
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(default="float32", description="Arithmetic of the model.")
     cache_implementation: Literal["auto", "dynamic", "static"] = Field(
         default="auto",
@@ -60,6 +66,27 @@ class DecodingSettings(Strategy):
         if not self.use_cache and (self.torch_compile or self.cache_implementation == "static"):
             raise ValueError(f"{wanted} is about a cache, and use_cache = false leaves none. Keep one of them.")
         return self
+
+    @model_validator(mode="after")
+    def _every_rank_has_a_batch(self) -> DecodingSettings:
+        num_batches = -(-self.num_prompts // self.batch_size)
+        if self.world_size > self.num_prompts:
+            raise ValueError(
+                f"world_size = {self.world_size} ranks cannot share num_prompts = {self.num_prompts}."
+                f" Try world_size: {self.num_prompts}."
+            )
+        if self.world_size > num_batches:
+            raise ValueError(
+                f"world_size = {self.world_size} ranks share batches, and num_prompts = {self.num_prompts} in batches"
+                f" of batch_size = {self.batch_size} are {num_batches}."
+                f" Try batch_size: {self.num_prompts // self.world_size}."
+            )
+        return self
+
+    @property
+    def num_ranks(self) -> int:
+        """Processes of the trial: one where nothing is generated that could be shared."""
+        return 1 if self.reference else self.world_size
 
     @property
     def reference_tokens(self) -> int:

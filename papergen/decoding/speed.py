@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import psutil
@@ -26,6 +27,10 @@ class BatchTiming:
     """What ran the steps: eager, cuda_graph, compiled or compiled_cuda_graph."""
     step_reason: str = ""
     """Why not more than that."""
+    attempt: int = 0
+    """Of the trial: one that was killed had its batches before this one."""
+    rank: int = 0
+    """Where it ran; the ranks of an attempt run side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +43,10 @@ class Speed:
     """Median time between two tokens of a batch; None when no batch had two."""
     inter_token_latency_p95_s: float | None
     tokens_per_s: float
-    """Real tokens returned per second of all batches together."""
+    """Real tokens returned by all ranks together, per second of `duration_s`."""
     num_tokens: int
     duration_s: float
-    """Sum over batches."""
+    """Sum over the batches; with several ranks that of the rank which took longest, the others waiting for it."""
 
 
 def summarise(timings: Sequence[BatchTiming]) -> Speed:
@@ -49,7 +54,7 @@ def summarise(timings: Sequence[BatchTiming]) -> Speed:
     assert timings, "there is nothing to summarise without a batch"
     first = [timing.token_s[0] - timing.start_s for timing in timings]
     gaps = np.concatenate([np.diff(timing.token_s) for timing in timings])
-    duration = sum(timing.end_s - timing.start_s for timing in timings)
+    duration = _duration_s(timings)
     num_tokens = sum(timing.num_tokens for timing in timings)
     return Speed(
         time_to_first_token_s=float(np.median(first)),
@@ -59,6 +64,19 @@ def summarise(timings: Sequence[BatchTiming]) -> Speed:
         num_tokens=num_tokens,
         duration_s=duration,
     )
+
+
+def _duration_s(timings: Sequence[BatchTiming]) -> float:
+    """Attempts follow each other, and each took as long as its slowest rank."""
+    slowest: dict[int, float] = {}
+    for (attempt, _), group in groupby(sorted(timings, key=_place), key=_place):
+        own = sum(timing.end_s - timing.start_s for timing in group)
+        slowest[attempt] = max(own, slowest.get(attempt, 0.0))
+    return sum(slowest.values())
+
+
+def _place(timing: BatchTiming) -> tuple[int, int]:
+    return timing.attempt, timing.rank
 
 
 class PeakMemory:

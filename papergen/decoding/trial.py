@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from papergen import distributed
 from papergen.decoding.engine import Engine
 from papergen.decoding.generate import generate
 from papergen.decoding.measure import Continuation, measure, repetition_by_position
@@ -14,13 +15,18 @@ from papergen.decoding.models import load_model
 from papergen.decoding.resuming import Kept
 from papergen.decoding.scoring import Score, score_continuations, score_texts
 from papergen.decoding.sources import DecodingSettings, local
-from papergen.decoding.speed import BatchTiming, PeakMemory, summarise
+from papergen.decoding.speed import PeakMemory, summarise
 from papergen.decoding.tokens import tokens_for
+from papergen.distributed import ALONE, Ranks
 from papergen.experiment import Context
 from papergen.pretrained import load_tokenizer
 
 SPEED = ("tokens_per_s", "time_to_first_token_s", "inter_token_latency_p50_s", "inter_token_latency_p95_s")
 """What of a `Speed` is reported."""
+
+JOIN_TIMEOUT_S = 60
+PATIENCE_S = 7 * 24 * 3600
+"""How long a rank waits for the others' shares: a slow one is no fault, and one that hangs is seen by the launcher."""
 
 
 class Passage(Protocol):
@@ -40,10 +46,11 @@ class Passage(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """The model of a trial and its tokenizer."""
+    """The model of a trial on this rank's device, its tokenizer, and the ranks among which the prompts are shared."""
 
     model: Any
     tokenizer: Any
+    ranks: Ranks = ALONE
 
     @property
     def eos(self) -> tuple[int, ...]:
@@ -66,9 +73,19 @@ class Texts:
 
 
 def load(params: DecodingSettings, ctx: Context) -> Loaded:
-    """The trial's model on its device, and the tokenizer."""
+    """The trial's model on this rank's device, and the tokenizer; called by all ranks alike."""
+    device = distributed.device_of(ctx.device, rank=ctx.rank, local_rank=ctx.local_rank)
+    # Ranks exchange texts only: gloo on the CPU, whatever the model is on.
+    ranks = distributed.join(
+        rank=ctx.rank,
+        world_size=ctx.world_size,
+        local_rank=ctx.local_rank,
+        device="cpu",
+        timeout_s=JOIN_TIMEOUT_S,
+        patience_s=PATIENCE_S,
+    )
     source = ctx.upstream.get("model") or local(params.model, ctx.project)
-    loaded = Loaded(load_model(source, dtype=params.dtype, device=ctx.device), load_tokenizer(source))
+    loaded = Loaded(load_model(source, dtype=params.dtype, device=str(device)), load_tokenizer(source), ranks)
     ctx.fact("num_parameters", loaded.model.num_parameters())
     return loaded
 
@@ -87,13 +104,16 @@ def human_texts(passages: Sequence[Passage], eos: Sequence[int]) -> Texts:
 
 
 def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: DecodingSettings, ctx: Context) -> Texts:
-    """What the strategy makes of the prompts."""
-    timings: list[BatchTiming] = []
-    kept = Kept(ctx.scratch / "batches.jsonl")
+    """What the strategy makes of the prompts: each rank generates its share, and all ranks return all of it.
+
+    Speed is that of all ranks together, memory that of the rank which took most.
+    """
+    ranks = loaded.ranks
+    kept = Kept(ctx.scratch / "batches", ranks)
     ctx.fact("num_resumed_prompts", len(kept.generations))
     engine = Engine(params.cache_implementation, torch_compile=params.torch_compile)
-    with PeakMemory(ctx.device) as memory:
-        found = generate(
+    with PeakMemory(str(loaded.model.device)) as memory:
+        generate(
             loaded.model,
             loaded.tokenizer,
             prompts,
@@ -101,11 +121,14 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
             seed=ctx.trial.seed,
             batch_size=params.batch_size,
             progress=_with_rate(ctx),
-            timings=timings,
             kept=kept,
             engine=engine,
+            share=slice(ranks.rank, None, ranks.world_size),
         )
     engine.release()
+    kept.gather()
+    found = [one for index in range(len(prompts)) for one in kept.generations[index]]
+    timings = kept.timings
     for name in ("cache_implementation", "step", "step_reason"):
         values = dict.fromkeys(str(getattr(timing, name)) for timing in timings)
         ctx.fact(f"decoding_{name}", "; ".join(filter(None, values)))
@@ -126,12 +149,15 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
         scored=[item.ids for item in found],
         # The pass that chose a token has seen its probability: another one over all texts would cost as much again.
         scores=[Score(item.log_prob, len(item.ids)) for item in found],
-        speed={**speed, "peak_memory_mib": memory.mib},
+        speed={**speed, "peak_memory_mib": ranks.maximum(memory.mib)},
     )
 
 
 def _with_rate(ctx: Context) -> Callable[[int, int], None]:
-    """Progress that tells tokens per second as well: since the first call, which may come after a resumption."""
+    """Progress that tells tokens per second as well: since the first call, which may come after a resumption.
+
+    A rank sees its own share only; the others' are taken to go on as fast.
+    """
     first: list[tuple[float, int]] = []
 
     def tell(done: int, total: int) -> None:
@@ -139,7 +165,7 @@ def _with_rate(ctx: Context) -> Callable[[int, int], None]:
         if not first:
             first.append((now, done))
         start, before = first[0]
-        ctx.step(done, total, tokens_per_s=(done - before) / (now - start) if now > start else 0.0)
+        ctx.step(done, total, tokens_per_s=ctx.world_size * (done - before) / (now - start) if now > start else 0.0)
 
     return tell
 
@@ -152,7 +178,12 @@ def record(
     params: DecodingSettings,
     ctx: Context,
 ) -> dict[str, float]:
-    """Score and measure the texts, and keep units, curves and samples; `prompts` are what the model was shown."""
+    """Score and measure the texts, and keep units, curves and samples; `prompts` are what the model was shown.
+
+    Rank 0 does; the others have nothing to say.
+    """
+    if not loaded.ranks.is_main:
+        return {}
     ctx.fact("num_prompts", len(passages))
     found = texts.continuations
     written = [loaded.tokenizer.decode(continuation.ids, skip_special_tokens=True) for continuation in found]
@@ -161,7 +192,7 @@ def record(
     if scores is None:
         shown = [prompts[index] for index in indices]
         scores = score_continuations(loaded.model, shown, texts.scored, batch_size=params.batch_size)
-    by_scorer = _by_scorer(params, [passages[index].text for index in indices], written, ctx)
+    by_scorer = _by_scorer(loaded, params, [passages[index].text for index in indices], written, ctx)
     forced = tokens_for(params, loaded.model, loaded.tokenizer).forced if not params.reference else ()
     measured = measure(found, scores, by_scorer=by_scorer, constraints=forced)
     for name, values in measured.units.items():
@@ -183,12 +214,12 @@ def record(
 
 
 def _by_scorer(
-    params: DecodingSettings, shown: Sequence[str], written: Sequence[str], ctx: Context
+    loaded: Loaded, params: DecodingSettings, shown: Sequence[str], written: Sequence[str], ctx: Context
 ) -> list[Score] | None:
     if params.scorer is None:
         return None
     place = local(params.scorer, ctx.project)
-    scorer, tokenizer = load_model(place, dtype=params.dtype, device=ctx.device), load_tokenizer(place)
+    scorer, tokenizer = load_model(place, dtype=params.dtype, device=str(loaded.model.device)), load_tokenizer(place)
     return score_texts(scorer, tokenizer, shown, written, batch_size=params.batch_size)
 
 
@@ -205,7 +236,7 @@ def _mauve(
     from papergen.decoding.mauve import mauve_score, text_features
 
     place = local(params.mauve_model, ctx.project)
-    model, tokenizer = load_model(place, dtype=params.dtype, device=ctx.device), load_tokenizer(place)
+    model, tokenizer = load_model(place, dtype=params.dtype, device=str(loaded.model.device)), load_tokenizer(place)
 
     def features(texts: Sequence[Sequence[int]]) -> Any:
         plain = [loaded.tokenizer.decode(ids, skip_special_tokens=True) for ids in texts if ids]

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from papergen.decoding.jackknife import contributions
+from papergen.distributed import Ranks
 from papergen.errors import PapergenError
 from papergen.tasks import metrics as m
 from papergen.tasks.encoding import IGNORED, Encoder, Feature, num_targets
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged
 from papergen.tasks.learning import on_device, output_of
 from papergen.tasks.spans import Span, Window, answer, read_window
-from papergen.training.distributed import Ranks
 from papergen.training.stepping import autocast
 
 

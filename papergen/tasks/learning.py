@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from papergen.distributed import Ranks
 from papergen.errors import PapergenError
 from papergen.tasks.encoding import IGNORED, Encoder, Feature, num_targets
 from papergen.tasks.ordering import Order
 from papergen.tasks.selecting import has_projection, logits_at
 from papergen.tasks.settings import TaskSettings
 from papergen.training.curve import Curve, Log
-from papergen.training.distributed import Ranks
 from papergen.training.model import parallel
 from papergen.training.optim import build_optimizer, learning_rate
 from papergen.training.settings import TrainingSettings

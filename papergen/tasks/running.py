@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from transformers.utils.logging import disable_progress_bar
 
+from papergen import distributed
+from papergen.distributed import Ranks
 from papergen.files import digest_json
 from papergen.tasks.embedded import embedded
 from papergen.tasks.encoding import Encoder
@@ -22,8 +24,6 @@ from papergen.tasks.heads import Head, build_head, load_head, load_tokenizer, re
 from papergen.tasks.learning import Learned, finetune, on_device
 from papergen.tasks.settings import TaskSettings
 from papergen.tasks.vocabulary import texts_of, train_wordpiece, wrap
-from papergen.training import distributed
-from papergen.training.distributed import Ranks
 from papergen.training.material import derived_seed
 
 

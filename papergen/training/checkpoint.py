@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from papergen.distributed import Ranks
 from papergen.errors import PapergenError
 from papergen.files import write_atomic
-from papergen.training.distributed import Ranks
 
 LATEST = "LATEST"
 """Name of the file that names the newest whole checkpoint."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from papergen.distributed import Ranks
 from papergen.errors import ResultError
-from papergen.training.distributed import Ranks
 from papergen.training.timing import StepClock
 
 Log = Callable[[int, dict[str, float]], None]

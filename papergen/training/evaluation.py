@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
+from papergen.distributed import Ranks
 from papergen.training.batches import Blocks
-from papergen.training.distributed import Ranks
 from papergen.training.stepping import autocast, negative_log_likelihood
 
 

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
+from papergen import distributed
+from papergen.distributed import Ranks
 from papergen.errors import PapergenError
 from papergen.files import digest_bytes, digest_json
-from papergen.training import distributed
 from papergen.training.batches import Batch, Order
 from papergen.training.checkpoint import Checkpoints
 from papergen.training.curve import Curve, Log
-from papergen.training.distributed import Ranks
 from papergen.training.evaluation import Evaluation, evaluate
 from papergen.training.flops import flops_per_token, utilisation
 from papergen.training.material import Material, derived_seed, passes, prepare

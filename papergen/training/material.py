@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from papergen.distributed import Ranks
 from papergen.training.batches import Batch, Blocks, Order, encode
 from papergen.training.corpus import Corpus, load_corpus
-from papergen.training.distributed import Ranks
 from papergen.training.model import build_model, load_pretrained
 from papergen.training.settings import TrainingSettings, local_model
 from papergen.training.tokenizer import load_tokenizer, train_tokenizer, wrap

@@ -12,10 +12,10 @@ from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_
 from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
+from papergen.distributed import Ranks
 from papergen.errors import MachineError, PapergenError
 from papergen.pretrained import load_weights, refuse_incomplete
 from papergen.training.available import unavailable
-from papergen.training.distributed import Ranks
 from papergen.training.settings import TrainingSettings
 
 COMPILER = "inductor"

@@ -12,8 +12,8 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from papergen.distributed import Ranks
 from papergen.training.batches import IGNORED, Batch
-from papergen.training.distributed import Ranks
 from papergen.training.settings import TrainingSettings
 
 AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}

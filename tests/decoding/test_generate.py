@@ -160,11 +160,12 @@ def test_a_killed_run_goes_on_with_the_prompts_it_had_not_finished(name, torn, l
         if done >= total / 2:
             raise KilledError
 
-    path = tmp_path / "batches.jsonl"
+    path = tmp_path / "batches"
     with pytest.raises(KilledError):
         generate(llama, None, prompts, strategy, seed=5, batch_size=2, progress=killed, kept=Kept(path))
     if torn:
-        path.write_bytes(path.read_bytes() + b'{"generations": [{"prompt_in')
+        with next(path.iterdir()).open("ab") as stream:
+            stream.write(b'{"generations": [{"prompt_in')
     kept, timings = Kept(path), []
     assert 0 < len(kept.generations) < len(prompts)
     again = generate(llama, None, prompts, strategy, seed=5, batch_size=4, kept=kept, timings=timings)
@@ -181,6 +182,23 @@ def test_latencies_by_hand():
     speed = summarise(timings)
     assert (speed.time_to_first_token_s, speed.tokens_per_s, speed.duration_s) == (2.0, 1.0, 7.0)
     assert (speed.inter_token_latency_p50_s, speed.inter_token_latency_p95_s) == (1.0, pytest.approx(1.45))
+
+
+def test_ranks_work_at_once_and_attempts_one_after_the_other():
+    def timing(attempt, rank, duration, num_tokens):
+        return BatchTiming(
+            num_prompts=1,
+            num_tokens=num_tokens,
+            start_s=0.0,
+            token_s=(0.5,),
+            end_s=duration,
+            attempt=attempt,
+            rank=rank,
+        )
+
+    # Two ranks that took 3 and 4 s, and after a kill one that took 2 s.
+    speed = summarise([timing(0, 0, 1.0, 10), timing(0, 1, 4.0, 30), timing(0, 0, 2.0, 10), timing(1, 0, 2.0, 10)])
+    assert (speed.duration_s, speed.num_tokens, speed.tokens_per_s) == (6.0, 60, 10.0)
 
 
 WRONG = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from papergen import distributed
 from papergen.tasks.encoding import Encoder
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
 from papergen.tasks.heads import build_head
@@ -14,7 +15,6 @@ from papergen.tasks.learning import finetune
 from papergen.tasks.running import labels_of
 from papergen.tasks.settings import TaskSettings
 from papergen.tasks.vocabulary import texts_of, train_wordpiece, wrap
-from papergen.training import distributed
 
 SMALL: Mapping[str, Any] = {
     "hidden_size": 16,

@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import AutoModel
 
+from papergen.distributed import Ranks
 from papergen.tasks.agreement import TOLERANCE, call_pipeline, largest_difference, pipeline_of
 from papergen.tasks.embedded import embedded
 from papergen.tasks.encoding import Encoder
@@ -24,7 +25,6 @@ from papergen.tasks.running import labels_of, run_task
 from papergen.tasks.settings import HEADS, TaskSettings
 from papergen.tasks.stages import Options, stages_of
 from papergen.tasks.staging import run_stages
-from papergen.training.distributed import Ranks
 
 pytestmark = pytest.mark.slow
 

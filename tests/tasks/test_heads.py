@@ -11,13 +11,13 @@ import taskslab as lab
 import torch
 from transformers import AutoModel, BertConfig, BertModel
 
+from papergen.distributed import Ranks
 from papergen.errors import PapergenError
 from papergen.tasks.evaluating import _ratio
 from papergen.tasks.heads import auto_class, build_head, load_head, load_tokenizer
 from papergen.tasks.inputs import load_for
 from papergen.tasks.running import run_task
 from papergen.tasks.settings import HEADS
-from papergen.training.distributed import Ranks
 
 ALONE = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
 

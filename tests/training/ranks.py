@@ -17,7 +17,7 @@ import torch
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
-from papergen.training import distributed
+from papergen import distributed
 from papergen.training.batches import Batch, Order
 from papergen.training.loop import train
 from papergen.training.material import derived_seed, passes, prepare

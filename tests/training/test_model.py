@@ -10,9 +10,9 @@ import ranks
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from papergen.distributed import Ranks
 from papergen.errors import PapergenError
 from papergen.training.corpus import load_corpus
-from papergen.training.distributed import Ranks
 from papergen.training.material import prepare
 from papergen.training.model import load_pretrained
 from papergen.training.settings import TrainingSettings, data_digests

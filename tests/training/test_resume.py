@@ -11,8 +11,8 @@ import pytest
 import ranks
 import torch
 
+from papergen.distributed import Ranks
 from papergen.training.checkpoint import random_state, set_random_state
-from papergen.training.distributed import Ranks
 from papergen.training.loop import is_save_due
 from papergen.training.settings import TrainingSettings
 

@@ -82,23 +82,37 @@ class Ranks:
             dist.barrier()
 
 
-def join(*, rank: int, world_size: int, local_rank: int, device: str, timeout_s: int) -> Ranks:
+ALONE = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
+"""A process without peers."""
+
+
+def device_of(device: str, *, rank: int, local_rank: int) -> torch.device:
+    """Where a rank computes: the CPU, or with "cuda" GPU `local_rank`, which becomes the process's current one.
+
+    Raises MachineError when there are not so many GPUs.
+    """
+    if device != "cuda":
+        return torch.device("cpu")
+    num_gpus = torch.cuda.device_count()
+    if local_rank >= num_gpus:
+        raise MachineError(
+            f"rank {rank} needs GPU {local_rank}, but {num_gpus} {'is' if num_gpus == 1 else 'are'} visible here.",
+            hint=f"Use --device cpu, or world_size: {max(1, num_gpus)}.",
+        )
+    torch.cuda.set_device(local_rank)
+    return torch.device("cuda", local_rank)
+
+
+def join(
+    *, rank: int, world_size: int, local_rank: int, device: str, timeout_s: int, patience_s: int | None = None
+) -> Ranks:
     """Join the group of `world_size` processes at MASTER_ADDR:MASTER_PORT; a group joined before is used again.
 
-    `device` is "cpu" or "cuda"; with "cuda" the rank takes GPU `local_rank`. Raises MachineError, naming the missing
-    ranks on gloo, when the peers do not all arrive within `timeout_s`.
+    `device` is "cpu" or "cuda", where the tensors of collectives are. They may wait for a slow rank `patience_s`, or
+    `timeout_s` when that is absent. Raises MachineError, naming the missing ranks on gloo, when the peers do not all
+    arrive within `timeout_s`.
     """
-    if device == "cuda":
-        num_gpus = torch.cuda.device_count()
-        if local_rank >= num_gpus:
-            raise MachineError(
-                f"rank {rank} needs GPU {local_rank}, but {num_gpus} {'is' if num_gpus == 1 else 'are'} visible here.",
-                hint=f"Use --device cpu, or world_size: {max(1, num_gpus)}.",
-            )
-        torch.cuda.set_device(local_rank)
-        place = torch.device("cuda", local_rank)
-    else:
-        place = torch.device("cpu")
+    place = device_of(device, rank=rank, local_rank=local_rank)
     if world_size == 1:
         return Ranks(rank=rank, world_size=1, local_rank=local_rank, device=place, backend="none")
     backend = "nccl" if device == "cuda" else "gloo"
@@ -110,7 +124,7 @@ def join(*, rank: int, world_size: int, local_rank: int, device: str, timeout_s:
                 init_method="env://",
                 rank=rank,
                 world_size=world_size,
-                timeout=timeout,
+                timeout=timeout if patience_s is None else dt.timedelta(seconds=patience_s),
                 device_id=place if device == "cuda" else None,
             )
         assert dist.get_world_size() == world_size, "the group joined before has another size"
