@@ -249,6 +249,8 @@ def method(view: View) -> Any:
     seeds = max((len(view.finished(row)) for row in rows), default=1)
     if view.language == "zh":
         return Tex(_method_zh(view, first, rows, seeds))
+    num_ranks = num_ranks_of(view, rows)
+    shared = f", the prompts shared by {num_ranks} processes" if num_ranks > 1 else ""
     listed = "; ".join(phrases[:-1]) + ("; and " if len(phrases) > 1 else "") + phrases[-1] if phrases else ""
     seeded = (
         f" Strategies that draw random numbers are run under {seeds} seeds; the others are run once. "
@@ -264,17 +266,25 @@ def method(view: View) -> Any:
     )
     return Tex(
         f"We continue {first.num_prompts} held-out passages of {first.prompt_tokens} tokens by up to "
-        f"{first.reference_tokens} tokens, in {view.escape(first.dtype)} arithmetic. "
+        f"{first.reference_tokens} tokens, in {view.escape(first.dtype)} arithmetic{shared}. "
         f"The strategies are {listed}.{seeded}{tested} "
         "Measures of a whole set of continuations (perplexity, distinct-$n$, self-BLEU, Zipf) have the interval of the "
         "jackknife over the prompts~\\cite{efron1993introduction}.\n"
     )
 
 
+def num_ranks_of(view: View, rows: list[str]) -> int:
+    """Processes that share the prompts of every row; 1 where the rows differ in it, as the table of settings says."""
+    found = {params_of(view, row).num_ranks for row in rows}
+    return found.pop() if len(found) == 1 else 1
+
+
 def _method_zh(view: View, first: Params, rows: list[str], seeds: int) -> str:
     """`method` in Chinese."""
     from papergen.decoding.describing_zh import describe
 
+    num_ranks = num_ranks_of(view, rows)
+    shared = f"，提示由 {num_ranks} 个进程分担" if num_ranks > 1 else ""
     listed = "；".join(describe(params_of(view, row)) for row in rows)
     seeded = (
         f"含随机性的策略用 {seeds} 个随机种子各运行一次，其余策略只运行一次。"
@@ -289,7 +299,7 @@ def _method_zh(view: View, first: Params, rows: list[str], seeds: int) -> str:
     )
     return (
         f"我们续写 {first.num_prompts} 段留出的文本，每段给出 {first.prompt_tokens} 个词元，续写至多 "
-        f"{first.reference_tokens} 个词元，数值精度为 {view.escape(first.dtype)}。"
+        f"{first.reference_tokens} 个词元，数值精度为 {view.escape(first.dtype)}{shared}。"
         f"所用策略为：{listed}。{seeded}{tested}"
         "对整组续写定义的度量（困惑度、distinct-$n$、self-BLEU、Zipf 系数）的区间由对提示的刀切法"
         "~\\cite{efron1993introduction} 求得。\n"

@@ -37,10 +37,10 @@ def kept_prompts(folder: Path) -> list[int]:
     [
         {"do_sample": True, "top_p": 0.9, "num_return_sequences": 2},
         {"num_beams": 3},
-        {"max_new_tokens": None, "max_length": 20},
-        {"prompt_lookup_num_tokens": 3},
+        pytest.param({"max_new_tokens": None, "max_length": 20}, marks=pytest.mark.slow),
+        pytest.param({"prompt_lookup_num_tokens": 3}, marks=pytest.mark.slow),
     ],
-    ids=lambda changes: next(iter(changes)),
+    ids=["sampled", "beam", "max_length", "drafts"],
 )
 def test_any_number_of_ranks_gives_the_same_texts_and_numbers(changes: dict[str, Any], tmp_path: Path) -> None:
     found = {}
