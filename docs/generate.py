@@ -40,8 +40,8 @@ ROOMS = {
 INTRODUCTION = """# Rooms
 
 Made by `make docs` from the modules' docstrings. A room imports only rooms below it (`tests/test_layers.py` holds the
-storeys and checks every import); torch and transformers are met only in decoding, training, tasks, ops, the worker and the two modules that these share
-(`distributed`, `pretrained`).
+storeys and checks every import); torch and transformers are met only in decoding, training, tasks, ops, the worker and
+the two modules that these share (`distributed`, `pretrained`).
 
 What flows: `paper.yaml` and `experiments/*.yaml` -> **plan** (trials, each with a digest) -> **launcher** -> **result**
 (one folder per trial, written last) -> **report** (values, tables, figures, citations) -> **LaTeX tree** -> **PDF**.
