@@ -157,18 +157,19 @@ def method(view: View) -> Any:
     """What was compared, from the recorded parameters."""
     from papergen.report.tex import Tex
 
-    first: Any = view.params(view.rows[0])
     if view.language == "zh":
         return Tex(
-            f"在训练所得的权重处，我们将一步中全部词元上均值的梯度与各进程均值的平均相比较，共 {first.num_batches} 步，"
-            f"每步 {first.batch_size} 个随文档结束的序列（最长 {first.block_size} 个词元）；"
+            f"在训练所得的权重处，我们将一步中全部词元上均值的梯度与各进程均值的平均相比较，"
+            f"共 {view.each('num_batches')} 步，每步 {view.each('batch_size')} 个随文档结束的序列"
+            f"（最长 {view.each('block_size')} 个词元）；"
             f"误差为二者之差的范数与前者范数之比。"
             f"留出的文本既作准确评分，也按采样器所报告的方式评分，即重复一些序列，直到各进程的序列数相等。\n"
         )
     return Tex(
         f"At the weights of the trained model we compare the gradient of the mean over all tokens of a step with the "
-        f"mean of the ranks' means, over {first.num_batches} steps of {first.batch_size} sequences that end with their "
-        f"document (at most {first.block_size} tokens); the error is the norm of the difference over the norm of the "
+        f"mean of the ranks' means, over {view.each('num_batches')} steps of {view.each('batch_size')} sequences that "
+        f"end with their document (at most {view.each('block_size')} tokens); "
+        f"the error is the norm of the difference over the norm of the "
         f"former. The held-out text is scored exactly, and as a sampler reports it that repeats sequences until all "
         f"ranks have equally many.\n"
     )

@@ -93,7 +93,9 @@ def report(view: View) -> Part:
 
 
 def row_label(row: str) -> str:
-    """What a row is called in tables and figures."""
+    """What a row is called in tables and figures: `nucleus@top_p-0.9` is nucleus, top_p 0.9."""
+    from papergen.report import tables
+
     names = {
         "human": "human text",
         "top_k": "top-k",
@@ -101,7 +103,7 @@ def row_label(row: str) -> str:
         "min_p": "min-p",
         "beam": "beam search",
     }
-    return names.get(row, row.replace("_", " "))
+    return tables.row_label(row, names)
 
 
 def strategies(view: View) -> Table:
@@ -244,11 +246,10 @@ def method(view: View) -> Any:
     from papergen.report.tex import Tex
 
     rows = [row for row in view.rows if not params_of(view, row).reference]
-    first = params_of(view, view.rows[0])
     phrases = [describe(params_of(view, row)) for row in rows]
     seeds = max((len(view.finished(row)) for row in rows), default=1)
     if view.language == "zh":
-        return Tex(_method_zh(view, first, rows, seeds))
+        return Tex(_method_zh(view, rows, seeds))
     num_ranks = num_ranks_of(view, rows)
     shared = f", the prompts shared by {num_ranks} processes" if num_ranks > 1 else ""
     listed = "; ".join(phrases[:-1]) + ("; and " if len(phrases) > 1 else "") + phrases[-1] if phrases else ""
@@ -265,8 +266,8 @@ def method(view: View) -> Any:
         else ""
     )
     return Tex(
-        f"We continue {first.num_prompts} held-out passages of {first.prompt_tokens} tokens by up to "
-        f"{first.reference_tokens} tokens, in {view.escape(first.dtype)} arithmetic{shared}. "
+        f"We continue {view.each('num_prompts')} held-out passages of {view.each('prompt_tokens')} tokens by up to "
+        f"{view.each('reference_tokens')} tokens, in {view.each('dtype', view.escape)} arithmetic{shared}. "
         f"The strategies are {listed}.{seeded}{tested} "
         "Measures of a whole set of continuations (perplexity, distinct-$n$, self-BLEU, Zipf) have the interval of the "
         "jackknife over the prompts~\\cite{efron1993introduction}.\n"
@@ -279,7 +280,7 @@ def num_ranks_of(view: View, rows: list[str]) -> int:
     return found.pop() if len(found) == 1 else 1
 
 
-def _method_zh(view: View, first: Params, rows: list[str], seeds: int) -> str:
+def _method_zh(view: View, rows: list[str], seeds: int) -> str:
     """`method` in Chinese."""
     from papergen.decoding.describing_zh import describe
 
@@ -298,8 +299,8 @@ def _method_zh(view: View, first: Params, rows: list[str], seeds: int) -> str:
         else ""
     )
     return (
-        f"我们续写 {first.num_prompts} 段留出的文本，每段给出 {first.prompt_tokens} 个词元，续写至多 "
-        f"{first.reference_tokens} 个词元，数值精度为 {view.escape(first.dtype)}{shared}。"
+        f"我们续写 {view.each('num_prompts')} 段留出的文本，每段给出 {view.each('prompt_tokens')} 个词元，续写至多 "
+        f"{view.each('reference_tokens')} 个词元，数值精度为 {view.each('dtype', view.escape)}{shared}。"
         f"所用策略为：{listed}。{seeded}{tested}"
         "对整组续写定义的度量（困惑度、distinct-$n$、self-BLEU、Zipf 系数）的区间由对提示的刀切法"
         "~\\cite{efron1993introduction} 求得。\n"

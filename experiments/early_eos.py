@@ -193,6 +193,7 @@ def changed(view: View, row: str) -> Any:
 def survival(view: View) -> Figure:
     """Share of texts that are not over yet, by the number of tokens."""
     from papergen.report.figures import Figure, Rule, Series
+    from papergen.report.tables import row_label
 
     series = []
     for row in view.rows:
@@ -205,7 +206,7 @@ def survival(view: View) -> Figure:
         open_ = [100.0 * sum(end is None or end > step for end in ends) / len(ends) for step in steps]
         series.append(
             Series(
-                label=row.replace("_", " "),
+                label=row_label(row),
                 x=list(steps),
                 y=open_,
                 is_reference=of(view, row).reference,
@@ -227,6 +228,7 @@ def survival(view: View) -> Figure:
 def cost(view: View) -> Figure:
     """Perplexity against the rate of early ends: what an end that is kept away costs."""
     from papergen.report.figures import Figure, Series
+    from papergen.report.tables import row_label
 
     series = []
     for row in view.rows:
@@ -244,7 +246,7 @@ def cost(view: View) -> Figure:
                 x_high=[min(100.0, ends[1])] if has_interval else None,
                 low=[ends[2]] if has_interval else None,
                 high=[ends[3]] if has_interval else None,
-                names=[row.replace("_", " ")],
+                names=[row_label(row)],
                 is_reference=of(view, row).reference,
                 digests=rate.digests,
             )
@@ -279,10 +281,10 @@ def method(view: View) -> Any:
         ]
         phrases.append(", ".join([f"\\texttt{{{view.escape(row)}}}: {words}", *wording]))
     return Tex(
-        f"The model continues the first {first.prompt_tokens} tokens of {first.num_prompts} held-out documents by up "
-        f"to {first.reference_tokens} tokens. "
+        f"The model continues the first {view.each('prompt_tokens')} tokens of {view.each('num_prompts')} held-out "
+        f"documents by up to {view.each('reference_tokens')} tokens. "
         "Documents are single paragraphs, after which the model has learnt to end. "
-        f"A continuation that the end-of-text token closes before token {first.early_tokens} has ended early. "
+        f"A continuation that the end-of-text token closes before token {view.each('early_tokens')} has ended early. "
         "How the authors went on is measured alike, with the ends that they chose. "
         "Perplexity and repetition~\\cite{welleck2020neural} of the longer texts are the cost of a remedy. "
         f"The remedies are {'; '.join(phrases)}.\n"
@@ -303,9 +305,9 @@ def _method_zh(view: View, first: Params, rows: list[str]) -> str:
         ]
         phrases.append(f"\\texttt{{{view.escape(row)}}}：{'，'.join([describe(params), *wording])}")
     return (
-        f"模型读入 {first.num_prompts} 篇留出文档各自开头的 {first.prompt_tokens} 个词元，续写至多 "
-        f"{first.reference_tokens} 个词元。每篇文档是一个段落，模型在训练中学会了在段落之后结束文本。"
-        f"续写若在第 {first.early_tokens} 个词元之前以文本结束符收尾，即为过早结束。"
+        f"模型读入 {view.each('num_prompts')} 篇留出文档各自开头的 {view.each('prompt_tokens')} 个词元，续写至多 "
+        f"{view.each('reference_tokens')} 个词元。每篇文档是一个段落，模型在训练中学会了在段落之后结束文本。"
+        f"续写若在第 {view.each('early_tokens')} 个词元之前以文本结束符收尾，即为过早结束。"
         "作者本人的续写以同样的方式测量，其结尾由作者自己决定。"
         "文本变长之后的困惑度与重复率~\\cite{welleck2020neural} 就是办法的代价。"
         f"所用办法为：{'；'.join(phrases)}。\n"

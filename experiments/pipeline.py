@@ -245,7 +245,9 @@ def report(view: View) -> Part:
 
 def row_label(row: str) -> str:
     """What a row is called in tables and figures."""
-    return row.replace("_", " ")
+    from papergen.report import tables
+
+    return tables.row_label(row)
 
 
 def stages_table(view: View) -> Table:

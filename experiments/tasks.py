@@ -184,7 +184,9 @@ def curves(view: View) -> tuple[Figure, ...]:
 
 def row_label(row: str) -> str:
     """What a row is called in tables and figures."""
-    return row.replace("_", " ")
+    from papergen.report import tables
+
+    return tables.row_label(row)
 
 
 def method(view: View) -> Any:
@@ -199,8 +201,8 @@ def method(view: View) -> Any:
         return Tex(_method_zh(view, first, names, is_trained=trained is not None))
     if first.model is None:
         backbone = (
-            f"a BERT-shaped encoder~\\cite{{devlin2019bert}} of {first.num_hidden_layers} layers of width "
-            f"{first.hidden_size}, built from scratch for each task"
+            f"a BERT-shaped encoder~\\cite{{devlin2019bert}} of {view.each('num_hidden_layers')} layers of width "
+            f"{view.each('hidden_size')}, built from scratch for each task"
         )
     elif isinstance(first.model, str):
         backbone = f"\\texttt{{{view.escape(first.model)}}}"
@@ -216,7 +218,7 @@ def method(view: View) -> Any:
         if trained is None
         else f" Heads are fine-tuned for {_span(view, 'num_train_epochs')} epochs in batches of "
         f"{_span(view, 'batch_size')} with AdamW~\\cite{{loshchilov2019decoupled}}, a linear schedule and at most "
-        f"{first.max_length} tokens per input."
+        f"{_span(view, 'max_length')} tokens per input."
     )
     return Tex(
         f"We evaluate the heads {names} of Transformers~\\cite{{wolf2020transformers}} on {backbone}. {data_}"
@@ -280,8 +282,8 @@ def _trained_backbone_zh(view: View, model: Any) -> str:
 def _method_zh(view: View, first: Any, names: str, *, is_trained: bool) -> str:
     if first.model is None:
         backbone = (
-            f"一个为每项任务从零构建的 BERT 结构编码器~\\cite{{devlin2019bert}}（{first.num_hidden_layers} 层，"
-            f"宽度 {first.hidden_size}）"
+            f"一个为每项任务从零构建的 BERT 结构编码器~\\cite{{devlin2019bert}}（{view.each('num_hidden_layers')} 层，"
+            f"宽度 {view.each('hidden_size')}）"
         )
     elif isinstance(first.model, str):
         backbone = f"\\texttt{{{view.escape(first.model)}}}"
@@ -295,7 +297,8 @@ def _method_zh(view: View, first: Any, names: str, *, is_trained: bool) -> str:
     optimiser = (
         f"任务头以 {_span(view, 'batch_size', ' 至 ')} 个样例为一批，"
         f"微调 {_span(view, 'num_train_epochs', ' 至 ')} 轮，使用 "
-        f"AdamW~\\cite{{loshchilov2019decoupled}} 和线性学习率，每个输入至多 {first.max_length} 个词元。"
+        f"AdamW~\\cite{{loshchilov2019decoupled}} 和线性学习率，"
+        f"每个输入至多 {_span(view, 'max_length', ' 至 ')} 个词元。"
         if is_trained
         else ""
     )

@@ -139,9 +139,10 @@ def _facets(view: View, row: str) -> tuple[int, int, Mapping[str, Any]]:
 
 def row_label(row: str) -> str:
     """What a row is called: `bucket@bucket_cap_mb-1` is bucket, bucket_cap_mb 1."""
+    from papergen.report import tables
+
     names = {"ddp": "DDP", "dp": "DataParallel", "single": "single process", "fsdp2": "FSDP2"}
-    stem, *grid = row.split("@")
-    return ", ".join([names.get(stem, stem.replace("_", " ")), *(item.replace("-", " ", 1) for item in grid)])
+    return tables.row_label(row, names)
 
 
 def steps(view: View) -> Table:
@@ -231,10 +232,9 @@ def breakdown(view: View) -> list[Figure]:
 def method(view: View, found: list[Line]) -> Any:
     """How the times were taken, from the recorded parameters and facts."""
     from papergen.report.tex import Tex
-    from papergen.report.words import translated
+    from papergen.report.words import either, translated
 
-    first: Any = view.params(view.rows[0])
-    one = view.finished(view.rows[0])[0]
+    outcomes = [view.finished(row)[0].outcome for row in view.rows]
     rounds = max(len(view.finished(row)) for row in view.rows)
     often = "once" if rounds == 1 else f"in each of {rounds} rounds"
     scaling = (
@@ -243,27 +243,41 @@ def method(view: View, found: list[Line]) -> Any:
         if found
         else ""
     )
-    grouped = f"{one.outcome.metrics['num_parameters']:,.0f}".replace(",", "\\,")
-    model = view.escape(first.model) if first.model else f"{first.n_layer} layers of width {first.n_embd}"
+    counts = sorted({float(outcome.metrics["num_parameters"] or 0) for outcome in outcomes})
+    grouped = either([f"{count:,.0f}".replace(",", "\\,") for count in counts], view.language)
+    wires = either(
+        [view.escape(str(wire)) for one in outcomes if (wire := one.facts["backend"]) != "none"], view.language
+    )
+
+    def model(params: Any) -> str:
+        if params.model:
+            return view.escape(params.model)
+        if view.language == "zh":
+            return f"{params.n_layer} 层，宽度 {params.n_embd}"
+        return f"{params.n_layer} layer{'' if params.n_layer == 1 else 's'} of width {params.n_embd}"
+
+    size = either([model(view.params(row)) for row in view.rows], view.language)
     if view.language == "zh":
-        size = view.escape(first.model) if first.model else f"{first.n_layer} 层，宽度 {first.n_embd}"
         lines = (
             "强扩展保持每步的序列数不变，弱扩展保持每个进程的序列数不变；理想直线表示速度与进程数成正比。"
             if found
             else ""
         )
         baseline = view.escape(translated(row_label(view.rows[0]), view.language))
+        compared = f"；区间对轮次求得，各行与 {baseline} 的比较采用按轮次配对、经 Holm 校正的 $t$ 检验"
         return Tex(
             f"{'各行只运行一轮' if rounds == 1 else f'共运行 {rounds} 轮'}，每轮依次运行各行，"
-            f"每行报告预热之后各优化步耗时的中位数；区间对轮次求得，"
-            f"各行与 {baseline} 的比较采用按轮次配对、经 Holm 校正的 $t$ 检验。"
-            f"模型为 {size}，共 {grouped} 个参数；序列长 {first.block_size} 个词元；"
-            f"梯度经 {view.escape(str(one.outcome.facts['backend']))} 传输。{lines}\n"
+            f"每行报告预热之后各优化步耗时的中位数{compared if rounds > 1 else ''}。"
+            f"模型为 {size}，共 {grouped} 个参数；序列长 {view.each('block_size')} 个词元"
+            f"{f'；梯度经 {wires} 传输' if wires else ''}。{lines}\n"
         )
+    compared = (
+        f"; intervals run over the rounds, and rows are compared with {view.escape(row_label(view.rows[0]))} by "
+        "$t$ tests paired by rounds with Holm's correction"
+    )
     return Tex(
         f"Every row runs {often}, one row after the other, and reports the median time of its optimiser steps after a "
-        f"warm-up; intervals run over the rounds, and rows are compared with {view.escape(row_label(view.rows[0]))} by "
-        f"$t$ tests paired by rounds with Holm's correction. The model has {model} and "
-        f"{grouped} parameters, sequences have {first.block_size} tokens, and "
-        f"gradients travel over {view.escape(str(one.outcome.facts['backend']))}.{scaling}\n"
+        f"warm-up{compared if rounds > 1 else ''}. The model has {size} and "
+        f"{grouped} parameters, and sequences have {view.each('block_size')} tokens."
+        f"{f' Gradients travel over {wires}.' if wires else ''}{scaling}\n"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from papergen.experiment import Context, Metric
 from papergen.training.available import unavailable as unavailable
@@ -76,6 +76,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
 def report(view: View) -> Part:
     """Loss curves, the table of rows, the hyperparameters and a method paragraph."""
+    from papergen.report import training_setup
     from papergen.report.appendix import hyperparameter_table
     from papergen.report.figures import Figure, Series
     from papergen.report.parts import Part
@@ -100,7 +101,7 @@ def report(view: View) -> Part:
     return Part(
         tables=(scaling, compared(view), hyperparameter_table(rows)),
         figures=(loss,),
-        texts={"method": method(view)},
+        texts={"method": training_setup.method(view, row_label)},
     )
 
 
@@ -138,9 +139,10 @@ def compared(view: View) -> Table:
 
 def row_label(row: str) -> str:
     """What a row is called in tables and figures: `ddp@world_size-4` is DDP, world_size 4."""
+    from papergen.report import tables
+
     names = {"ddp": "DDP", "single": "single process", "dp": "DataParallel", "fsdp2": "FSDP2"}
-    stem, *grid = row.split("@")
-    return ", ".join([names.get(stem, stem.replace("_", " ")), *(item.replace("-", " ", 1) for item in grid)])
+    return tables.row_label(row, names)
 
 
 def ranks_and_threads(view: View, row: str) -> str:
@@ -149,89 +151,3 @@ def ranks_and_threads(view: View, row: str) -> str:
         return ""
     provenance = view.finished(row)[0].provenance
     return f"{view.finished(row)[0].trial.num_ranks} × {provenance.num_threads}"
-
-
-def method(view: View) -> Any:
-    """The set-up in words, from the recorded parameters and facts."""
-    from papergen.report.tex import Tex
-
-    if view.language == "zh":
-        return Tex(_method_zh(view))
-    first: Any = view.params(view.rows[0])
-    facts = view.finished(view.rows[0])[0].outcome.facts
-    numbers = view.finished(view.rows[0])[0].outcome.metrics
-    sizes = sorted({view.params(row).world_size for row in view.rows})  # type: ignore[attr-defined]
-    if first.model is None:
-        model = (
-            f"a GPT-2-shaped model~\\cite{{radford2019language}} with {first.n_layer} layers of width {first.n_embd}, "
-            f"{first.n_head} heads and {grouped(numbers['num_parameters'])} parameters, over a byte-level BPE "
-            f"vocabulary~\\cite{{sennrich2016neural}} of {grouped(facts['vocab_size'])} tokens"
-        )
-    else:
-        model = f"\\texttt{{{view.escape(first.model)}}} with {grouped(numbers['num_parameters'])} parameters"
-    corpus = (
-        "the text of the Python language reference that every CPython carries"
-        if first.corpus == "embedded"
-        else f"\\texttt{{{view.escape(first.corpus)}}}"
-    )
-    processes = " and ".join(str(size) for size in sizes)
-    return Tex(
-        f"We train {model}. The corpus is {corpus} ({grouped(facts['num_characters'])} characters), of which "
-        f"{grouped(facts['num_validation_characters'])} are held out and never trained on. Training takes "
-        f"{grouped(numbers['num_steps'])} steps of {first.batch_size} sequences of {first.block_size} tokens with "
-        f"AdamW~\\cite{{loshchilov2019decoupled}} at a peak learning rate of ${power(first.learning_rate)}$ "
-        f"({first.lr_scheduler_type} schedule, {first.warmup_steps} warm-up steps), "
-        f"in {view.escape(first.dtype)} arithmetic. "
-        f"DistributedDataParallel~\\cite{{li2020pytorch}} spreads every batch over {processes} "
-        f"process{'es' if sizes[-1] > 1 else ''} (backend {view.escape(str(facts['backend']))}); "
-        f"each process draws its share of a common shuffle that changes every epoch, "
-        f"and the loss is the mean over all tokens of the step.\n"
-    )
-
-
-def _method_zh(view: View) -> str:
-    """`method` in Chinese."""
-    first: Any = view.params(view.rows[0])
-    facts = view.finished(view.rows[0])[0].outcome.facts
-    numbers = view.finished(view.rows[0])[0].outcome.metrics
-    sizes = sorted({view.params(row).world_size for row in view.rows})  # type: ignore[attr-defined]
-    if first.model is None:
-        model = (
-            f"GPT-2 结构的语言模型~\\cite{{radford2019language}}，共 {first.n_layer} 层，宽度 {first.n_embd}，"
-            f"{first.n_head} 个注意力头，{grouped(numbers['num_parameters'])} 个参数；词表由字节级 BPE"
-            f"~\\cite{{sennrich2016neural}} 得到，含 {grouped(facts['vocab_size'])} 个词元"
-        )
-    else:
-        model = f"\\texttt{{{view.escape(first.model)}}}，共 {grouped(numbers['num_parameters'])} 个参数"
-    corpus = (
-        "每个 CPython 都附带的 Python 语言参考手册"
-        if first.corpus == "embedded"
-        else f"\\texttt{{{view.escape(first.corpus)}}}"
-    )
-    schedule = {"linear": "线性", "cosine": "余弦", "constant": "恒定"}.get(
-        first.lr_scheduler_type, view.escape(first.lr_scheduler_type)
-    )
-    processes = "、".join(str(size) for size in sizes)
-    return (
-        f"我们训练的是{model}。语料为{corpus}，共 {grouped(facts['num_characters'])} 个字符，其中 "
-        f"{grouped(facts['num_validation_characters'])} 个字符留作验证，从不用于训练。"
-        f"训练共 {grouped(numbers['num_steps'])} 步，每步 {first.batch_size} 个长 {first.block_size} 个词元的序列；"
-        f"优化器为 AdamW~\\cite{{loshchilov2019decoupled}}，峰值学习率为 ${power(first.learning_rate)}$"
-        f"（{schedule}调度，预热 {first.warmup_steps} 步），数值精度为 {view.escape(first.dtype)}。"
-        f"DistributedDataParallel~\\cite{{li2020pytorch}} 把每一批数据分给 {processes} 个进程"
-        f"（通信后端为 {view.escape(str(facts['backend']))}）；数据每轮重新打乱一次，所有进程共用同一顺序，各取一份，"
-        f"损失是该步全部词元上的均值。\n"
-    )
-
-
-def grouped(number: float | None) -> str:
-    """A count with thin spaces between thousands."""
-    assert number is not None, "counts are always finite"
-    return f"{number:,.0f}".replace(",", "\\,")
-
-
-def power(number: float) -> str:
-    """A learning rate as people write it: 2e-3 as `2\\cdot 10^{-3}`."""
-    mantissa, _, exponent = f"{number:e}".partition("e")
-    digits = mantissa.rstrip("0").rstrip(".")
-    return f"{digits}\\cdot 10^{{{int(exponent)}}}" if digits != "1" else f"10^{{{int(exponent)}}}"

@@ -14,7 +14,7 @@ from papergen.errors import PapergenError
 from papergen.experiment import load_recipes
 from papergen.external.measures import Line
 from papergen.external.tables import READERS, read_lines
-from papergen.files import write_atomic
+from papergen.files import slug, write_atomic
 from papergen.resources import shipped
 from papergen.schema import EDITOR, MADE, SCHEMA_FILE, schema_text
 
@@ -22,6 +22,8 @@ Kind = Literal["python", "command", "import"]
 SEEDS = ("seed", "random_seed", "rng_seed")
 STEPS = ("step", "_step", "Step", "epoch", "iteration")
 MAX_ROWS = 50
+WANDB = frozenset(["State", "Notes", "User", "Tags", "Created", "Runtime", "Sweep", "ID"])
+"""What every export of W&B says of a run beside its name: neither a row nor a measurement."""
 
 
 def new_experiment(project: Path, name: str, kind: Kind, *, source: Path | None = None) -> list[Path]:
@@ -97,13 +99,15 @@ def _import_files(project: Path, name: str, source: Path | None) -> dict[str, st
 
 
 def import_yaml(source: str, lines: Sequence[Line]) -> str:
-    """The YAML that imports a table: numbers are metrics, the first text that repeats names the rows."""
+    """The YAML that imports a table: numbers are metrics, the first text that tells lines apart names the rows."""
     columns = list(dict.fromkeys(column for line in lines for column in line))
+    if {"Name", "State"} <= set(columns):
+        columns = [column for column in columns if column not in WANDB]
     seed = next((column for column in SEEDS if column in columns), None)
     step = next((column for column in STEPS if column in columns), None)
     numbers = [c for c in columns if c not in {seed, step} and _all(lines, c, (int, float))]
     texts = [c for c in columns if _all(lines, c, (str,)) and 1 <= len({line.get(c) for line in lines}) <= MAX_ROWS]
-    row = next((c for c in texts if all(re.fullmatch(r"\w[\w.+-]*", str(line[c])) for line in lines)), None)
+    row, rows = _rows(texts, lines)
     if not numbers:
         raise PapergenError(f"{source}: no column holds numbers in every line. Columns: {', '.join(columns)}.")
     text = [EDITOR.rstrip(), "kind: import", f"source: {_quoted(source)}"]
@@ -111,9 +115,23 @@ def import_yaml(source: str, lines: Sequence[Line]) -> str:
     text += [f"seed: {_quoted(seed)}", f"seeds: {sorted({int(line[seed]) for line in lines})}"] if seed else []
     text += [f"step: {_quoted(step)}"] if step else []
     text += ["metrics:", *(f"  {_metric_name(c)}: {{key: {_quoted(c)}, direction: none}}" for c in numbers)]
-    if row:
-        text += ["rows:", *(f"  {name}: {{}}" for name in dict.fromkeys(str(line[row]) for line in lines))]
+    text += ["rows:", *(f"  {name}: {choice}" for name, choice in rows.items())] if rows else []
     return "\n".join(text) + "\n"
+
+
+def _rows(texts: Sequence[str], lines: Sequence[Line]) -> tuple[str | None, dict[str, str]]:
+    """The column that names the rows, and what each row sets; no column where values cannot be names of rows."""
+    values = {column: list(dict.fromkeys(str(line[column]) for line in lines)) for column in texts}
+    by_use = sorted(texts, key=lambda column: len(values[column]) == 1)  # one value tells nothing apart
+    for column in by_use:
+        if all(re.fullmatch(r"\w[\w.+-]*", value) for value in values[column]):
+            return column, dict.fromkeys(values[column], "{}")
+    for column in by_use:
+        names = [_metric_name(value) for value in values[column]]
+        if len(set(names)) == len(names) and not any(set(value) & set("*?[{") for value in values[column]):
+            wheres = (f"{{where: {{{_quoted(column)}: {_quoted(value)}}}}}" for value in values[column])
+            return None, dict(zip(names, wheres, strict=True))
+    return None, {}
 
 
 def _all(lines: Sequence[Line], column: str, types: tuple[type, ...]) -> bool:
@@ -133,4 +151,4 @@ def _quoted(text: Any) -> str:
 def _filled(template: str, name: str) -> str:
     """A file of `experiments/_new/` with NAME replaced."""
     text = (shipped("experiments") / "_new" / f"{template}.new").read_text(encoding="utf-8")
-    return text.replace("<EDITOR>\n", EDITOR).replace("<NAME>", name)
+    return text.replace("<EDITOR>\n", EDITOR).replace("<NAME>", name).replace("<SLUG>", slug(name))

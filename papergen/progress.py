@@ -129,19 +129,31 @@ class PlainView:
 
 
 class BarView:
-    """A bar over all trials and one for each trial under way, with its latest fields and the time left."""
+    """A bar over all trials and one for each trial under way, with its latest fields and the time left.
+
+    On a narrow terminal the fields are cut first, then names; count and time stay.
+    """
 
     def __init__(self, total: int, stream: TextIO) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.table import Column
 
         self._console = Console(file=stream)
+        width = self._console.width
+        bar_width = max(4, min(24, width // 5))
+        name_width = max(8, width - bar_width - 20)  # a count such as 1024/2048, the time, and spaces
         self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            TextColumn(
+                "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", max_width=name_width)
+            ),
+            BarColumn(bar_width=bar_width),
             MofNCompleteColumn(),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-            TextColumn("{task.fields[detail]}", style="dim"),
+            TextColumn(
+                "{task.fields[detail]}", style="dim", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+            ),
+            expand=True,
             console=self._console,
             refresh_per_second=5,
             transient=True,

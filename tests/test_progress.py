@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from test_plan import plan, provenance
 
 from papergen.progress import BarView, PlainView, shown_fields, view_for
@@ -54,6 +57,27 @@ def test_bars_leave_a_line_per_trial_and_no_markup(project: Path) -> None:
     assert "first/small seed 0" in text
     assert "score [2]" in text
     assert "a [bold] note" in text
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_count_and_time_stay_however_narrow_the_terminal(
+    project: Path, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    first = replace(plan(project)[0], row="nucleus@top_p-0.95@temperature-0.7")
+    fields = {"train_loss": 5.911, "learning_rate": 0.0024, "tokens_per_s": 2059.0, "gradient_norm": 1.0}
+    stream = Terminal()
+    with view_for(21, stream=stream) as view:
+        view.started(first)
+        view.progress(first, {"done": 1024, "total": 2048, "fields": fields})
+    lines = [
+        line for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).splitlines() if "1024/2048" in line
+    ]
+    assert lines
+    assert "━" in lines[-1]
+    assert "-:--" in lines[-1]
+    assert len(lines[-1].rstrip()) <= width
+    assert ("train_loss" in lines[-1]) == (width == 200)
 
 
 def test_numbers_are_short() -> None:

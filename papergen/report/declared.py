@@ -10,7 +10,7 @@ from papergen.config.declared import FigureSpec, TableSpec
 from papergen.errors import PapergenError, did_you_mean
 from papergen.report.figures import Figure, Series
 from papergen.report.results import NotApplicableError, Results
-from papergen.report.tables import Table, marked_against, table_of
+from papergen.report.tables import Table, marked_against, row_label, table_of
 from papergen.report.values import Text, Value, value_of
 
 Index = int | slice | str | Sequence[int | str]
@@ -114,7 +114,7 @@ def _logged(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
         digests = [result.trial.digest for result in results.finished(spec.source, row)]
         series.append(
             Series(
-                label=spec.labels.get(row, row),
+                label=spec.labels.get(row) or row_label(row),
                 x=band.steps,
                 y=band.mean,
                 low=band.low,
@@ -123,7 +123,7 @@ def _logged(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
                 digests=digests,
             )
         )
-    return series, "step", results.metric(spec.source, spec.y).label
+    return series, "Steps", results.metric(spec.source, spec.y).label
 
 
 def _bars(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
@@ -131,7 +131,7 @@ def _bars(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
     has_intervals = all(value.low is not None for value in values.values())
     bars = Series(
         label="",
-        x=[spec.labels.get(row, row) for row in values],
+        x=[spec.labels.get(row) or row_label(row) for row in values],
         y=[value.mean for value in values.values()],
         low=[value.low or 0.0 for value in values.values()] if has_intervals else None,
         high=[value.high or 0.0 for value in values.values()] if has_intervals else None,
@@ -148,7 +148,7 @@ def _points(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
             label="",
             x=[across[row].mean],
             y=[upwards[row].mean],
-            names=[spec.labels.get(row, row)],
+            names=[spec.labels.get(row) or row_label(row)],
             is_reference=row in spec.references,
             digests=[*across[row].digests, *upwards[row].digests],
         )
@@ -159,11 +159,11 @@ def _points(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
 
 def _samples(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
     series = [
-        Series(label=spec.labels.get(row, row), x=list(value.samples), digests=value.digests)
+        Series(label=spec.labels.get(row) or row_label(row), x=list(value.samples), digests=value.digests)
         for row, value in _values(results, spec, rows, spec.y).items()
         if value.samples
     ]
-    return series, _axis(results, spec, spec.y), "count"
+    return series, _axis(results, spec, spec.y), "Count"
 
 
 def _values(results: Results, spec: FigureSpec, rows: Sequence[str], metric: str) -> dict[str, Value]:

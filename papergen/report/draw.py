@@ -15,7 +15,7 @@ import matplotlib.figure
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.font_manager import FontProperties, findfont, fontManager
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from papergen.errors import MachineError, PapergenError
 from papergen.report import cjk, placing, style
@@ -190,6 +190,8 @@ def _dress(figure: Figure, axes: Axes) -> None:
             axis.set_minor_formatter(NullFormatter())
         elif isinstance(axis.get_major_formatter(), ScalarFormatter):
             axis.set_major_formatter(PlainTicks())
+    if figure.kind == "hist" and figure.y_scale == "linear":
+        axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     if figure.x_ticks is not None:
         axes.set_xticks(list(figure.x_ticks), [f"{tick:g}" for tick in figure.x_ticks])
         axes.xaxis.set_minor_locator(NullLocator())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from papergen.report.results import Band, Results
 from papergen.report.tables import Table
 from papergen.report.tex import Escape, Tex
 from papergen.report.values import Text, Value, value_of
+from papergen.report.words import either
 from papergen.runs import Store
 
 
@@ -69,6 +70,10 @@ class View:
         planned = (t for t in self.results.trials if (t.experiment, t.row) == (self.experiment, row))
         trial = next(planned) if row in self.unavailable else self.finished(row)[0].trial
         return self.recipe.params_of(trial.params)
+
+    def each(self, name: str, show: Callable[[Any], str] = str) -> str:
+        """A parameter or property of the rows' parameters in words: `32`, or `32 or 64` where rows differ."""
+        return either([show(getattr(self.params(row), name)) for row in self.rows], self.language)
 
     def series(self, row: str, name: str) -> Band:
         """A logged series of a row over its seeds."""

@@ -9,7 +9,7 @@ from papergen.report.appendix import hyperparameter_table
 from papergen.report.figures import Figure, Series
 from papergen.report.parts import Part, View
 from papergen.report.results import NotFinishedError, UnknownKeyError
-from papergen.report.tables import table_of
+from papergen.report.tables import row_label, table_of
 from papergen.report.tex import Tex
 
 
@@ -19,7 +19,7 @@ def plain_part(view: View, *, params: Mapping[str, Params] | None = None) -> Par
     `params` are the parameters that the last table shows, those of the experiment when None.
     """
     names = [metric.name for metric in view.results.metrics.get(view.experiment, ())]
-    labels = {row: view.escape(row.replace("@", ", ").replace("_", " ")) for row in view.rows}
+    labels = {row: view.escape(row_label(row)) for row in view.rows}
     tables = [table_of(view.results, "results", view.experiment, names, labels=labels)]
     shown = {row: view.params(row) for row in view.rows} if params is None else params
     if any(type(item).model_fields or item.model_extra for item in shown.values()):
@@ -43,9 +43,9 @@ def _curves(view: View, name: str) -> Figure | None:
         except UnknownKeyError:
             continue
         if band.steps:
-            curves.append(Series(label=row, x=band.steps, y=band.mean, low=band.low, high=band.high))
+            curves.append(Series(label=row_label(row), x=band.steps, y=band.mean, low=band.low, high=band.high))
     if not curves:
         return None
     metric = view.results.metric(view.experiment, name)
     label = f"{metric.label} ({metric.unit})" if metric.unit else metric.label
-    return Figure(name=name.replace("/", "-"), kind="band", series=tuple(curves), x_label="Step", y_label=label)
+    return Figure(name=name.replace("/", "-"), kind="band", series=tuple(curves), x_label="Steps", y_label=label)

@@ -17,6 +17,8 @@ from papergen.report.student import t_quantile, t_upper_tail
 
 LEVEL = 0.95
 NUM_RESAMPLES = 9999
+ROUNDING = 1e-12
+"""Relative differences below this come from floating-point arithmetic, not from what was measured."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,14 @@ def median(values: Sequence[float]) -> float:
 
 
 def sd(values: Sequence[float]) -> float:
-    """Standard deviation of the sample (divisor n - 1); needs two values."""
+    """Standard deviation of the sample (divisor n - 1); needs two values.
+
+    0 where the values differ by the rounding of floats alone: the differences 76.2 - 71.2 and 77.2 - 72.2 are equal.
+    """
     assert len(values) > 1, "a deviation needs two values"
     centre = mean(values)
-    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
+    spread = math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1))
+    return spread if spread > ROUNDING * max(map(abs, values)) else 0.0
 
 
 def t_interval(values: Sequence[float], level: float = LEVEL) -> Interval | None:

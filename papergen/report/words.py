@@ -7,8 +7,9 @@ author's own labels, in whatever language, are never touched.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from papergen.report.cells import Cell, NotAvailable
 from papergen.report.chinese import CELLS, CHINESE, PATTERNS, VALUES
@@ -26,6 +27,20 @@ def translated(text: str, language: str) -> str:
         return text
     chinese = _chinese(str(text))
     return Tex(chinese) if isinstance(text, Tex) else chinese
+
+
+AND_OR = {"en": {"or": "or", "and": "and"}, "zh": {"or": "或", "and": "和"}}
+
+
+def either(texts: Iterable[str], language: str, *, last: Literal["or", "and"] = "or") -> str:
+    """The texts in one phrase, each once: `a`, `a or b`, `a, b, or c`; in Chinese `a 或 b`, `a、b 或 c`."""
+    *before, end = dict.fromkeys(texts) or [""]
+    word = AND_OR["zh" if language == "zh" else "en"][last]
+    if not before:
+        return end
+    if language == "zh":
+        return f"{'、'.join(before)} {word} {end}"
+    return f"{', '.join(before)}{',' if len(before) > 1 else ''} {word} {end}"
 
 
 def _chinese(text: str) -> str:

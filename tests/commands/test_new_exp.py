@@ -94,6 +94,21 @@ def test_a_table_becomes_an_experiment(paper: Path) -> None:
     assert run_once(paper, "old", row="b", seed=1).metrics == {"test_acc": 0.8}
 
 
+def test_an_export_of_wandb_becomes_rows_by_the_runs_names(paper: Path) -> None:
+    lines = ['"Name","State","Created","Runtime","val/acc"', '"base","finished","2026","12","0.5"']
+    (paper / "wandb.csv").write_text("\n".join([*lines, '"ours, 100%","finished","2026","9","0.75"']))
+    new_experiment(paper, "old", "import", source=paper / "wandb.csv")
+    assert (paper / "experiments" / "old.yaml").read_text().splitlines()[2:] == [
+        "source: wandb.csv",
+        "metrics:",
+        "  val_acc: {key: val/acc, direction: none}",
+        "rows:",
+        "  base: {where: {Name: base}}",
+        '  ours_100: {where: {Name: "ours, 100%"}}',
+    ]
+    assert run_once(paper, "old", row="ours_100").metrics == {"val_acc": 0.75}
+
+
 def test_nothing_is_overwritten(paper: Path) -> None:
     (paper / "tests").mkdir()
     mine = paper / "tests" / "test_x.py"

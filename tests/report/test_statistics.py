@@ -157,3 +157,12 @@ def test_intervals_import_neither_numpy_nor_scipy() -> None:
     code += "print([m for m in ('numpy', 'scipy', 'torch', 'matplotlib') if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_rounding_of_floats_is_no_spread() -> None:
+    a, b = ([100 * share for share in shares] for shares in ((0.762, 0.772, 0.752), (0.712, 0.722, 0.702)))
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    assert len(set(differences)) > 1  # as floats
+    assert sd(differences) == 0
+    assert sd([1.0, 1.0 + 1e-9]) > 0
+    assert paired_t(a, b).warning

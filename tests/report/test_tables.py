@@ -9,10 +9,11 @@ import pytest
 from made import decoding_results, make_result, make_results, make_trial, speed_results
 
 from papergen.errors import PapergenError
+from papergen.experiment import load_recipes
 from papergen.report.derived import compare
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.statistics import holm
-from papergen.report.tables import Column, Row, Table, marked_against, table_of
+from papergen.report.tables import Column, Row, Table, marked_against, row_label, table_of
 from papergen.report.tex import Tex
 from papergen.report.values import Value, summary, value_of
 
@@ -246,3 +247,11 @@ def test_a_column_of_significant_digits_aligns_its_decimal_points() -> None:
     assert printed[0] == r"51\,200\phantom{.0421}"  # as wide as the longest decimals
     assert printed[1] == r"\phantom{51\,20}0.0421"  # as wide as the longest whole part
     assert printed[2].endswith(r"213\phantom{.0421}")
+
+
+def test_a_row_of_a_grid_is_called_by_its_parameters() -> None:
+    assert row_label("my_row@top_p-0.9@num_beams-4") == "my row, top_p 0.9, num_beams 4"
+    assert row_label("ddp@shift--1", {"ddp": "DDP"}) == "DDP, shift -1"
+    for kind in ("training", "throughput", "decoding", "tasks", "pipeline"):
+        label = load_recipes(None)[kind].module.row_label
+        assert label("nucleus@top_p-0.9") == "nucleus, top_p 0.9", kind

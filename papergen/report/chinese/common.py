@@ -5,6 +5,7 @@ from __future__ import annotations
 WORDS = {
     "All rows": "所有行",
     "Cores": "核心数",
+    "Count": "频数",
     "Device": "设备",
     "Difference": "差值",
     "Digest": "摘要值",
@@ -20,6 +21,7 @@ WORDS = {
     "Seed": "种子",
     "Speed": "速度",
     "Started": "开始日期",
+    "Steps": "步数",
     "System": "系统",
     "Time (s)": "用时 (s)",
     "tokens": "词元",
