@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from papergen.latex.longrows import LONGROWS
 from papergen.report.formats import TEX_MACROS
 
 RESULTS_FILE = "papergen-results.tex"
@@ -68,7 +69,7 @@ def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False)
             assert is_complete(tex), f"the TeX of {key} is not complete: {tex!r}"
             lines.append(f"\\papergen@def{{{key}}}{{{name}}}{{{tex}}}%\n")
     links = LINK_MACROS if r"\papergenlink" in "".join(lines) else ""
-    return "".join([*lines, TEX_MACROS, links, TAIL])
+    return "".join([*lines, TEX_MACROS, links, LONGROWS, TAIL])
 
 
 def is_complete(tex: str) -> bool:

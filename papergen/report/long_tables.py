@@ -1,7 +1,8 @@
 r"""A long table as rows that TeX may set in one column or page and go on with in the next.
 
 A `tabular` is one box, and longtable refuses two columns; a bare `\halign` in vertical mode gives its rows to the page
-one by one, in any class. Inside a box (`\fitted`, a float) the same text is a box too.
+one by one, in any class. Inside a box (`\fitted`, a float) the same text is a box too. `longrows` cuts the rows itself
+(`latex.longrows`) and is told where the head ends (`\longrowscut`) and in which group a row is (`\longrowsgroup`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from papergen.report.tex import Escape, Tex, as_tex
 
 HEAD = r"""\ifhmode\ifinner\vbox\else\par\fi\fi\bgroup%(size)s\parindent0pt\tabskip0pt
 \setbox\strutbox\hbox{\vrule height.7\baselineskip depth.3\baselineskip width0pt}\offinterlineskip
+\ifdefined\longrowsgroup\else\def\longrowsgroup#1{}\fi
 """
 """A strut per row and no space between rows: they stand at equal distances wherever the page is broken."""
 RULE = r"\noalign{\nobreak%s\hrule height%s\nobreak%s}"
@@ -20,6 +22,9 @@ TOP = RULE % ("", ".08em", r"\vskip.65ex\nobreak")
 MIDDLE = RULE % (r"\vskip.4ex\nobreak", ".05em", r"\vskip.65ex\nobreak")
 BOTTOM = RULE % (r"\vskip.4ex\nobreak", ".08em", "")
 KEEP = r"\cr\noalign{\nobreak}"
+CUT = r"\noalign{\ifdefined\longrowscut\longrowscut\fi}"
+IN_GROUP = r"\noalign{\longrowsgroup{%s}\nobreak}"
+NO_GROUP = r"\noalign{\longrowsgroup{\relax}}"
 
 
 def long_tex(table: Table, escape: Escape, *, width_in: float) -> Tex:
@@ -38,17 +43,19 @@ def long_tex(table: Table, escape: Escape, *, width_in: float) -> Tex:
     width = len(table.columns) + 1
     cells = [table.column_cells(index, escape) for index in range(len(table.columns))]
     headings = [as_tex(table.corner, escape), *(table.column_heading(column, escape) for column in table.columns)]
+    command = f"\\{size}" if size else ""
     lines = [
-        HEAD % {"size": f"\\{size}" if size else ""} + f"\\halign to\\linewidth{{{_preamble(table, separation)}\\cr",
+        HEAD % {"size": command} + f"\\halign to\\linewidth{{{_preamble(table, separation)}\\cr",
         f"{TOP}",
         f"{' & '.join(headings)}\\cr",
-        f"{MIDDLE}",
+        f"{MIDDLE}{CUT}",
     ]
     before = ""
     for index, row in enumerate(table.rows):
         if row.group != before:
-            lines += ["\\addlinespace"] if index else []
-            lines += [f"\\multispan{{{width}}}\\strut\\emph{{{as_tex(row.group, escape)}}}\\hfil{KEEP}"]
+            lines += [NO_GROUP, "\\addlinespace"] if index else []
+            heading = f"\\strut\\emph{{{as_tex(row.group, escape)}}}"
+            lines += [f"\\multispan{{{width}}}{heading}\\hfil{KEEP}", IN_GROUP % (command + heading)]
             before = row.group
         label = ("\\quad " if row.group else "") + as_tex(row.label, escape)
         if _ems(row) > longest_em:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
+from papergen.latex.longrows import LONGROWS
 from papergen.latex.macros import LINK_MACROS, RESULTS_FILE
 from papergen.latex.sources import OPAQUE_ENVIRONMENTS, group, masked, spans
 from papergen.report.formats import TEX_MACROS
@@ -162,4 +163,6 @@ def _file(texts: Mapping[str, str], argument: str) -> str | None:
 def standing_macros(text: str) -> str:
     r"""What is left of `papergen-results.tex` in the preamble when every `\result` has become a number."""
     signs = TEX_MACROS if re.search(r"\\papergen(?:minus|pm|power)(?![A-Za-z])", text) else ""
-    return signs + (LINK_MACROS if r"\papergenlink" in text else "")
+    links = LINK_MACROS if r"\papergenlink" in text else ""
+    rows = f"\\makeatletter\n{LONGROWS}\\makeatother\n" if r"\begin{longrows}" in text else ""
+    return signs + links + rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,18 +12,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "latex"))
 from texlab import compiled, pdf_pages
 
+from papergen.latex.longrows import LONGROWS
 from papergen.report.long_tables import long_tex
 from papergen.report.tables import Column, Row, Table
 from papergen.report.tex import escape_ascii
 
-LONGROWS = re.search(
-    r"\\makeatletter\n\\newenvironment\{longrows\}.*?\\makeatother\n",
-    (Path(__file__).resolve().parents[2] / "templates/shared/skeleton.tex").read_text(encoding="utf-8"),
-    re.DOTALL,
-)[0]  # type: ignore[index]
 MAIN = (
     "\\documentclass[twocolumn]{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{mathptmx,booktabs,graphicx}\n"
-    f"{LONGROWS}\\begin{{document}}\nBODY\n\\end{{document}}\n"
+    f"\\makeatletter{LONGROWS}\\makeatother\n\\begin{{document}}\nBODY\n\\end{{document}}\n"
 )
 COLUMNS = (Column(name="seed", heading="Seed"), Column(name="digest", heading="Digest", align="l"))
 
@@ -58,6 +55,62 @@ def test_500_rows_go_on_over_columns_and_pages(tmp_path: Path) -> None:
     assert boxes == []
     assert "Table 1: All runs." in pages[0]
     assert "See 1." in " ".join(pages[-1].split())
+
+
+HEAD_AGAIN = "Table 1: (continued) Run Seed Digest"
+
+
+def in_order(folder: Path) -> str:
+    """The words of the PDF in the order in which TeX set them, column after column."""
+    done = subprocess.run(["pdftotext", "-raw", str(folder / "paper.pdf"), "-"], capture_output=True, check=True)
+    return " ".join(done.stdout.decode("utf-8").split())
+
+
+@pytest.mark.tex
+def test_each_column_begins_with_number_head_and_group(tmp_path: Path) -> None:
+    body = "Text. \\begin{longrows}{\\caption{All runs.}}\\input{rows}\\end{longrows}"
+    page_texts(tmp_path, body, runs(160))
+    first, *others = in_order(tmp_path).split(HEAD_AGAIN)
+    assert "Table 1: All runs. Run Seed Digest experiment 0 row 0" in first
+    assert len(others) == 3
+    # Groups of 50 rows: where one goes on, it is named again.
+    for column in others:
+        start = int(re.search(r"row (\d+)", column)[1])  # type: ignore[index]
+        assert column.strip().startswith(f"experiment {start // 50} (continued) row {start} ")
+
+
+@pytest.mark.tex
+@pytest.mark.parametrize("num_rows", range(46, 66, 2))
+def test_no_column_holds_a_head_and_a_row_or_two(num_rows: int, tmp_path: Path) -> None:
+    body = "Text. \\begin{longrows}{\\caption{All runs.}}\\input{rows}\\end{longrows} After."
+    _, boxes = page_texts(tmp_path, body, runs(num_rows))
+    parts = in_order(tmp_path).split(HEAD_AGAIN)
+    assert boxes == []
+    assert all(len(re.findall(r"\bd\d+", part)) >= 3 for part in parts)
+
+
+@pytest.mark.tex
+def test_without_a_caption_nothing_is_counted(tmp_path: Path) -> None:
+    body = "\\begin{longrows}{}\\input{rows}\\end{longrows}\\begin{table}\\caption{Next.}\\end{table}"
+    page_texts(tmp_path, body, runs(150))
+    text = in_order(tmp_path)
+    assert "Table 1: Next." in text
+    assert text.count("Run Seed Digest") == 4
+    assert "Table 0" not in text
+
+
+@pytest.mark.tex
+def test_a_skeleton_that_has_its_own_longrows_keeps_it(tmp_path: Path) -> None:
+    own = "\\newenvironment{longrows}[1]{\\par OWN }{\\par}"
+    table = runs(120)
+    main = MAIN.replace("\\makeatletter", f"{own}\\makeatletter", 1)
+    body = "\\begin{longrows}{\\caption{All runs.}}\\input{rows}\\end{longrows}"
+    files: dict[str, str | bytes] = {"main.tex": main.replace("BODY", body)}
+    files["rows.tex"] = str(long_tex(table, escape_ascii, width_in=3.15))
+    text = " ".join(pdf_pages(compiled(tmp_path, files).pdf))
+    assert "OWN" in text
+    assert "(continued)" not in text
+    assert "d119" in text
 
 
 @pytest.mark.tex
