@@ -10,6 +10,8 @@ from pathlib import Path
 from papergen.latex.sources import Use
 from papergen.latex.tree import SourceTree
 
+_OF_CLASSES = re.compile(r"(?:REVTEX|apsrev|apsrmp|aip|aapm|sor)\w*Control")
+"""Entries that revtex cites for itself, to tell its styles what to print: no citation of the paper's."""
 _ORDER = re.compile(r"\\(?P<what>citation|bibdata|bibstyle|@input)\{(?P<names>[^}]*)\}")
 
 
@@ -24,7 +26,7 @@ class Orders:
     @property
     def is_complete(self) -> bool:
         """Whether there is anything for BibTeX to do."""
-        return bool(self.citations and self.databases)
+        return bool(self.databases) and not all(map(_OF_CLASSES.fullmatch, self.citations))
 
     def as_json(self) -> list[list[str]]:
         """Plain data, for a digest."""

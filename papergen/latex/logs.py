@@ -221,14 +221,16 @@ def _undefined(log: str, tree: SourceTree) -> list[Problem]:
         what, name, line = match["what"].lower(), match["name"], int(match["line"] or 0)
         uses = [use for use in tree.uses("cite" if what == "citation" else "ref") if use.argument == name]
         uses.sort(key=lambda use: use.line != line)
-        place = Place(uses[0].file, uses[0].line, uses[0].column) if uses else Place("", line)
+        place = Place(uses[0].file, uses[0].line, uses[0].column) if uses else Place("")
+        cause = "" if uses or not name else "No source names it: the class, a package or a macro builds this name."
         if what == "citation":
             remedy = "Add the entry to references.bib, or correct the key."
         else:
             remedy = f"Add \\label{{{name}}} where it belongs, or correct the name."
         if not name:
             place, name = tree.find(r"\\[A-Za-z]*ref\s*\{\s*\}") or place, "without a name"
-        problems.setdefault(what + name, tree.problem("error", f"undefined {what} {name}", place, remedy=remedy))
+        problem = tree.problem("error", f"undefined {what} {name}", place, cause=cause, remedy=remedy)
+        problems.setdefault(what + name, problem)
     for match in _DOUBLE.finditer(log):
         labels = [use for use in tree.uses("label") if use.argument == match["name"]]
         places = [Place(use.file, use.line, use.column) for use in labels] or [Place("")]

@@ -15,6 +15,7 @@ LONGROWS = r"""% \begin{longrows}{\caption{...}\label{...}} \input{tables/...} \
 \newdimen\papergen@room \newcount\papergen@before \newcount\papergen@part
 \def\papergen@nogroup{\relax}
 \newenvironment{longrows}[1]{\par\addvspace{\intextsep}\small\parindent0pt\papergen@before\value{table}%
+  \ifdefined\captionsetup\captionsetup{hypcap=false}\fi
   \setbox\papergen@caption\vbox{\hsize\linewidth\def\@captype{table}#1}%
   \def\longrowscut{\penalty-\@M}\def\longrowsgroup##1{\mark{\unexpanded{##1}}}%
   \setbox\papergen@rows\vbox\bgroup}{\par\egroup
@@ -52,6 +53,7 @@ LONGROWS = r"""% \begin{longrows}{\caption{...}\label{...}} \input{tables/...} \
   \setbox\papergen@rows\box\papergen@rest
   \papergen@put{\papergen@piece\nobreak\vskip.4ex\hrule height.05em}%
   \newpage
+  \ifdefined\nobalance\global\let\balance\nobalance\fi  % acmart evens out the last columns, which cuts the pieces
   \ifx\papergen@mark\@empty\else\let\papergen@group\papergen@mark\fi
   \ifnum\papergen@before=\value{table}\else \global\advance\papergen@part\@ne
     \setbox\papergen@caption\vbox{\hsize\linewidth\def\@captype{table}\def\addcontentsline##1##2##3{}%

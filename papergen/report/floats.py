@@ -8,7 +8,7 @@ from dataclasses import replace
 from papergen.report.tables import Table
 from papergen.report.tex import Escape, Tex
 
-CONTINUED = {"en": "continued", "zh": "续"}
+CONTINUED = {"en": " (continued)", "zh": "（续）"}
 
 
 def table_tex(
@@ -39,7 +39,7 @@ def table_tex(
     for index, body in enumerate(bodies):
         heading = [f"\\caption{{{caption}}}", f"\\label{{tab:{table.name}}}"]
         if index:
-            heading = [r"\addtocounter{table}{-1}", f"\\caption[]{{{caption} ({CONTINUED[language]})}}"]
+            heading = [r"\addtocounter{table}{-1}", f"\\caption[]{{{caption}{CONTINUED[language]}}}"]
         lines = [f"\\begin{{{environment}}}[{place}]", r"\centering", *heading, body, f"\\end{{{environment}}}"]
         floats.append("\n".join(lines) + "\n")
     return Tex("".join(floats))

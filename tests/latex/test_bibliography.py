@@ -8,6 +8,7 @@ import pytest
 from texlab import make_tree
 
 from papergen.latex.bibliography import bare_specials, entry_place, merge, read_bib, undefined_citations
+from papergen.latex.bibliography_orders import Orders
 from papergen.latex.bibtex import parse
 from papergen.latex.sources import scan
 from papergen.latex.tree import Place, SourceTree
@@ -139,3 +140,10 @@ def test_a_line_of_the_bbl_belongs_to_an_entry(tmp_path: Path) -> None:
     assert entry_place(tree, Place("main.bbl", 4)) == Place("r.bib", 4)
     assert entry_place(tree, Place("main.bbl", 6)) == Place("r.bib", 12)
     assert entry_place(tree, Place("main.bbl", 1)) is None
+
+
+def test_what_revtex_cites_for_itself_is_no_citation() -> None:
+    control = ("REVTEX42Control", "apsrev42Control")
+    assert not Orders(control, ("mainNotes", "references")).is_complete
+    assert Orders((*control, "good2020"), ("mainNotes", "references")).is_complete
+    assert not Orders((), ("references",)).is_complete

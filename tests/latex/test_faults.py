@@ -343,3 +343,10 @@ def test_a_bitmap_font_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     problems = read_log(log, SourceTree(make_tree(tmp_path, main("x"))))
     assert "Font ecrm0900 at 600 not found" in problems[0].message
     assert "cm-super" in problems[0].remedy
+
+
+def test_a_reference_that_no_source_names_is_told_without_a_place(tmp_path: Path) -> None:
+    log = "LaTeX Warning: Reference `LastBibItem' on page 1 undefined on input line 9.\n"
+    problems = read_log(log, SourceTree(make_tree(tmp_path, main("x"))))
+    assert str(problems[0]).startswith("undefined reference LastBibItem\n")
+    assert "the class, a package or a macro" in problems[0].cause

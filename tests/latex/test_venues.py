@@ -100,6 +100,21 @@ def test_biber_makes_the_bibliography_where_the_template_knows_it(name: str, tmp
     assert "2185" in " ".join(pdf_pages(done.pdf))
 
 
+WITHOUT_CITATIONS = [(name, bib) for name in [*STANDARD, *SLOTS] for bib in load_template(name).bibliography]
+
+
+@pytest.mark.tex
+@pytest.mark.parametrize(("name", "bibliography"), WITHOUT_CITATIONS)
+def test_a_paper_that_cites_nothing_compiles_everywhere(name: str, bibliography: str, tmp_path: Path) -> None:
+    project = written(tmp_path, name, "camera-ready", f"bibliography: {bibliography}\n")
+    for path in (project / "sections").iterdir():
+        path.write_text("" if path.stem == "appendix" else "Words.\n", encoding="utf-8")
+    done, _ = build(project)
+    text = " ".join(pdf_pages(done.pdf))
+    assert "Words." in text
+    assert "References" not in text
+
+
 def test_a_template_without_biber_says_what_to_write(tmp_path: Path) -> None:
     project = written(tmp_path, "acm", "review", "bibliography: biber\n")
     with pytest.raises(PapergenError, match="does not work with it") as error:
