@@ -7,8 +7,8 @@ keeps from plain TeX (`\pagegoal`, `\vsize`), so that it is the same in all of t
 
 from __future__ import annotations
 
-LONGROWS = r"""% \begin{longrows}{\caption{...}\label{...}} \input{tables/...} \end{longrows}: a long table of papergen's below its
-% caption; it goes on in the next column or page, below the same head. \continuedname is what its number says there.
+LONGROWS = r"""% \begin{longrows}{\caption{...}\label{...}} \input{tables/...} \end{longrows}: a long table.
+% It goes on in the next column or page, below the same head. \continuedname is what its number says there.
 \ifdefined\longrows\else
 \providecommand{\continuedname}{(continued)}
 \newbox\papergen@caption \newbox\papergen@head \newbox\papergen@rows \newbox\papergen@piece \newbox\papergen@rest
