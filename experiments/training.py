@@ -66,6 +66,8 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         checkpoints=ctx.scratch / "checkpoints",
         resume=True,
         should_save=ctx.should_save,
+        attempt=ctx.attempt,
+        may_write=ctx.may_write,
         log=lambda step, values: ctx.log(step, **values),
         progress=lambda done, total, values: ctx.step(done, total, **values),
     )

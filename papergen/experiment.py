@@ -92,6 +92,11 @@ class Context:
     should_save: Callable[[], bool] = lambda: False
     """Whether the machine is wanted back (a cluster preempts the trial): save to `scratch` soon, then raise anything.
     Ranks are asked at slightly different moments, so they must agree before they act together."""
+    attempt: str = ""
+    """The name of this attempt where another one may begin before it has ended (a cluster loses sight of a machine)."""
+    may_write: Callable[[], bool] = lambda: True
+    """Whether this attempt is still the trial's: ask before anything in `scratch` is replaced. One that is not is ended
+    within a second by the launcher, if that can."""
 
     def log(self, step: float, **metrics: float) -> None:
         """Add one point to each named series (a loss curve)."""
@@ -104,7 +109,8 @@ class Context:
     def step(self, done: int, total: int, **fields: float) -> None:
         """`progress` with a promise, on every rank: until `done` is `total`, the next step comes at about this pace.
 
-        A rank that breaks it, waiting without using the processor, is ended as hanging (docs/running.md).
+        A rank that breaks it, waiting without using the processor, is ended as hanging; one that computes at one place
+        for ten minutes as spinning (docs/running.md).
         """
         self.emit("step", {"done": done, "total": total, "fields": fields})
 

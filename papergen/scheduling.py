@@ -16,7 +16,7 @@ PASSING = re.compile(
     r"|MemoryError|(torch\.)?(cuda\.)?OutOfMemoryError|Dist\w+Error|\w*ReadTimeout\w*|\w*HTTPError)\b"
     r"|CUDA error|NCCL|gloo|CUBLAS_STATUS"
     r"|^killed by |^the process ended|(?<!error): (killed by |the process ended)"
-    r"|^hangs\b|^no progress for |is stopped \(SIGSTOP\)"
+    r"|^(hangs|spins)\b|^no progress for |is stopped \(SIGSTOP\)"
     r"|was lost: |node \S+ (failed|was lost)|preempted",
     re.IGNORECASE,
 )

@@ -119,6 +119,10 @@ class Limits:
     """For the others, idle, after a rank returned."""
     hang_s: float = 8.0
     """Without progress and CPU time in any rank, before their stacks are read for one that hangs; 0: never."""
+    still_s: float = 12.0
+    """Seen at the same place and silent, before a rank is asked where it stands and named."""
+    early_still_s: float = 60.0
+    """Likewise and idle, before one ends its trial that has not yet shown at which pace it steps."""
     silent_s: float = 30.0
     """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
     check_s: float = 2.0

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from papergen.launch.base import Limits
 from papergen.launch.pace import Pace
-from papergen.launch.stacks import Stack, last_stack, who_hangs, who_stands_still
+from papergen.launch.stacks import Stack, who_hangs, who_stands_still
 
 AGAIN_S = 1.0
 """Between the two looks at the stacks of ranks that are overdue."""
@@ -62,11 +62,11 @@ class HangWatch:
             self.look_at = now + self._pause_s
             self._pause_s *= 2
 
-    def saw(self, now: float, quiet_s: float, logs: Mapping[int, Sequence[str]], paces: Sequence[Pace]) -> Hang | None:
-        """What the ends of the ranks' logs prove, with the stacks that were asked for; None: nothing yet."""
+    def saw(self, now: float, quiet_s: float, stacks: Mapping[int, Stack], paces: Sequence[Pace]) -> Hang | None:
+        """What the stacks prove that the ranks wrote; None: nothing yet."""
         self._is_asking = False
-        stacks = {rank: stack for rank, lines in logs.items() if (stack := last_stack(lines)) is not None}
-        found = who_hangs(stacks) if quiet_s >= self._patience_s and len(stacks) == len(paces) else None
+        is_quiet = len(paces) > 1 and quiet_s >= self._patience_s
+        found = who_hangs(stacks) if is_quiet and len(stacks) == len(paces) else None
         if found is not None:
             rank, cause = found
             return Hang(rank=rank, cause=f"{cause}; no progress for {quiet_s:.0f} s", stacks=_shown(stacks))

@@ -2,7 +2,8 @@
 
 The first node watches over the trial as on a single machine, and its word lies in files; the others follow it. A job
 that SLURM starts again begins with an empty attempt and the scratch that the earlier one left; one that it ends
-(SIGTERM: preemption, or `--signal=TERM@120` before the time limit) has the trial save its state there first.
+(SIGTERM: preemption, or `--signal=TERM@120` before the time limit) has the trial save its state there first. Where the
+earlier attempt still lives, on a node that SLURM has lost sight of, it sees that it is no longer the trial's, and ends.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from papergen.launch.nodes import NodeLine, Nodes
 from papergen.launch.running import clear, spec_of, utc
 from papergen.launch.tasks import TaskFiles
 from papergen.records import Failure
+from papergen.worker.lease import LOST, Lease
 from papergen.worker.spec import SAVE_VARIABLE, Spec
 
 JOIN_S = 300.0
 SAVE_S = 20
 """For a trial to save its state before SLURM, which waits for 30 s where nobody changed it (KillWait), kills it."""
-LOST = re.compile(r"\(node \d+\) (is gone|was not heard of)")
+NODE_LOST = re.compile(r"\(node \d+\) (is gone|was not heard of)")
 """What the watch says of a node that is lost; SLURM itself notices it after minutes."""
 MAX_RESTARTS = 3
 """So often a job that loses a node is started again: the fault may be its own."""
@@ -45,6 +47,8 @@ GRACE_S = 0.5
 """Between SIGTERM and SIGKILL for the ranks of a failed trial: here SIGTERM only asks them to save."""
 WISH_S = 0.5
 """Between two looks at whether SLURM wants the node back."""
+SETTLE_S = 1.5
+"""For an earlier attempt that still lives to see that it is not the trial's any more."""
 NUM_PORTS = 8
 """Ports that the first node tries; the others know which."""
 
@@ -84,17 +88,22 @@ def main() -> None:
     wish = Wish(files)
     wish.listen()
     os.environ[SAVE_VARIABLE] = "1"
+    lease = Lease(f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', '0')}", files.lease_file)
+    lease.to_environment()
     limits = replace(limits, grace_s=min(limits.grace_s, GRACE_S))
     try:
         if node == 0:
-            sys.exit(_lead(files, job, limits, num_nodes, wish))
+            sys.exit(_lead(files, job, limits, num_nodes, wish, lease))
         _follow(job, node, num_nodes, wish)
     except Terminated:
         sys.exit(143)
 
 
-def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish) -> int:
+def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish, lease: Lease) -> int:
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    lease.take()
+    if restarts:
+        time.sleep(SETTLE_S)
     clear(job.folder)
     if restarts:
         files.tell(
@@ -111,7 +120,7 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish
                 launcher.gather(JOIN_S)
             files.tell("note", {"text": f"runs on {', '.join(launcher.hosts)} (SLURM job {_task()})"})
             launcher.submit(job)
-            ended = _watch(launcher, files, wish)
+            ended = _watch(launcher, files, wish, lease)
     except PapergenError as error:
         failure = Failure(rank=None, cause=str(error))
         ended = Ended(
@@ -122,6 +131,9 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish
             ended=utc(time.time()),
             duration_s=time.time() - began,
         )
+    if not lease.is_held():
+        sys.stderr.write(f"{LOST}\n")  # to the task's log: nothing else is this attempt's any more
+        return 1
     if ended.failure is not None and _goes_on(files, ended.failure, wish, restarts):
         return 143
     files.write_end(replace(ended, machine={**_here(), **ended.machine}))
@@ -130,7 +142,7 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish
 
 def _goes_on(files: TaskFiles, failure: Failure, wish: Wish, restarts: int) -> bool:
     """Whether this is no end of the trial: it goes on when SLURM starts the job again, which is asked of it here."""
-    if LOST.search(failure.cause):
+    if NODE_LOST.search(failure.cause):
         if restarts >= MAX_RESTARTS or not slurm_answers.requeue(_task()):
             return False
         files.tell("note", {"text": f"{failure.cause}; SLURM starts the job again"})
@@ -150,10 +162,13 @@ def _check_code(job: Job) -> None:
         raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
 
 
-def _watch(launcher: LocalLauncher, files: TaskFiles, wish: Wish) -> Ended:
+def _watch(launcher: LocalLauncher, files: TaskFiles, wish: Wish, lease: Lease) -> Ended:
     wish.may_save, is_asked = True, False
     while True:
-        for item in launcher.wait(timeout_s=WISH_S):
+        told = launcher.wait(timeout_s=WISH_S)
+        if not lease.is_held():
+            raise PapergenError(LOST)
+        for item in told:
             if isinstance(item, Event):
                 files.tell(item.kind, item.data)
             else:

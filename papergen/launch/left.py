@@ -74,6 +74,9 @@ def cancel(tasks: Mapping[str, TaskFiles]) -> None:
         with contextlib.suppress(OSError):
             files.cancelled_file.touch()
     slurm_answers.cancel(list(tasks))
+    for files in tasks.values():  # one that SLURM cannot reach sees it and ends by itself
+        with contextlib.suppress(OSError):
+            files.lease_file.unlink(missing_ok=True)
 
 
 def wait_until_gone(task_ids: Collection[str]) -> Collection[str]:

@@ -19,6 +19,8 @@ class Pace:
         self._stepped_at: float | None = None
         self._gaps_s: deque[float] = deque(maxlen=NUM_RECENT)
         self._num_steps = self._done = 0
+        self.longest_s = 0.0
+        """The longest gap of all, however long ago."""
         self.is_over = False
         """Whether the last step has come: nothing is promised any more."""
 
@@ -28,6 +30,7 @@ class Pace:
             self._num_steps = 1  # a run that was resumed begins with a higher number
         else:
             self._gaps_s.append(now - self._stepped_at)
+            self.longest_s = max(self.longest_s, self._gaps_s[-1])
             self._num_steps += max(1, done - self._done)
         self._stepped_at, self._done = now, done
         self.is_over = is_last
@@ -42,9 +45,18 @@ class Pace:
         """Whether enough steps have come to tell."""
         return bool(self._gaps_s) and self._num_steps >= MIN_STEPS
 
+    @property
+    def has_promised(self) -> bool:
+        """Whether another step must come."""
+        return self._stepped_at is not None and not self.is_over
+
+    def since_step_s(self, now: float) -> float:
+        """Since when the last step is past; 0 where nothing is promised."""
+        return 0.0 if self._stepped_at is None or self.is_over else now - self._stepped_at
+
     def late_s(self, now: float) -> float:
         """Since when the last step is past; 0 where nothing is promised or too little is known."""
-        return 0.0 if self._stepped_at is None or self.is_over or not self.is_known else now - self._stepped_at
+        return self.since_step_s(now) if self.is_known else 0.0
 
     def is_overdue(self, now: float, patience_s: float) -> bool:
         """Whether the next step should have come long ago: by `FACTOR`, and by `patience_s` at least."""

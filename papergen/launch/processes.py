@@ -17,6 +17,8 @@ IDLE_IO_PER_S = 65_536
 """Bytes read and written per second, likewise."""
 STARVED = 0.5
 """Share of the time that a group which is not idle may have waited for a processor on an overloaded machine."""
+STALE_S = 15.0
+"""Between two looks at most: after a longer pause the machine, or who looks, stood still itself."""
 LOOK_S = 0.5
 """Between two looks at least: the kernel counts processor time in hundredths of a second."""
 
@@ -117,7 +119,8 @@ class IdleMeter:
     def look(self, now: float, vitals: Vitals) -> float:
         """Take in what the group has used by now; for how many seconds it has been idle."""
         last, self._last = self._last, (now, vitals)
-        if last is None:
+        if last is None or now - last[0] > STALE_S:
+            self._since = None
             return 0.0
         then, before = last
         passed = max(now - then, 1e-3)

@@ -14,7 +14,8 @@ from typing import ClassVar, Self
 
 from papergen.errors import MachineError, PapergenError
 from papergen.launch.base import Ended, Event, Job, Launcher, Limits, Setup
-from papergen.launch.hands import STACKS_S, Hands
+from papergen.launch.ending import begin_end, due, ended, is_over, press
+from papergen.launch.hands import Hands
 from papergen.launch.hub import Hub, Line, Message
 from papergen.launch.inspecting import inspect
 from papergen.launch.network import interface_environment
@@ -23,9 +24,9 @@ from papergen.launch.ports import TAKEN, Ports
 from papergen.launch.processes import Vitals
 from papergen.launch.queue import Queue
 from papergen.launch.restarting import Restarts
-from papergen.launch.running import Running, failure_of, meeting_here, spec_of, utc
+from papergen.launch.running import Running, meeting_here, spec_of, utc
 from papergen.launch.starter import Starter
-from papergen.launch.watch import Fault, Watch
+from papergen.launch.watch import Watch
 from papergen.records import Failure
 from papergen.worker.spec import HOST_RANK, Share
 from papergen.worker.system import signal_group
@@ -319,6 +320,8 @@ class Supervisor(Launcher):
         """Do what is due for one trial now."""
         now, watch = time.monotonic(), running.watch
         inspect(running, self._hands, self._limits, now)
+        while watch.notes:
+            self._note(running, watch.notes.pop(0))
         if watch.all_returned and not running.is_told_to_finish:
             running.is_told_to_finish = True
             self._hands.let_finish(running)
@@ -326,71 +329,31 @@ class Supervisor(Launcher):
             if (text := self._restarts.take(running, fault)) is not None:
                 self._note(running, text)
                 return
-            self._begin_end(running, fault, now)
-        if watch.is_done and running.kill_at is None:
-            running.kill_at = now + self._limits.linger_s
-        if running.end_at is not None and now >= running.end_at and running.kill_at is None:
-            self._hands.signal(running, signal.SIGTERM)
-            running.kill_at = now + self._limits.grace_s
-        if running.kill_at is not None and now >= running.kill_at and not running.is_killed and not watch.all_exited:
-            running.is_killed = True
-            if watch.is_done:
-                left = ", ".join(str(state.rank) for state in watch.living)
-                self._note(
-                    running, f"rank {left} lived on for {self._limits.linger_s:g} s after the end and was killed"
-                )
-            self._hands.signal(running, signal.SIGKILL)
-        is_lost = running.is_killed and running.kill_at is not None and now >= running.kill_at + self._limits.grace_s
-        if (watch.all_exited and (watch.is_done or watch.verdict is not None)) or is_lost:
+            begin_end(running, fault, self._hands, now)
+        if (text := press(running, self._hands, self._limits, now)) is not None:
+            self._note(running, text)
+        if is_over(running, self._limits, now):
             self._conclude(running)
-
-    def _begin_end(self, running: Running, fault: Fault, now: float) -> None:
-        running.end_at = now
-        if fault.wants_stacks:
-            running.end_at = now + STACKS_S
-            self._hands.ask_for_stacks(running)
 
     def _next_at(self, now: float) -> float:
         """When something is due though nothing is heard."""
         times = [now + self._limits.check_s]
         for running in self._running.values():
-            watch = running.watch
-            due = (running.end_at, running.kill_at, running.read_stacks_at, watch.hangs.look_at)
-            times += [at for at in due if at is not None and at > now]
-            times += [fault.at + fault.settle_s for fault in watch.faults if running.end_at is None]
-            if running.job.time_limit_s is not None and watch.started_at is not None and not watch.faults:
-                times.append(watch.started_at + running.job.time_limit_s)
-            if running.job.memory_limit_gib is not None and not watch.faults and not watch.is_done:
-                times.append(max(running.weigh_at, now))
+            times += due(running, now)
         return min(times)
 
     def _conclude(self, running: Running) -> None:
         """Report the trial as over, or start it again when only its port was taken."""
-        watch, name = running.watch, running.spec.job
-        now = time.monotonic()
-        fault = None if watch.is_done else watch.judge(now)
+        watch = running.watch
+        fault = None if watch.is_done else watch.judge(time.monotonic())
         assert watch.is_done or fault is not None, f"{running.job.trial.label} is over for no reason"
         self._hands.release(running)
         if fault is not None and not watch.has_told and TAKEN.search(fault.cause) and running.num_starts < MAX_STARTS:
             self._restart(running)
             return
-        del self._running[name]
-        self._queue.give_back(name)
-        self._told.append(
-            Ended(
-                job=running.job,
-                failure=None if fault is None else failure_of(running, fault),
-                machine={
-                    **watch.machine,
-                    "load_average": running.load_average,
-                    "hosts": list(self.hosts)[: running.share.num_nodes],
-                    "restarts": running.restarts,
-                },
-                started=utc(running.started),
-                ended=utc(time.time()),
-                duration_s=now - running.began_at,
-            )
-        )
+        del self._running[running.spec.job]
+        self._queue.give_back(running.spec.job)
+        self._told.append(ended(running, fault, self.hosts))
         self._fill()
 
     def _restart(self, running: Running) -> None:

@@ -4,6 +4,7 @@ results/.cluster/<name>/   batch.json        which trials, under which job of th
 task0.json        a trial and how it is watched; gone when its end was taken in
 task0.events      what it tells while it runs, JSON lines
 task0.ended.json  how it ended, written last
+task0.attempt     which attempt may write (worker/lease.py); gone with task0.json
 task0.cancelled   that it is cancelled, not preempted: it need not save anything
 task0.log         what the cluster's own programs printed
 """
@@ -55,6 +56,11 @@ class TaskFiles:
         """There when papergen cancels it: then it ends at once, and saves nothing."""
         return self.folder / f"task{self.index}.cancelled"
 
+    @property
+    def lease_file(self) -> Path:
+        """Which attempt may write."""
+        return self.folder / f"task{self.index}.attempt"
+
     def write(self, job: Job, limits: Limits) -> None:
         """Describe the trial."""
         write_json(self.task_file, {"job": job.to_json(), "limits": asdict(limits)})
@@ -85,6 +91,7 @@ class TaskFiles:
     def settle(self) -> None:
         """Forget the trial: how it ended was taken in."""
         self.task_file.unlink(missing_ok=True)
+        self.lease_file.unlink(missing_ok=True)
 
     def log_tail(self) -> str:
         """The end of the log."""

@@ -15,6 +15,8 @@ from papergen.launch.base import Job, Limits
 from papergen.launch.hangs import HangWatch
 from papergen.launch.pace import Pace
 from papergen.launch.processes import IdleMeter, Vitals
+from papergen.launch.stacks import last_stack
+from papergen.launch.still import StillWatch
 
 ECHO = re.compile(
     r"connection (was )?(closed|reset|refused)|broken pipe|peer|timed out|timeout|gloo|nccl"
@@ -82,6 +84,9 @@ class Watch:
         """Whether any progress came: a trial that has begun is not started again."""
         self.machine: Mapping[str, Any] = {}
         self.hangs = HangWatch(limits, now)
+        self.still = StillWatch(job.trial.num_ranks, limits, job.stall_s, now)
+        self.notes: list[str] = []
+        """What a person should know, and was not told yet."""
         self.faults: list[Fault] = []
         self.verdict: Fault | None = None
 
@@ -99,6 +104,10 @@ class Watch:
         """A rank sent a message."""
         state = self.ranks[rank]
         state.heard_at = now
+        if message["event"] == "beat":
+            self.still.seen(rank, message.get("place", ""), now)
+        else:
+            self.still.reported(rank, now)
         match message["event"]:
             case "progress" | "log":
                 self.has_told = True
@@ -207,6 +216,8 @@ class Watch:
         self._find_stalled(now, idle)
         if not self.faults:
             self.hangs.suspect(now, self._quiet_s(now), idle, self._paces)
+            if (found := self.still.suspect(now, idle, self._paces)) is not None:
+                self.fail(now, found.rank, found.cause, traceback=found.stack)
 
     @staticmethod
     def _idle_s(state: RankState, now: float, vitals_of: Callable[[int], Vitals]) -> float:
@@ -219,6 +230,7 @@ class Watch:
             now - state.heard_at >= self.limits.silent_s / 3
             or (self.returned_at is not None and not state.has_returned)
             or now - self.progress_at >= self.job.stall_s / 2
+            or self.still.is_suspect(state.rank, now)
             or self.hangs.is_suspect(now, now - self.progress_at, state.pace, is_parallel=self.is_parallel)
         )
         if not is_suspect:
@@ -266,8 +278,18 @@ class Watch:
         """The ends of the ranks' logs, with the stacks that were asked for."""
         if self.faults or self.is_done:
             return
-        if (found := self.hangs.saw(now, self._quiet_s(now), logs, self._paces)) is not None:
+        stacks = {rank: stack for rank, lines in logs.items() if (stack := last_stack(lines)) is not None}
+        if (found := self.hangs.saw(now, self._quiet_s(now), stacks, self._paces)) is not None:
             self.fail(now, found.rank, found.cause, traceback=found.stacks)
+            return
+        idle = {state.rank: state.meter.idle_s(now) for state in self.ranks}
+        self.notes += [f"rank {still.rank} {still.cause}" for still in self.still.saw(now, stacks, idle, self._paces)]
+
+    def takes_stacks_request(self) -> bool:
+        """Whether the ranks should be asked where they stand now; asked once, it is taken as done."""
+        wanted = self.hangs.wants_stacks or self.still.wants_stacks
+        self.hangs.wants_stacks = self.still.wants_stacks = False
+        return wanted
 
     def _find_stalled(self, now: float, idle: Mapping[int, float]) -> None:
         silent_s = now - self.progress_at

@@ -32,9 +32,23 @@ class Checkpoints:
     """One rank's view of a run's checkpoints; the folder must be shared by all ranks."""
 
     def __init__(
-        self, folder: Path, ranks: Ranks, *, owner: str, timeout_s: float, draws_on_all_gpus: bool = False
+        self,
+        folder: Path,
+        ranks: Ranks,
+        *,
+        owner: str,
+        timeout_s: float,
+        draws_on_all_gpus: bool = False,
+        attempt: str = "",
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`draws_on_all_gpus`: this process draws random numbers on every GPU, not on its own alone (DataParallel)."""
+        """`draws_on_all_gpus`: this process draws random numbers on every GPU, not on its own alone (DataParallel).
+
+        The `attempt` is part of the checkpoints' names, so that none is ever made of two attempts' files; one that may
+        no longer write leaves alone what another has made.
+        """
+        self._suffix = f".{attempt}" if attempt else ""
+        self._may_write = may_write
         self._draws_on_all_gpus = draws_on_all_gpus
         self._folder = folder
         self._ranks = ranks
@@ -86,6 +100,7 @@ class Checkpoints:
     def remove(self) -> None:
         """Forget all checkpoints: those of an older run before the first step, one's own when the run is complete."""
         self.wait()
+        self._check()
         self._ranks.barrier()
         if self._ranks.is_main:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -119,7 +134,8 @@ class Checkpoints:
 
     def _write(self, step: int, content: dict[str, Any]) -> None:
         try:
-            place = self._folder / f"step-{step:08d}"
+            self._check()
+            place = self._folder / f"step-{step:08d}{self._suffix}"
             buffer = io.BytesIO()
             torch.save(content, buffer)
             write_atomic(place / f"rank-{self._ranks.rank}.pt", buffer.getvalue())
@@ -136,8 +152,13 @@ class Checkpoints:
             if time.monotonic() > deadline:
                 return  # A rank is gone; the run will end for that reason, and LATEST names the checkpoint before.
             time.sleep(0.02)
+        self._check()
         write_atomic(self._folder / LATEST, place.name + "\n")
         self._drop(lambda path: path.name < place.name)
+
+    def _check(self) -> None:
+        if not self._may_write():
+            raise PapergenError("another attempt at this trial goes on from its checkpoints; this one gives up")
 
     def _drop(self, is_unwanted: Callable[[Path], bool]) -> None:
         for path in sorted(self._folder.glob("step-*")):

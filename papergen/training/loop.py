@@ -63,6 +63,8 @@ def train(
     checkpoints: Path | None = None,
     resume: bool = False,
     should_save: Callable[[], bool] = lambda: False,
+    attempt: str = "",
+    may_write: Callable[[], bool] = lambda: True,
     is_only_timed: bool = False,
 ) -> Trained:
     """Train on this rank; called by all ranks alike, with MASTER_ADDR and MASTER_PORT set when there are several.
@@ -73,6 +75,8 @@ def train(
     bitwise as if it had never stopped, its curves logged again from the start.
     When `should_save()` holds on some rank, all write a checkpoint at the next multiple of `log_every` steps and raise
     PapergenError: the machine is wanted back.
+    Where another `attempt` at the same run may have begun elsewhere, `may_write()` says whether this one still counts;
+    it raises PapergenError in the place of writing a checkpoint when it does not.
     With `is_only_timed` nothing is validated and no model is saved: the steps are run for their times.
     The caller sets threads beforehand and ends the process by `distributed.leave` and `distributed.exit_now`.
     """
@@ -106,6 +110,8 @@ def train(
         owner=_owner(settings, material, seed),
         timeout_s=settings.timeout_s,
         draws_on_all_gpus=settings.strategy == "dp",
+        attempt=attempt,
+        may_write=may_write,
     )
     first_step, before_s = 0, 0.0
     tracer = StepProfiler(first=NUM_WARMUP_STEPS, num_steps=settings.profile_steps, last=num_steps, device=ranks.device)

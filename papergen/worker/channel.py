@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from typing import Any
@@ -78,7 +79,7 @@ class Channel:
         while True:
             time.sleep(BEAT_S)
             self._flush()
-            self._write({"event": "beat"}, may_drop=True)
+            self._write({"event": "beat", "place": _place()}, may_drop=True)
 
     def _write(self, message: dict[str, Any], *, may_drop: bool) -> None:
         if self._socket is None:
@@ -87,3 +88,13 @@ class Channel:
         with self._lock, contextlib.suppress(OSError):  # BlockingIOError when it may be dropped and there is no room
             sent = self._socket.send(line, socket.MSG_DONTWAIT if may_drop else 0)
             self._socket.sendall(line[sent:])
+
+
+def _place() -> str:
+    """A short word for where the main thread is: the calls that led there, and the function, not the line, in it."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    calls: list[tuple[str, int]] = []
+    while frame is not None:
+        calls.append((f"{frame.f_code.co_filename}:{frame.f_code.co_qualname}", frame.f_lineno if calls else 0))
+        frame = frame.f_back
+    return f"{hash(tuple(calls)) & 0xFFFF_FFFF:x}" if calls else ""

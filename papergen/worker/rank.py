@@ -22,6 +22,7 @@ from papergen.records import Outcome, Trial
 from papergen.runs import Run
 from papergen.secret_values import revealed
 from papergen.worker.channel import Channel
+from papergen.worker.lease import LOST, Lease
 from papergen.worker.recorder import Recorder, sync_tree
 from papergen.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, Place, Spec
 from papergen.worker.system import redirect_output
@@ -93,6 +94,7 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
     recipe = load_recipe(Path(spec.recipe_path))
     params = recipe.params_of(trial.params if recipe.reveals_secrets else revealed(trial.params))
     recorder = Recorder(run, is_main=place.rank == 0, tell=lambda kind, data: channel.tell(kind, **data))
+    lease = Lease.from_environment()
     context = Context(
         trial=trial,
         folder=run.folder,
@@ -106,6 +108,8 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
         upstream={name: Path(path) for name, path in spec.upstream.items()},
         emit=recorder.emit,
         should_save=_asked_to_save.is_set,
+        attempt=lease.attempt,
+        may_write=lease.is_held,
     )
     if restart:
         context.fact("num_restarts", restart)
@@ -118,6 +122,8 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
     if not channel.wait_to_finish():
         _barrier()
     if outcome is not None:  # every rank has returned: what they wrote is complete
+        if not lease.is_held():
+            raise PapergenError(LOST)
         sync_tree(run.folder)
         write_json(run.outcome_file, asdict(outcome))
         channel.send("done", machine=machine)

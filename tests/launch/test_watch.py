@@ -186,18 +186,20 @@ def drive(
     until: float,
     steps: Callable[[float], Sequence[int]] = lambda now: range(4) if now < 5 else (),
     cpu_s: Callable[[float], float] = lambda now: 0.0,
+    place: Callable[[float], str] = lambda now: f"elsewhere at {now}",
 ) -> float | None:
     """Seconds after the last of the steps (at 4 s) at which a hang is told; rank 0 steps every half second."""
     asked_at = None
     for tick in range(int(until * 2)):
         now = tick / 2
-        beat(watch, now, *range(len(watch.ranks)))
+        for rank in range(len(watch.ranks)):
+            watch.heard(rank, {"event": "beat", "place": place(now)}, now)
         for rank in range(len(watch.ranks)):
             if rank in steps(now):
                 watch.heard(rank, {"event": "step", "done": tick, "total": 1000}, now)
         watch.inspect(now, lambda _: "S", lambda _, now=now: Vitals(cpu_s=cpu_s(now), io_bytes=0))  # type: ignore[misc]
-        if watch.hangs.wants_stacks:
-            watch.hangs.wants_stacks, asked_at = False, now
+        if watch.takes_stacks_request():
+            asked_at = now
         elif asked_at is not None and now >= asked_at + 0.5:
             asked_at = None
             watch.saw_stacks(now, stacks(now))

@@ -12,9 +12,11 @@ import ranks
 import torch
 
 from papergen.distributed import Ranks
-from papergen.training.checkpoint import random_state, set_random_state
+from papergen.errors import PapergenError
+from papergen.training.checkpoint import Checkpoints, random_state, set_random_state
 from papergen.training.loop import is_save_due
 from papergen.training.settings import TrainingSettings
+from papergen.worker.lease import Lease
 
 LONG = {"max_steps": 14, "save_every": 4, "eval_every": 5}
 
@@ -93,6 +95,38 @@ def test_random_states_go_through_a_checkpoint() -> None:
     drawn = (torch.rand(3).tolist(), random.random(), np.random.rand())
     set_random_state(state, alone)
     assert (torch.rand(3).tolist(), random.random(), np.random.rand()) == drawn
+
+
+def test_no_checkpoint_is_made_of_two_attempts_files_and_the_earlier_attempt_gives_up(tmp_path: Path) -> None:
+    """SLURM has started a job again whose old node it has lost sight of, but which lives."""
+    alone = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
+    lease = tmp_path / "lease"
+
+    def attempt(name: str) -> Checkpoints:
+        held = Lease(name, lease)
+        return Checkpoints(tmp_path / "kept", alone, owner="run", timeout_s=5, attempt=name, may_write=held.is_held)
+
+    first, second = attempt("7.0"), attempt("7.1")
+    Lease("7.0", lease).take()
+    first.save(20, own={"by": torch.zeros(1)}, shared={})
+    first.wait()
+    Lease("7.1", lease).take()
+    found = second.load()
+    assert found is not None
+    assert found[0] == 20, "what the earlier one had finished is gone on from"
+    second.save(10, own={"by": torch.ones(1)}, shared={})
+    second.wait()
+    first.save(30, own={"by": torch.zeros(1)}, shared={})
+    with pytest.raises(PapergenError, match="another attempt at this trial goes on from its checkpoints"):
+        first.wait()
+    with pytest.raises(PapergenError, match="another attempt"):
+        first.remove()
+    found = second.load()
+    assert found is not None
+    assert (found[0], found[1]["by"]) == (10, torch.ones(1))
+    second.save(20, own={"by": torch.ones(1)}, shared={})
+    second.wait()
+    assert [path.name for path in sorted((tmp_path / "kept").glob("step-*"))] == ["step-00000020.7.1"]
 
 
 def losses(run: dict[str, Any]) -> list[Any]:
