@@ -26,6 +26,7 @@ VENUE_FILES := IEEEtran.cls acmart.cls libertine.sty newtxmath.sty revtex4-2.cls
 	FandolSong-Regular.otf siunitx.sty cleveref.sty
 
 CLUSTER_PACKAGES := slurm-wlm iproute2
+CLUSTER_HOSTS := tests/cluster/test_two_hosts.py
 CLUSTER_PROGRAMS := slurmctld slurmd sbatch srun ip
 
 .PHONY: help demo test test-slow test-cluster lint format install install-dev tex tex-venues venv docs
@@ -54,7 +55,13 @@ test-cluster: install-dev ## Run the tests against a real SLURM and two network 
 		$(call apt,$(CLUSTER_PACKAGES)); \
 	fi
 	@if [ "$$(id -u)" != 0 ]; then echo "Not root: every cluster test will be skipped, with its reason" >&2; fi
-	$(BIN)/python -m pytest -m cluster -rs tests/cluster
+	@# Both mostly wait, and have nothing in common: side by side, the second one's words after the first one's.
+	@hosts=$$(mktemp); \
+	$(BIN)/python -m pytest -m cluster -rs -p no:cacheprovider $(CLUSTER_HOSTS) >"$$hosts" 2>&1 & job=$$!; \
+	status=0; \
+	$(BIN)/python -m pytest -m cluster -rs tests/cluster --ignore=$(CLUSTER_HOSTS) || status=$$?; \
+	wait $$job || status=$$?; \
+	cat "$$hosts"; rm "$$hosts"; exit $$status
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -125,6 +125,8 @@ class Limits:
     """Likewise and idle, before one ends its trial that has not yet shown at which pace it steps."""
     silent_s: float = 30.0
     """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
+    node_s: float = 13.0
+    """Without a sign of life from another machine: after 6 s without a cable TCP needs so long."""
     check_s: float = 2.0
     """Between two looks at ranks that are under suspicion."""
 

@@ -65,13 +65,6 @@ class Hands:
             for state in running.watch.ranks
         }
 
-    def silence(self, running: Running, now: float) -> Sequence[tuple[int, str, float]]:
-        """Number, name and seconds of silence of each other machine that shares the trial."""
-        if self._nodes is None:
-            return []
-        numbers = range(1, running.share.num_nodes)
-        return [(node, self._nodes.host(node), self._nodes.silent_s(node, now)) for node in numbers]
-
     def let_finish(self, running: Running) -> None:
         """Tell the ranks that all have returned."""
         for line in self._hub.of(running.spec.job):  # a host has no use for it

@@ -1,11 +1,10 @@
-"""The looks that are taken at a trial under way: signs of life, stacks, memory, and the machines that share it."""
+"""The looks that are taken at a trial under way: signs of life, stacks, memory."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
 
-from papergen.launch.base import Limits
 from papergen.launch.hands import STACKS_S, Hands
 from papergen.launch.processes import memory_of, state_of, vitals_of
 from papergen.launch.running import Running
@@ -14,12 +13,11 @@ WEIGH_S = 0.25
 """Between two looks at the memory of a trial that has a limit."""
 
 
-def inspect(running: Running, hands: Hands, limits: Limits, now: float) -> None:
+def inspect(running: Running, hands: Hands, now: float) -> None:
     """Take the looks that are due; what is found becomes a fault of the trial's watch."""
     running.watch.inspect(now, state_of, vitals_of)
     _look_at_stacks(running, hands, now)
     _weigh(running, now)
-    _look_for_silent_nodes(running, hands, limits, now)
 
 
 def _look_at_stacks(running: Running, hands: Hands, now: float) -> None:
@@ -57,10 +55,3 @@ def overweight(pids: Mapping[int, int], limit_gib: float, where: str = "") -> tu
     rank = max(of_rank, key=lambda rank: of_rank[rank])
     most = f"; rank {rank} holds the most, {of_rank[rank]:.2f} GiB" if len(pids) > 1 else ""
     return rank, f"used {used_gib:.2f} GiB of memory{where}, more than its memory limit of {limit_gib:g} GiB{most}"
-
-
-def _look_for_silent_nodes(running: Running, hands: Hands, limits: Limits, now: float) -> None:
-    for node, host, silent_s in hands.silence(running, now):
-        if silent_s >= limits.silent_s / 2 and not running.watch.faults and not running.watch.is_done:
-            cause = f"{host} (node {node}) was not heard of for {silent_s:.0f} s"
-            running.watch.fail(now, node * running.share.per_node, cause, is_final=True)

@@ -86,9 +86,12 @@ class Nodes:
         """The name of a machine."""
         return self._lines[node].host if node in self._lines else f"node {node}"
 
-    def silent_s(self, node: int, now: float) -> float:
-        """For how long nothing was heard of a machine."""
-        return now - self._lines[node].heard_at if node in self._lines else 0.0
+    def drop_silent(self, now: float, limit_s: float) -> Sequence[tuple[int, str, float]]:
+        """Give up the machines of which nothing was heard for so long: number, name, seconds."""
+        silent = [line for line in self._lines.values() if now - line.heard_at >= limit_s]
+        for line in silent:
+            self._drop(line)
+        return [(line.node, line.host, now - line.heard_at) for line in silent]
 
     def accept(self) -> None:
         """Take in those who knock."""

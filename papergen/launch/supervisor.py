@@ -247,6 +247,9 @@ class Supervisor(Launcher):
                 self._hear(source)
             else:
                 self._starter.ready(source)
+        now = time.monotonic()
+        for node, host, silent_s in [] if self._nodes is None else self._nodes.drop_silent(now, self._limits.node_s):
+            self._lost_node(node, f"{host} (node {node}) was not heard of for {silent_s:.0f} s")
         for running in list(self._running.values()):
             self._advance(running)
 
@@ -305,10 +308,12 @@ class Supervisor(Launcher):
                         with_ranks=message["with_ranks"],
                     )
         if is_gone and line.node > 0:
-            for name, running in list(self._running.items()):
-                if line.node < running.share.num_nodes:
-                    cause = f"{line.host} (node {line.node}) is gone: the connection to it was lost"
-                    self._lost(name, line.node, cause)
+            self._lost_node(line.node, f"{line.host} (node {line.node}) is gone: the connection to it was lost")
+
+    def _lost_node(self, node: int, cause: str) -> None:
+        for name, running in list(self._running.items()):
+            if node < running.share.num_nodes:
+                self._lost(name, node, cause)
 
     def _on_message(self, running: Running, rank: int, message: Message) -> None:
         running.watch.heard(rank, message, time.monotonic())
@@ -319,7 +324,7 @@ class Supervisor(Launcher):
     def _advance(self, running: Running) -> None:
         """Do what is due for one trial now."""
         now, watch = time.monotonic(), running.watch
-        inspect(running, self._hands, self._limits, now)
+        inspect(running, self._hands, now)
         while watch.notes:
             self._note(running, watch.notes.pop(0))
         if watch.all_returned and not running.is_told_to_finish:

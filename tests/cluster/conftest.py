@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 import slurmlab
 import twohosts
+from interrupted import SLURM, make_project, result_of
+from lab import QUICK, Lab
 from lab_fixtures import lab, mark
+
+from papergen.launch.slurm import SlurmLauncher
 
 __all__ = ["lab", "mark"]
 
@@ -47,3 +51,19 @@ def hosts() -> Iterator[tuple[str, str]]:
         pytest.skip(reason)
     with twohosts.two_hosts() as names:
         yield names
+
+
+@pytest.fixture(scope="session")
+def whole(slurm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose training nobody interrupted."""
+    project = make_project(tmp_path_factory.mktemp("whole") / "paper")
+    told, _ = (run := twohosts.run_exp(None, project, *SLURM)).communicate(timeout=300)
+    assert run.returncode == 0, told
+    assert "resumed_from_step" not in result_of(project)["outcome"]["facts"]
+    return project
+
+
+@pytest.fixture
+def launcher(slurm: Path, lab: Lab, mark: str) -> Iterator[SlurmLauncher]:
+    with SlurmLauncher(lab.project, settings=slurmlab.FAST, limits=QUICK, lag_s=1.0) as launcher:
+        yield launcher

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from papergen.launch.settings import LaunchSettings
+from papergen.runs import Run
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 
@@ -46,15 +51,22 @@ SchedulerParameters=sched_min_interval=0,batch_sched_delay=0
 MpiDefault=none
 ReturnToService=2
 KillWait=3
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 RebootProgram=/bin/true
 MaxArraySize={max_array_size}
 GresTypes=gpu
 NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{last}] CPUs=4 CoresPerSocket=4 RealMemory=4000
 NodeName=g1 NodeHostname={host} NodeAddr=127.0.0.1 Port={gpu} CPUs=4 CoresPerSocket=4 RealMemory=4000 Gres=gpu:2
-PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP
+PartitionName=main Nodes=n[1-2] Default=YES MaxTime=INFINITE State=UP GraceTime=20
+PartitionName=urgent Nodes=n[1-2] MaxTime=INFINITE State=UP PriorityTier=10
 PartitionName=gpus Nodes=g1 MaxTime=INFINITE State=UP
 PartitionName=closed Nodes=ALL MaxTime=INFINITE State=UP AllowGroups=nobody-at-all
 """
+
+
+WAIT = "time.sleep(1000)"
+FAST = LaunchSettings(poll_s=0.5)
 
 
 def why_not() -> str:
@@ -126,18 +138,87 @@ def start(name: str, conf: Path) -> None:
 
 def crash(node: str) -> None:
     """End all that runs on a node at once, as a power cut does, and have the controller notice it."""
-    DAEMONS[node].kill()
-    DAEMONS[node].wait()
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            is_step = (path / "cmdline").read_bytes().startswith(b"slurmstepd")
-            if is_step and f"/{node}.log" in "".join(str(file.readlink()) for file in (path / "fd").iterdir()):
-                os.kill(int(path.name), signal.SIGKILL)
+    lose(node, signal.SIGKILL)
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"SLURMD_NODENAME={node}".encode() in (path / "environ").read_bytes().split(b"\0"):
                 os.kill(int(path.name), signal.SIGKILL)
-    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=crashed"], check=True)
+    _down(node)
+
+
+def split(node: str) -> list[int]:
+    """Have the controller lose sight of a node on which all jobs live on, as a network does; its muted daemons."""
+    muted = lose(node, signal.SIGSTOP)
+    _down(node)
+    return muted
+
+
+def lose(node: str, sent: int) -> list[int]:
+    """End the node's slurmd, and send a signal to those of its daemons that look after jobs; these."""
+    DAEMONS[node].kill()
+    DAEMONS[node].wait()
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_step = (path / "cmdline").read_bytes().startswith(b"slurmstepd")
+            if is_step and f"/{node}.log" in "".join(str(file.readlink()) for file in (path / "fd").iterdir()):
+                os.kill(int(path.name), sent)
+                found.append(int(path.name))
+    return found
+
+
+def said(*words: str) -> str:
+    """What a command of SLURM's prints."""
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def wait_for(condition: Callable[[], object], limit_s: float = 180.0) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for does not come"
+        time.sleep(0.05)
+
+
+def start_again(task: str) -> None:
+    """Have a task that waits because it was requeued start now.
+
+    SLURM waits for two minutes, so that the end of the first run is not taken for that of the second.
+    """
+    wait_for(lambda: said("squeue", "-h", "-r", "-j", task, "-o", "%T") == "PENDING")
+    wait_for(lambda: not processes_of(task))
+    time.sleep(1.0)
+    said("scontrol", "update", f"JobId={task}", "StartTime=now")
+
+
+def processes_of(task: str) -> set[int]:
+    """What runs for a task of an array."""
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    job = f"SLURM_ARRAY_JOB_ID={task.partition('_')[0]}".encode()
+    return {pid for pid in pids if job in read(pid, "environ")}
+
+
+def read(pid: int, name: str) -> bytes:
+    """A file of a process; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def outcome_of(folder: Path) -> dict[str, object]:
+    return json.loads(Run(folder).outcome_file.read_text(encoding="utf-8"))
+
+
+def papergen(project: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "papergen", *words]
+    return subprocess.run(
+        command, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=100, check=False
+    ).stdout
+
+
+def _down(node: str) -> None:
+    subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost"], check=True)
 
 
 def _said(environment: dict[str, str], *words: str) -> str:

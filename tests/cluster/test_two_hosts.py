@@ -114,7 +114,7 @@ def test_when_a_cable_is_pulled_both_hosts_end_by_the_other_s_name(
     assert "FAILED  meeting/wait seed 0: rank 1: far (node 1) " in told[0], told
     assert f"the connection to node 0 ({A}:{PORT}) was lost" in told[1], told
     assert [run.returncode for run in runs] == [1, 3]
-    assert took_s < 25, "15 s to notice, the rest for ranks that wait for each other"
+    assert took_s < 17, "13 s to notice, the rest for two commands to end"
     assert not wait_until_gone(mark, 5.0)
 
 
