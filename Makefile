@@ -58,10 +58,11 @@ test-cluster: install-dev ## Run the tests against a real SLURM and two network 
 	@# Both mostly wait, and have nothing in common: side by side, the second one's words after the first one's.
 	@hosts=$$(mktemp); \
 	$(BIN)/python -m pytest -m cluster -rs -p no:cacheprovider $(CLUSTER_HOSTS) >"$$hosts" 2>&1 & job=$$!; \
+	trap 'kill $$job 2>/dev/null || true; rm -f "$$hosts"' EXIT; \
 	status=0; \
 	$(BIN)/python -m pytest -m cluster -rs tests/cluster --ignore=$(CLUSTER_HOSTS) || status=$$?; \
 	wait $$job || status=$$?; \
-	cat "$$hosts"; rm "$$hosts"; exit $$status
+	cat "$$hosts"; exit $$status
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ JOIN = ["--launcher", "torchrun", "--nnodes", "2", "--device", "cpu", "--rdzv-en
 Hosts = tuple[str, str]
 
 
-def said(process: subprocess.Popen[str], limit_s: float = 90.0) -> str:
+def said(process: subprocess.Popen[str], limit_s: float = 180.0) -> str:
     try:
         return process.communicate(timeout=limit_s)[0]
     finally:
