@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from papergen.errors import MachineError, PapergenError
+from papergen.hub_ids import is_hub_id
 
+UNKNOWN_HEAD = re.compile(
+    r"Unrecognized configuration class <class '[\w.]*?(\w+?)Config'>.*AutoModel: (\w+)", re.DOTALL
+)
 HUB_TIMEOUT_S = 5.0
 """How long the Hub may take to answer at all before we say that it cannot be reached."""
 
@@ -53,8 +58,17 @@ def load_config(family: Any, path_or_id: str | Path) -> Any:
 
 
 def load_tokenizer(path_or_id: str | Path) -> Any:
-    """The tokenizer of a model; errors as for `load_weights`."""
-    return load_config(AutoTokenizer, path_or_id)
+    """The tokenizer of a model; errors as for `load_weights`, and when its files are not there.
+
+    Without them transformers makes one of the model's kind that knows no word.
+    """
+    tokenizer = load_config(AutoTokenizer, path_or_id)
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise PapergenError(
+            f"model {str(path_or_id)!r}: its tokenizer knows no word: the files of the tokenizer are missing.",
+            hint="Save it beside the model: tokenizer.save_pretrained(folder).",
+        )
+    return tokenizer
 
 
 class Where:
@@ -73,7 +87,7 @@ def located(path_or_id: str | Path) -> Where:
         if not (folder / "config.json").is_file():
             raise PapergenError(f"{text}: this folder holds no model (no config.json).")
         return Where(str(folder), is_offline=True)
-    if isinstance(path_or_id, Path) or text.startswith((".", "/", "~")) or text.count("/") > 1 or not text:
+    if isinstance(path_or_id, Path) or not is_hub_id(text):
         raise PapergenError(f"model {text!r}: there is no such folder.", hint="Check the path, or give a Hub id.")
     if _is_cached(text):
         return Where(text, is_offline=True)
@@ -117,6 +131,15 @@ def asked(path_or_id: str | Path, load: Any) -> Any:
             raise PapergenError(
                 f"model {str(path_or_id)!r}: no usable .safetensors file ({text.splitlines()[0]})",
                 hint="Pickled weights can run code and are refused: convert them with save_pretrained().",
+            ) from error
+        if kind := UNKNOWN_HEAD.search(text):
+            raise PapergenError(
+                f"model {str(path_or_id)!r}: transformers {transformers.__version__} has no {kind[2]} of {kind[1]}."
+            ) from error
+        if isinstance(error, SafetensorError):
+            raise PapergenError(
+                f"model {str(path_or_id)!r}: its .safetensors file is damaged or incomplete: {text}",
+                hint="Copy or download it again.",
             ) from error
         first = next((line for line in text.splitlines() if line.strip()), type(error).__name__)
         raise PapergenError(

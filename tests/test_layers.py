@@ -15,7 +15,7 @@ PACKAGE = Path(papergen.__file__).parent
 
 ROOMS = [
     ["errors", "unchanged"],
-    ["files", "migrations", "resources", "secret_values", "yaml_strict"],
+    ["files", "hub_ids", "migrations", "resources", "secret_values", "yaml_strict"],
     ["remembered"],
     ["records", "known_digests"],
     ["runs", "config", "code_digest"],

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from papergen.decoding.settings import Strategy
 from papergen.errors import PapergenError
 from papergen.experiment import From
+from papergen.hub_ids import is_hub_id
 
 
 class DecodingSettings(Strategy):
@@ -123,7 +124,7 @@ def model_digests(params: DecodingSettings, project: Path) -> dict[str, str]:
         folder = project / Path(value).expanduser()
         if folder.is_dir():
             found[name] = known_folder_digest(folder)
-        elif value.startswith((".", "/", "~")) or value.count("/") > 1:
+        elif not is_hub_id(value):
             raise PapergenError(
                 f"{name} = {value!r}: there is no such folder.",
                 hint="Write {from: training}, the path of a model folder, or a name on the Hugging Face Hub.",

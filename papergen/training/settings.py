@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from papergen.experiment import Params
+from papergen.hub_ids import is_hub_id
 
 SIZES = ("n_layer", "n_embd", "n_head", "dropout", "vocab_size")
 """Parameters of a model built from scratch; without effect when a model is given."""
@@ -219,13 +220,12 @@ def data_digests(settings: TrainingSettings, project: Path) -> dict[str, str]:
 def local_model(settings: TrainingSettings, project: Path) -> Path | None:
     """The folder that `model` names, relative to the project; None for a Hub id or a model from scratch.
 
-    Anything that looks like a path (`./x`, `/x`, `~/x`, or more than one slash) is one, whether it exists or not.
+    What cannot be a Hub id (`./x`, `/x`, `~/x`, more than one slash, a space) is a path, whether it exists or not.
     """
     if settings.model is None:
         return None
     path = project / Path(settings.model).expanduser()
-    looks_local = settings.model.startswith((".", "/", "~")) or settings.model.count("/") > 1
-    return path if looks_local or path.is_dir() else None
+    return path if path.is_dir() or not is_hub_id(settings.model) else None
 
 
 def describe(settings: TrainingSettings) -> dict[str, Any]:
