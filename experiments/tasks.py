@@ -6,13 +6,12 @@ nobody had to annotate; any CSV, JSONL or datasets folder takes their place.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papergen.experiment import Context, Metric
-from papergen.tasks.settings import HEADS, TaskSettings, data_digests
+from papergen.experiment import Context, From, Metric
+from papergen.tasks.settings import TaskSettings, data_digests, model_source
 
 if TYPE_CHECKING:
     from papergen.report.figures import Figure
@@ -79,13 +78,9 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Fine-tune and evaluate on this rank; rank 0 saves `model/`, which a pipeline or another row can take."""
     from papergen.tasks.running import run_task
 
-    source: str | Path | None = ctx.upstream.get("model")
-    if source is None and isinstance(params.model, str):
-        folder = ctx.project / Path(params.model).expanduser()
-        source = folder if folder.is_dir() else params.model
     done = run_task(
         params,
-        source=source,
+        source=model_source(params.model, ctx.upstream.get("model"), ctx.project),
         seed=ctx.trial.seed,
         rank=ctx.rank,
         world_size=ctx.world_size,
@@ -190,121 +185,20 @@ def row_label(row: str) -> str:
 
 
 def method(view: View) -> Any:
-    """The set-up in words, from the recorded parameters and facts."""
+    """The set-up in words, from the recorded parameters."""
     from papergen.report.tex import Tex
+    from papergen.tasks.describing import heads_method
 
-    first: Any = view.params(view.rows[0])
-    tasks = [view.params(row).task for row in view.rows]  # type: ignore[attr-defined]
-    names = ", ".join(dict.fromkeys(f"\\texttt{{{_breakable(HEADS[task])}}}" for task in tasks))
-    trained = next((row for row in view.rows if "num_steps" in view.finished(row)[0].outcome.metrics), None)
-    if view.language == "zh":
-        return Tex(_method_zh(view, first, names, is_trained=trained is not None))
-    if first.model is None:
-        backbone = (
-            f"a BERT-shaped encoder~\\cite{{devlin2019bert}} of {view.each('num_hidden_layers')} layers of width "
-            f"{view.each('hidden_size')}, built from scratch for each task"
-        )
-    elif isinstance(first.model, str):
-        backbone = f"\\texttt{{{view.escape(first.model)}}}"
-    else:
-        backbone = _trained_backbone(view, first.model)
-    data_ = (
-        "The data are made from Python's language reference and standard library, whose structure supplies the labels."
-        if first.train_file == "embedded"
-        else "The data are the author's own."
-    )
-    optimiser = (
-        ""
-        if trained is None
-        else f" Heads are fine-tuned for {_span(view, 'num_train_epochs')} epochs in batches of "
-        f"{_span(view, 'batch_size')} with AdamW~\\cite{{loshchilov2019decoupled}}, a linear schedule and at most "
-        f"{_span(view, 'max_length')} tokens per input."
-    )
-    return Tex(
-        f"We evaluate the heads {names} of Transformers~\\cite{{wolf2020transformers}} on {backbone}. {data_}"
-        f"{optimiser} Classification is measured by accuracy and macro-averaged F1, entities by micro-averaged F1 over "
-        f"whole spans, answers by exact match and word F1 after the normalisation of SQuAD, masked and running text by "
-        f"perplexity. Features without a head are judged by the nearest class mean. The baseline always gives the most "
-        f"frequent answer of the test set.\n"
-    )
+    rows: dict[str, Any] = {row: view.params(row) for row in view.rows}
+    given = next((params.model for params in rows.values() if isinstance(params.model, From)), None)
+    upstream: Any = None if given is None else _upstream(view, given)
+    return Tex(heads_method(rows, upstream=upstream, language=view.language, escape=view.escape))
 
 
-def _span(view: View, name: str, dash: str = " to ") -> str:
-    """The values that the trained rows give a parameter, from the smallest to the largest."""
-    params: list[Any] = [view.params(row) for row in view.rows]
-    values = sorted({getattr(one, name) for one in params if one.is_trained})
-    return str(values[0]) if len(values) == 1 else f"{values[0]}{dash}{values[-1]}"
-
-
-def _breakable(name: str) -> str:
-    """A name of several words in one, which a line may break between them."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", r"\\allowbreak ", name)
-
-
-def _upstream(view: View, model: Any) -> Any:
+def _upstream(view: View, model: From) -> Any:
     """The parameters of the trial that a row's model comes from; None when it is of another kind."""
     found = (
         trial for trial in view.results.trials if trial.experiment == model.source and model.row in {None, trial.row}
     )
     trial = next(found, None)
     return None if trial is None or trial.kind != "tasks" else view.recipe.params_of(trial.params)
-
-
-def _trained_backbone(view: View, model: Any) -> str:
-    """The model of another experiment, with its size and its training where they are known."""
-    name = f"the model of the experiment {view.escape(model.source)}"
-    given = _upstream(view, model)
-    if given is None or given.model is not None:
-        return name
-    masked = f", {100 * given.mlm_probability:.0f}\\,\\% of the tokens masked" if given.task == "masked_lm" else ""
-    return (
-        f"{name}, a BERT-shaped encoder~\\cite{{devlin2019bert}} of {given.num_hidden_layers} layers of width "
-        f"{given.hidden_size} with {given.vocab_size} word pieces, trained from scratch as "
-        f"\\texttt{{{_breakable(HEADS[given.task])}}} for {given.num_train_epochs} "
-        f"{'epochs' if given.num_train_epochs > 1 else 'epoch'} at a learning rate of "
-        f"{given.learning_rate:g}{masked}"
-    )
-
-
-def _trained_backbone_zh(view: View, model: Any) -> str:
-    name = f"实验 {view.escape(model.source)} 的模型"
-    given = _upstream(view, model)
-    if given is None or given.model is not None:
-        return name
-    masked = f"，遮蔽 {100 * given.mlm_probability:.0f}\\,\\% 的词元" if given.task == "masked_lm" else ""
-    return (
-        f"{name}（BERT 结构编码器~\\cite{{devlin2019bert}}，{given.num_hidden_layers} 层，宽度 {given.hidden_size}，"
-        f"词表 {given.vocab_size}，以 \\texttt{{{_breakable(HEADS[given.task])}}} 从零训练 "
-        f"{given.num_train_epochs} 轮，学习率 {given.learning_rate:g}{masked}）"
-    )
-
-
-def _method_zh(view: View, first: Any, names: str, *, is_trained: bool) -> str:
-    if first.model is None:
-        backbone = (
-            f"一个为每项任务从零构建的 BERT 结构编码器~\\cite{{devlin2019bert}}（{view.each('num_hidden_layers')} 层，"
-            f"宽度 {view.each('hidden_size')}）"
-        )
-    elif isinstance(first.model, str):
-        backbone = f"\\texttt{{{view.escape(first.model)}}}"
-    else:
-        backbone = _trained_backbone_zh(view, first.model)
-    data_ = (
-        "数据取自 Python 的语言参考和标准库，标签由其结构给出。"
-        if first.train_file == "embedded"
-        else "数据为作者自备。"
-    )
-    optimiser = (
-        f"任务头以 {_span(view, 'batch_size', ' 至 ')} 个样例为一批，"
-        f"微调 {_span(view, 'num_train_epochs', ' 至 ')} 轮，使用 "
-        f"AdamW~\\cite{{loshchilov2019decoupled}} 和线性学习率，"
-        f"每个输入至多 {_span(view, 'max_length', ' 至 ')} 个词元。"
-        if is_trained
-        else ""
-    )
-    return (
-        f"我们在{backbone}上评测 Transformers~\\cite{{wolf2020transformers}} 的任务头 {names}。{data_}{optimiser}"
-        f"分类用准确率和宏平均 F1 衡量，实体用整段匹配的微平均 F1 衡量，"
-        f"答案用 SQuAD 规范化之后的完全匹配和词级 F1 衡量，"
-        f"遮蔽文本和连续文本用困惑度衡量。不带任务头的特征用最近的类均值来判断。基线总是给出测试集中最常见的答案。\n"
-    )

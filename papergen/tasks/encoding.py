@@ -12,6 +12,7 @@ import torch
 from papergen.errors import PapergenError
 from papergen.tasks.batching import padded
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
+from papergen.tasks.fitting import context_room
 
 IGNORED = -100
 """Target that counts for nothing, as in torch's cross-entropy."""
@@ -33,6 +34,8 @@ class Feature:
     """Names of the model's targets -> a number or a list."""
     offsets: Sequence[tuple[int, int] | None] = ()
     """Questions: (start, end) character in the context of each token, None for a token outside it."""
+    words: Sequence[int] = ()
+    """Tagged words: the indices of those that have a token; one of control characters alone has none."""
     special: Sequence[int] = field(default=())
     """Masked text: 1 where a token must not be masked."""
 
@@ -68,6 +71,8 @@ class Encoder:
 
     def encode(self, examples: Sequence[Example]) -> list[Feature]:
         """All features, in the order of the examples. An unknown label is an error that names it."""
+        questions = [example.question for example in examples if isinstance(example, Question)]
+        context_room(self.tokenizer, questions, max_length=self._max_length, doc_stride=self._doc_stride)
         return [feature for index, example in enumerate(examples) for feature in self._features(index, example)]
 
     def _features(self, index: int, example: Example) -> list[Feature]:
@@ -103,13 +108,18 @@ class Encoder:
             list(example.words), is_split_into_words=True, truncation=True, max_length=self._max_length
         )
         labels: list[int] = []
+        answering: list[int] = []
         before: int | None = None
         for word in encoded.word_ids():
             # The first token of a word answers for the word.
-            labels.append(IGNORED if word is None or word == before else self._id(example.tags[word]))
+            if word is None or word == before:
+                labels.append(IGNORED)
+            else:
+                labels.append(self._id(example.tags[word]))
+                answering.append(word)
             before = word
         inputs = {name: list(values) for name, values in encoded.items()}
-        return Feature(example=index, inputs=inputs, targets={"labels": labels})
+        return Feature(example=index, inputs=inputs, targets={"labels": labels}, words=answering)
 
     def _windows(self, index: int, example: Question) -> list[Feature]:
         """A context longer than the model in overlapping windows; a window without the answer points at its start."""

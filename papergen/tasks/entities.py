@@ -11,12 +11,17 @@ Place = tuple[int, int]
 
 
 def grouped_entities(
-    tokens: Sequence[tuple[str, float, Place]], ids: Sequence[int], tokenizer: Any
+    tokens: Sequence[tuple[str, float, Place]], ids: Sequence[int], tokenizer: Any, text: str
 ) -> list[dict[str, Any]]:
     """Neighbouring tokens of one type as one entity, O left out; a token is (tag, probability, (start, end)).
 
-    A B- tag begins a new entity; the score is the mean over the tokens, the word what their ids decode to.
+    A B- tag begins a new entity; the score is the mean over the tokens, the word what their ids decode to, those that
+    the vocabulary does not know as they stand in the text.
     """
+    words = tokenizer.convert_ids_to_tokens(ids)
+    for index, (_, _, (start, end)) in enumerate(tokens):
+        if ids[index] == tokenizer.unk_token_id:
+            words[index] = text[start:end]
     begins = []
     before = ""
     for index, (label, _, _) in enumerate(tokens):
@@ -33,7 +38,7 @@ def grouped_entities(
             {
                 "entity_group": kind,
                 "score": sum(score for _, score, _ in tokens[first:end]) / (end - first),
-                "word": tokenizer.convert_tokens_to_string(tokenizer.convert_ids_to_tokens(ids[first:end])),
+                "word": tokenizer.convert_tokens_to_string(words[first:end]),
                 "start": tokens[first][2][0],
                 "end": tokens[end - 1][2][1],
             }

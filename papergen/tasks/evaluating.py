@@ -14,7 +14,6 @@ from torch import nn
 
 from papergen.decoding.jackknife import contributions
 from papergen.distributed import Ranks
-from papergen.errors import PapergenError
 from papergen.tasks import metrics as m
 from papergen.tasks.encoding import IGNORED, Encoder, Feature, num_targets
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged
@@ -135,7 +134,7 @@ def _measure(
         ):
             whole |= part[0]
             units |= part[1]
-        shares = [100.0 * hits / count for hits, count in zip(right, counts, strict=True)]
+        shares = [100.0 * hits / max(count, 1) for hits, count in zip(right, counts, strict=True)]
         return Scores(metrics=whole, units=units, predictions=[f"{share:.0f} % of the tokens" for share in shares])
     scores = _scores(task, encoder, examples, features, answered)
     return dataclasses.replace(scores, metrics=whole | dict(scores.metrics), units=units | dict(scores.units))
@@ -165,22 +164,26 @@ def _scores(
     if task == "question_answering":
         return _questions(examples, features, answered)
     if task == "token_classification":
-        return _tags(encoder, examples, answered)
+        return _tags(encoder, examples, features, answered)
     gold = [_gold(example) for example in examples]
     found = [_said(encoder, example, one.said) for example, one in zip(examples, answered, strict=True)]
-    correct = [100.0 * (a == b) for a, b in zip(gold, found, strict=True)]
-    whole = {"accuracy": m.accuracy(gold, found)}
-    units: dict[str, Sequence[float]] = {"accuracy": correct}
     if task == "sequence_classification":
-        whole["macro_f1"] = m.macro_f1(gold, found)
-        units |= _macro_units(whole["macro_f1"], gold, found)
-    return Scores(metrics=whole, units=units, predictions=found)
+        return classes(gold, found)
+    return Scores(
+        metrics={"accuracy": m.accuracy(gold, found)}, units={"accuracy": _hits(gold, found)}, predictions=found
+    )
 
 
-def _macro_units(whole: float, gold: Sequence[str], found: Sequence[str]) -> dict[str, Sequence[float]]:
-    """What each example contributes to macro-F1, by the jackknife: its interval runs over the examples."""
-    parts = contributions(whole, m.macro_f1_without(gold, found))
-    return {} if parts is None else {"macro_f1": parts}
+def classes(gold: Sequence[str], found: Sequence[str]) -> Scores:
+    """Accuracy and macro-F1 of the classes found, macro-F1 by example by the jackknife: intervals run over examples."""
+    whole = {"accuracy": m.accuracy(gold, found), "macro_f1": m.macro_f1(gold, found)}
+    units: dict[str, Sequence[float]] = {"accuracy": _hits(gold, found)}
+    parts = contributions(whole["macro_f1"], m.macro_f1_without(gold, found))
+    return Scores(metrics=whole, units=units if parts is None else units | {"macro_f1": parts}, predictions=found)
+
+
+def _hits(gold: Sequence[str], found: Sequence[str]) -> list[float]:
+    return [100.0 * (a == b) for a, b in zip(gold, found, strict=True)]
 
 
 def _gold(example: Example) -> str:
@@ -196,13 +199,16 @@ def _said(encoder: Encoder, example: Example, index: int) -> str:
     return str(index) if isinstance(example, Choice) else encoder.labels[index]
 
 
-def _tags(encoder: Encoder, examples: Sequence[Example], answered: Sequence[_Answered]) -> Scores:
-    """Words that were cut off count as O, so that what the model was not shown is not found."""
+def _tags(
+    encoder: Encoder, examples: Sequence[Example], features: Sequence[Feature], answered: Sequence[_Answered]
+) -> Scores:
+    """Words that were cut off or have no token count as O, so that what the model was not shown is not found."""
     counts, right, lengths, texts = [], [], [], []
-    for example, one in zip(examples, answered, strict=True):
+    for example, feature, one in zip(examples, features, answered, strict=True):
         assert isinstance(example, Tagged)
-        tags = [encoder.labels[index] for index in one.said]
-        tags += ["O"] * (len(example.words) - len(tags))
+        tags = ["O"] * len(example.words)
+        for word, index in zip(feature.words, one.said, strict=True):
+            tags[word] = encoder.labels[index]
         counts.append(m.entity_counts(example.tags, tags))
         lengths.append(len(tags))
         right.append(sum(a == b for a, b in zip(example.tags, tags, strict=True)))
@@ -234,45 +240,4 @@ def _questions(examples: Sequence[Example], features: Sequence[Feature], answere
         metrics={name: math.fsum(values) / len(values) for name, values in units.items()},
         units=units,
         predictions=texts,
-    )
-
-
-@torch.inference_mode()
-def features_of(
-    model: nn.Module, encoder: Encoder, examples: Sequence[Example], *, batch_size: int, ranks: Ranks
-) -> torch.Tensor:
-    """Mean of the last hidden states over the real tokens, (examples, width), of unit length."""
-    model.eval()
-    features = encoder.encode(examples)
-    order = sorted(range(len(features)), key=lambda index: features[index].length)
-    rows: dict[int, torch.Tensor] = {}
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = on_device(encoder.batch([features[index] for index in chosen]), ranks)
-        batch.pop("labels", None)
-        states = model(**batch).last_hidden_state  # (batch, time, width)
-        mask = batch["attention_mask"][:, :, None].to(states.dtype)
-        means = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        rows |= dict(zip(chosen, nn.functional.normalize(means.float(), dim=-1).cpu(), strict=True))
-    return torch.stack([rows[index] for index in range(len(features))])
-
-
-def nearest_centroid(
-    train: torch.Tensor, train_labels: Sequence[str], test: torch.Tensor, test_labels: Sequence[str]
-) -> Scores:
-    """How well the frozen features tell the classes apart: each test example gets the class of the nearest mean."""
-    labels = sorted(set(train_labels))
-    if not set(test_labels) <= set(labels):
-        raise PapergenError(f"labels {sorted(set(test_labels) - set(labels))} stand in no training example.")
-    centroids = torch.stack(
-        [train[[i for i, label in enumerate(train_labels) if label == name]].mean(dim=0) for name in labels]
-    )
-    nearest = (test @ nn.functional.normalize(centroids, dim=-1).T).argmax(dim=-1).tolist()
-    found = [labels[index] for index in nearest]
-    correct = [100.0 * (a == b) for a, b in zip(test_labels, found, strict=True)]
-    whole = {"accuracy": m.accuracy(test_labels, found), "macro_f1": m.macro_f1(test_labels, found)}
-    return Scores(
-        metrics=whole,
-        units={"accuracy": correct, **_macro_units(whole["macro_f1"], test_labels, found)},
-        predictions=found,
     )

@@ -60,6 +60,8 @@ def load_head(settings: TaskSettings, source: str | Path, labels: Sequence[str])
         config.is_decoder = True
     for name, value in _label_maps(labels).items():
         setattr(config, name, value)
+    if settings.task == "sequence_classification":
+        config.problem_type = "single_label_classification"  # not what the model's former head was for
     model, info = pretrained.load_weights(auto_class(settings.task), source, config=config, dtype=torch.float32)
     new = pretrained.untrained(info)
     backbone = f"{model.base_model_prefix}."
@@ -69,9 +71,6 @@ def load_head(settings: TaskSettings, source: str | Path, labels: Sequence[str])
         raise PapergenError(
             f"model: {source} lacks weights of the backbone or has them in another shape: {', '.join(lost[:5])}."
         )
-    longest = getattr(model.config, "max_position_embeddings", None)
-    if longest is not None and settings.max_length > longest:
-        raise PapergenError(f"max_length = {settings.max_length} is more than the {longest} positions of {source}.")
     return Head(model, tuple(new))
 
 
@@ -81,7 +80,12 @@ def load_tokenizer(source: str | Path) -> Any:
     if not tokenizer.is_fast:
         raise PapergenError(f"model: the tokenizer of {source} is a slow one, which does not tell where tokens stand.")
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise PapergenError(
+            f"model: the tokenizer of {source} has no pad_token, and no eos_token or unk_token to take its place.",
+            hint='Add "pad_token": "<a token that no text holds>" to its tokenizer_config.json.',
+        )
     return tokenizer
 
 
@@ -98,6 +102,8 @@ def reload_difference(task: str, model: Any, folder: Path, batch: dict[str, torc
     inputs = {
         name: value for name, value in batch.items() if name not in {"labels", "start_positions", "end_positions"}
     }
+    if task == "feature_extraction" and model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = inputs["input_ids"]
     mine, read = model(**inputs), again(**inputs)
     model.train(was_training)
     pairs = [(mine[name], read[name]) for name in mine if isinstance(mine[name], torch.Tensor)]

@@ -82,6 +82,10 @@ def finetune(
         batch = on_device(encoder.batch(chosen, seed=f"{seed} {step // order.steps_per_epoch}"), ranks)
         own = num_targets(settings.task, batch)
         total = int(ranks.sum(torch.tensor([own], device=ranks.device)).item())
+        if total == 0:
+            raise PapergenError(
+                "a whole batch of texts of a single token has nothing to predict: leave such texts out."
+            )
         rate = learning_rate(shared, step, num_steps)
         for group in optimizer.param_groups:
             group["lr"] = rate

@@ -7,6 +7,8 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
+
 Entity = tuple[str, int, int]
 """(type, first word, last word)."""
 
@@ -79,10 +81,17 @@ def entity_scores_without(counts: Sequence[tuple[int, int, int]]) -> list[tuple[
     return [entity_scores([(right - own[0], found - own[1], gold - own[2])]) for own in counts]
 
 
+CHINESE_PUNCTUATION = "，。：？！；、（）《》〈〉【】「」『』～"
+"""What no English text holds: that is normalised as SQuAD's own script does it."""
+
+
 def normalised(answer: str) -> str:
-    """An answer as SQuAD's evaluation compares it: lower case, without punctuation and articles, spaces made one."""
-    plain = "".join(char for char in answer.lower() if char not in string.punctuation)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", plain).split())
+    """An answer as SQuAD's evaluation compares it: lower case, without punctuation and articles, spaces made one.
+
+    Chinese is taken as CMRC 2018's evaluation does: without its punctuation, every character a word.
+    """
+    plain = "".join(char for char in answer.lower() if char not in string.punctuation + CHINESE_PUNCTUATION)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", HAN.sub(r" \g<0> ", plain)).split())
 
 
 def exact_match(found: str, golds: Sequence[str]) -> float:

@@ -9,13 +9,17 @@ import torch
 
 from papergen.errors import PapergenError
 from papergen.tasks.entities import grouped_entities
+from papergen.tasks.fitting import context_room
 from papergen.tasks.selecting import has_projection, logits_at
 from papergen.tasks.spans import best_answer
 from papergen.tasks.stages import Encoded, Options, Stages, softmax
 
 
 class TextClassification(Stages):
-    """Softmax over the logits; all classes, the most probable first."""
+    """Scores of all classes, the highest first: softmax over the logits, or what the config's `problem_type` asks for.
+
+    That is the sigmoid for several labels at a time and for a single output, and the logits themselves in a regression.
+    """
 
     def read(self, output: Any, encoded: Encoded, rows: Sequence[int]) -> list[Any]:
         """Logits -> [{label, score}, ...] of each row."""
@@ -23,12 +27,24 @@ class TextClassification(Stages):
         labels = self._labels
         return [
             [{"label": labels[i], "score": row[i]} for i in sorted(range(len(row)), key=lambda i: -row[i])]
-            for row in softmax(output.logits).tolist()
+            for row in self.scores(output.logits).tolist()
         ]
+
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits -> scores of the classes, in the same shape, on the CPU."""
+        config = self.model.config
+        if config.problem_type == "regression":
+            return logits.float().cpu()
+        if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+            return logits.float().cpu().sigmoid()
+        return softmax(logits)
 
 
 class ZeroShot(Stages):
-    """Every label as a hypothesis about the text; softmax of the entailment logits over labels (Yin et al. 2019)."""
+    """Every label as a hypothesis about the text; softmax of the entailment logits over labels (Yin et al. 2019).
+
+    A single label is judged by entailment against contradiction, as transformers does it.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, options: Options) -> None:
         super().__init__(model, tokenizer, options)
@@ -60,14 +76,16 @@ class ZeroShot(Stages):
         return Encoded(inputs=rows, owners=[i for i in range(len(texts)) for _ in hypotheses])
 
     def read(self, output: Any, encoded: Encoded, rows: Sequence[int]) -> list[Any]:
-        """Logits -> the entailment logit of each pair."""
+        """Logits -> the entailment logit of each pair, and the probability of entailment against contradiction."""
         del encoded, rows
-        found: list[Any] = output.logits[:, self._entailment].float().tolist()
-        return found
+        against = -1 if self._entailment == 0 else 0
+        pairs = output.logits[:, [against, self._entailment]].float()
+        return list(zip(pairs[:, 1].tolist(), softmax(pairs)[:, 1].tolist(), strict=True))
 
     def result(self, said: Sequence[Any], given: Any) -> Any:
         """Entailment logits of one text -> {sequence, labels, scores}, the most probable label first."""
-        labels, scores = self.options.candidate_labels, softmax(torch.tensor(said)).tolist()
+        labels = self.options.candidate_labels
+        scores = softmax(torch.tensor([logit for logit, _ in said])).tolist() if len(said) > 1 else [said[0][1]]
         order = sorted(range(len(labels)), key=lambda i: -scores[i])
         return {"sequence": given, "labels": [labels[i] for i in order], "scores": [scores[i] for i in order]}
 
@@ -76,7 +94,7 @@ class TokenClassification(Stages):
     """The most probable tag of every token; neighbouring ones of one type are one entity ("simple" grouping)."""
 
     def read(self, output: Any, encoded: Encoded, rows: Sequence[int]) -> list[Any]:
-        """Logits -> [{entity_group, score, word, start, end}, ...] of each row."""
+        """Logits -> [(tag, probability, place), ...] and the ids of each row, special tokens left out."""
         scores, best = (part.tolist() for part in softmax(output.logits).max(dim=-1))
         labels = self._labels
         found = []
@@ -85,8 +103,13 @@ class TokenClassification(Stages):
             ids, offsets, special = encoding.ids, encoding.offsets, encoding.special_tokens_mask
             kept = [i for i in range(len(ids)) if not special[i]]
             tokens = [(labels[best[at][i]], scores[at][i], offsets[i]) for i in kept]
-            found.append(grouped_entities(tokens, [ids[i] for i in kept], self.tokenizer))
+            found.append((tokens, [ids[i] for i in kept]))
         return found
+
+    def result(self, said: Sequence[Any], given: Any) -> Any:
+        """The tags of one text -> [{entity_group, score, word, start, end}, ...]."""
+        tokens, ids = said[0]
+        return grouped_entities(tokens, ids, self.tokenizer, given)
 
 
 class FillMask(Stages):
@@ -94,6 +117,8 @@ class FillMask(Stages):
 
     def tokenize(self, inputs: Sequence[Any]) -> Encoded:
         """Texts -> ids; each must hold the mask once."""
+        if self.tokenizer.mask_token is None:
+            raise PapergenError("fill-mask: the tokenizer has no mask token. Use text-generation, or another model.")
         encoded = super().tokenize(inputs)
         for text, ids in zip(inputs, encoded.inputs["input_ids"], strict=True):
             if ids.count(self.tokenizer.mask_token_id) != 1:
@@ -184,6 +209,8 @@ class QuestionAnswering(Stages):
 
     def tokenize(self, inputs: Sequence[Any]) -> Encoded:
         """One row per window of each context."""
+        limits = {"max_length": self.options.max_length, "doc_stride": self.options.doc_stride}
+        context_room(self.tokenizer, [asked.question for asked in inputs], **limits)
         return self._encode(
             [asked.question for asked in inputs],
             [asked.context for asked in inputs],

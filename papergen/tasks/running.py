@@ -15,13 +15,16 @@ from transformers.utils.logging import disable_progress_bar
 
 from papergen import distributed
 from papergen.distributed import Ranks
+from papergen.errors import PapergenError, counted
 from papergen.files import digest_json
 from papergen.tasks.embedded import embedded
 from papergen.tasks.encoding import Encoder
-from papergen.tasks.evaluating import Scores, evaluate, features_of, nearest_centroid
+from papergen.tasks.evaluating import Scores, classes, evaluate
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, read_examples
+from papergen.tasks.fitting import fit, refuse_foreign_tokens
 from papergen.tasks.heads import Head, build_head, load_head, load_tokenizer, reload_difference
 from papergen.tasks.learning import Learned, finetune, on_device
+from papergen.tasks.probing import features_of, linear_probe
 from papergen.tasks.settings import TaskSettings
 from papergen.tasks.vocabulary import texts_of, train_wordpiece, wrap
 from papergen.training.material import derived_seed
@@ -60,6 +63,7 @@ def run_task(
     )
     train, test = examples_of(settings, project)
     labels = labels_of(train)
+    _refuse_labels(labels, train, test)
     if source is None:
         json = train_wordpiece(texts_of(train), vocab_size=settings.vocab_size) if ranks.is_main else None
         tokenizer = wrap(ranks.from_main(json), max_length=settings.max_length)
@@ -69,6 +73,7 @@ def run_task(
         tokenizer = load_tokenizer(source)
         torch.manual_seed(derived_seed(seed, "weights"))
         head = load_head(settings, source, labels)
+        fit(head.model, tokenizer, source, max_length=settings.max_length)
     head.model.to(ranks.device)
     encoder = Encoder(
         settings.task,
@@ -78,6 +83,8 @@ def run_task(
         doc_stride=settings.doc_stride,
         mlm_probability=settings.mlm_probability,
     )
+    features = encoder.encode(train)
+    refuse_foreign_tokens(head.model, [feature.inputs["input_ids"] for feature in features])
     learned: Learned | None = None
     if settings.is_trained:
         torch.manual_seed(derived_seed(seed, f"rank {rank}"))
@@ -85,7 +92,7 @@ def run_task(
             settings,
             head.model,
             encoder,
-            encoder.encode(train),
+            features,
             ranks=ranks,
             seed=derived_seed(seed, "order"),
             log=log,
@@ -133,7 +140,10 @@ def examples_of(settings: TaskSettings, project: Path) -> tuple[list[Example], l
     else:
         paths = [project / Path(str(name)).expanduser() for name in (settings.train_file, settings.test_file)]
         train, test = (read_examples(settings.task, path, settings.columns) for path in paths)
+        # A file is often in the order of its classes: a part of it is drawn, not its beginning.
         random.Random(0).shuffle(train)
+        chosen = sorted(random.Random(0).sample(range(len(test)), min(len(test), settings.max_test_examples)))
+        test = [test[index] for index in chosen]
     return train[: settings.max_train_examples], test[: settings.max_test_examples]
 
 
@@ -149,6 +159,25 @@ def labels_of(train: Sequence[Example]) -> list[str]:
     return sorted(found)
 
 
+def _refuse_labels(labels: Sequence[str], train: Sequence[Example], test: Sequence[Example]) -> None:
+    """PapergenError, before anything is trained, when a class has no training example or there is nothing to tell."""
+    if len(labels) == 1 and isinstance(train[0], Labelled):
+        raise PapergenError(
+            f"all {len(train)} training examples are {labels[0]!r}: there must be two classes at least."
+        )
+    unknown = sorted({*labels_of(test)} - {*labels})
+    if not unknown:
+        return
+    count = sum(bool({*labels_of([example])} & {*unknown}) for example in test)
+    shown = [", ".join(names[:8]) + " ..." * (len(names) > 8) for names in (unknown, labels)]
+    raise PapergenError(
+        f"{counted(count, 'test example')} {'has' if count == 1 else 'have'} a label that none of the {len(train)} "
+        f"training examples has: {shown[0]}.",
+        hint=f"Labels of training: {shown[1]}. Add training examples of it (max_train_examples may leave some out), "
+        "or take it from the test file.",
+    )
+
+
 def _frozen(
     model: Any,
     encoder: Encoder,
@@ -158,10 +187,11 @@ def _frozen(
     ranks: Ranks,
 ) -> Scores:
     vectors = [
-        features_of(model, encoder, examples, batch_size=settings.batch_size, ranks=ranks) for examples in (train, test)
+        features_of(model, encoder, examples, layer=settings.layer, batch_size=settings.batch_size, ranks=ranks)
+        for examples in (train, test)
     ]
     golds = [[example.label for example in part if isinstance(example, Labelled)] for part in (train, test)]
-    return nearest_centroid(vectors[0], golds[0], vectors[1], golds[1])
+    return classes(golds[1], linear_probe(vectors[0], golds[0], vectors[1]))
 
 
 def _baseline(test: Sequence[Example]) -> list[float]:

@@ -7,8 +7,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from papergen.errors import PapergenError
+from papergen.errors import PapergenError, did_you_mean
 from papergen.experiment import From, Params
+from papergen.hub_ids import is_hub_id
+from papergen.tasks.examples import FIELDS
 
 Task = Literal[
     "feature_extraction",
@@ -47,6 +49,19 @@ SIZES = (
     "hidden_dropout_prob",
 )
 """Parameters of a backbone built from scratch; without effect when a model is given."""
+TRAINING = (
+    "max_steps",
+    "num_train_epochs",
+    "learning_rate",
+    "weight_decay",
+    "warmup_ratio",
+    "max_grad_norm",
+    "group_by_length",
+    "dtype",
+)
+"""Parameters of fine-tuning; without effect where nothing is trained."""
+OF_TASK = {"doc_stride": "question_answering", "mlm_probability": "masked_lm", "layer": "feature_extraction"}
+"""Parameter -> the task that it is for."""
 
 
 class TaskSettings(Params):
@@ -73,7 +88,8 @@ class TaskSettings(Params):
     train_file: str = Field(
         default=EMBEDDED,
         description="embedded (made from Python's standard library), embedded:entailment (pairs for zero-shot "
-        "classification), embedded:next_paragraph (multiple_choice), a CSV or JSONL file, or a folder of datasets.",
+        "classification), embedded:next_paragraph (multiple_choice), a CSV, TSV, JSON or JSONL file, or a folder of "
+        "datasets.",
     )
     test_file: str | None = Field(
         default=None, description="File to evaluate on; with train_file: embedded its own test part."
@@ -90,6 +106,12 @@ class TaskSettings(Params):
         gt=0,
         lt=1,
         description="Share of tokens masked in training (masked_lm); an evaluation masks 0.15.",
+    )
+
+    layer: int = Field(
+        default=-1,
+        description="Hidden states that the features are the mean of (feature_extraction): 0 the embeddings, -1 the "
+        "last layer.",
     )
 
     world_size: int = Field(default=1, ge=1, description="Number of ranks (processes), each holding a replica.")
@@ -122,8 +144,10 @@ class TaskSettings(Params):
 
     @property
     def idle_params(self) -> frozenset[str]:
-        """The sizes of a new backbone where a model is given."""
-        return frozenset() if self.model is None else frozenset(SIZES)
+        """The sizes of a new backbone where a model is given, and what is for other tasks."""
+        idle = {name for name, task in OF_TASK.items() if task != self.task}
+        idle |= set() if self.model is None else set(SIZES)
+        return frozenset(idle if self.is_trained else idle | set(TRAINING))
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
@@ -159,6 +183,18 @@ class TaskSettings(Params):
             faults.append(f"test_file: train_file = {self.train_file} brings its own test part. Leave it out.")
         if self.embedded_data is not None and self.columns:
             faults.append(f"columns: no effect with train_file = {self.train_file}. Leave it out.")
+        fields = (*FIELDS[self.task], "second")
+        faults += [
+            f"columns: {self.task} has no field {name!r}. {did_you_mean(name, fields)}"
+            for name in self.columns
+            if name not in fields
+        ]
+        if self.layer != -1 and self.is_trained:
+            faults.append(f"layer: no effect with task = {self.task}. Leave it out.")
+        if self.embedded_data is None and self.test_file == self.train_file:
+            faults.append(
+                f"test_file = {self.test_file} is what is trained on: a model is judged by what it has not seen."
+            )
         if self.task == "question_answering" and self.doc_stride >= self.max_length // 2:
             faults.append(f"doc_stride = {self.doc_stride} leaves windows of {self.max_length} tokens little new text.")
         return faults
@@ -179,13 +215,29 @@ def data_digests(settings: TaskSettings, project: Path) -> dict[str, str]:
             if not path.exists():
                 raise PapergenError(f"{name} = {str(getattr(settings, name))!r}: there is no such file ({path}).")
             found[name] = known_folder_digest(path) if path.is_dir() else known_digest(path)
-    if isinstance(settings.model, str):
-        folder = project / Path(settings.model).expanduser()
-        if folder.is_dir():
-            found["model"] = known_folder_digest(folder)
-        elif settings.model.startswith((".", "/", "~")) or settings.model.count("/") > 1:
-            raise PapergenError(
-                f"model = {settings.model!r}: there is no such folder.",
-                hint="Write {from: experiment}, the path of a model folder, or a name on the Hugging Face Hub.",
-            )
-    return found
+    return found | model_digest(settings.model, project)
+
+
+def model_digest(model: From | str | None, project: Path) -> dict[str, str]:
+    """{"model": digest} of a local model folder; nothing for another experiment's model or a Hub id."""
+    from papergen.known_digests import known_folder_digest
+
+    if not isinstance(model, str):
+        return {}
+    folder = project / Path(model).expanduser()
+    if folder.is_dir():
+        return {"model": known_folder_digest(folder)}
+    if not is_hub_id(model):
+        raise PapergenError(
+            f"model = {model!r}: there is no such folder.",
+            hint="Write {from: experiment}, the path of a model folder, or a name on the Hugging Face Hub.",
+        )
+    return {}
+
+
+def model_source(model: From | str | None, upstream: Path | None, project: Path) -> str | Path | None:
+    """Where the model is: what the other experiment wrote, a folder of the project, or the Hub id."""
+    if upstream is not None or not isinstance(model, str):
+        return upstream
+    folder = project / Path(model).expanduser()
+    return folder if folder.is_dir() else model

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
@@ -37,7 +37,9 @@ def train_wordpiece(texts: Iterable[str], *, vocab_size: int) -> str:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    # A Chinese character is a word, as in BERT's own tokenizer: a clause without spaces would be one of 100 letters.
+    han = pre_tokenizers.Split(Regex(r"\p{Han}"), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([han, pre_tokenizers.BertPreTokenizer()])
     tokenizer.decoder = decoders.WordPiece(prefix=PREFIX)
     once = sorted(set(texts))
     # The trainer numbers the inner characters in the order of a hash table that differs from run to run, and breaks

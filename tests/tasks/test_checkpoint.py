@@ -94,7 +94,7 @@ def test_every_head_takes_the_checkpoints_backbone_and_only_the_head_is_new(task
 
 @pytest.mark.parametrize("batch_size", [1, 8])
 def test_features_are_those_of_the_librarys_own_pipeline(batch_size: int, checkpoint: Path) -> None:
-    model, tokenizer = load_for("feature-extraction", checkpoint, device="cpu")
+    model, tokenizer = load_for("feature-extraction", checkpoint, device="cpu", max_length=64)
     options = Options(max_length=64)
     texts = inputs_for("feature-extraction", [], "feature_extraction", 24, tokenizer)
     stages = stages_of("feature-extraction", model, tokenizer, options)

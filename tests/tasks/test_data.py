@@ -153,11 +153,40 @@ def test_csv_and_jsonl_are_read_with_columns_of_other_names(tmp_path: Path) -> N
     ("task", "name", "text", "message"),
     [
         ("sequence_classification", "d.csv", "txt,label\na,b\n", "d.csv:2: there is no 'text'. Did you mean txt"),
-        ("token_classification", "d.jsonl", '{"words": ["a"], "tags": []}', "d.jsonl:1: 1 words have 0 tags"),
+        ("token_classification", "d.jsonl", '{"words": ["a"], "tags": ["O", "O"]}', "d.jsonl:1: 1 words have 2 tags"),
+        ("token_classification", "d.jsonl", '{"words": ["a"], "tags": ["NOUN"]}', "the tag 'NOUN' is not of the IOB2"),
+        ("token_classification", "d.jsonl", '{"words": [], "tags": []}', "d.jsonl:1: words = [] is no list of texts"),
+        ("token_classification", "d.csv", "words,tags\na b,O O\n", "words = 'a b' is no list written as JSON"),
         ("multiple_choice", "d.jsonl", '{"context": "c", "options": ["a"], "answer": 1}', "answer = 1 is no index"),
         ("question_answering", "d.jsonl", '{"question": "q", "context": "c", "answers": ["x"]}', "does not stand"),
         ("masked_lm", "d.jsonl", '{"text": "a"}\n{', "d.jsonl:2: not JSON"),
-        ("masked_lm", "d.txt", "a", "neither .csv, .jsonl"),
+        ("multiple_choice", "d.jsonl", '{"context": "c", "options": ["a"], "answer": "A"}', "answer = A is no index"),
+        ("question_answering", "d.jsonl", '{"question": "q", "context": "c", "answers": {"text": []}}', "two lists"),
+        ("question_answering", "d.jsonl", '{"question": " ", "context": "c", "answers": []}', "question is empty"),
+        (
+            "sequence_classification",
+            "d.csv",
+            "text,label\na,b\n ,b\nc,\n",
+            "d.csv:3: text is empty.\nd.csv:4: label is",
+        ),
+        ("sequence_classification", "d.csv", "text,label\na\nb,c,d\n", "d.csv:2: 1 value for the columns text, label"),
+        (
+            "sequence_classification",
+            "d.csv",
+            'text,label\n"a,b\nc,d\n',
+            "d.csv:2: the row that begins here cannot be read",
+        ),
+        ("sequence_classification", "d.csv", "text;label\na;b\n", "d.csv:1: one column 'text;label'"),
+        ("sequence_classification", "d.csv", "text,text\na,b\n", "d.csv:1: two columns are called 'text'"),
+        ("sequence_classification", "d.jsonl", '{"text": ["a"], "label": 1}', "d.jsonl:1: text = ['a'] is no text"),
+        ("sequence_classification", "d.jsonl", '{"text": "a", "label": null}', "d.jsonl:1: label is null"),
+        (
+            "sequence_classification",
+            "d.json",
+            '[{"text": "a", "label": 1}, 2]',
+            "d.json:item 2: a row must be one JSON",
+        ),
+        ("masked_lm", "d.txt", "a", "neither .csv, .tsv, .jsonl"),
         ("masked_lm", "d.jsonl", "\n", "no example"),
     ],
 )
@@ -179,3 +208,50 @@ def test_a_folder_written_by_datasets_is_read(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     with pytest.raises(PapergenError, match="not a folder that datasets' save_to_disk wrote"):
         read_examples("token_classification", tmp_path / "other", {})
+
+
+def test_all_faulty_rows_are_told_at_once_and_like_ones_together(tmp_path: Path) -> None:
+    rows = ["text,label", *["ok,a"] * 2, *[",a"] * 8, "b", "c,"]
+    (tmp_path / "d.csv").write_text("\n".join(rows), encoding="utf-8")
+    with pytest.raises(PapergenError) as caught:
+        read_examples("sequence_classification", tmp_path / "d.csv", {})
+    assert str(caught.value).splitlines()[:3] == [
+        "d.csv:4, 5, 6, 7, 8 and 3 more: text is empty.",
+        "d.csv:12: 1 value for the columns text, label.",
+        "d.csv:13: label is empty.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["数据 1.csv", "数据 1.CSV", "数据 1.tsv", "数据 1.jsonl", "数据 1.json"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_chinese_is_read_from_every_form_with_or_without_a_byte_order_mark(
+    name: str, encoding: str, tmp_path: Path
+) -> None:
+    long = "长" * 200_000  # more than the csv module takes by itself
+    rows = [{"text": f"很好，\u2028{long}", "label": "正面"}, {"text": "很差", "label": "负面"}]
+    mark = "\t" if name.endswith("tsv") else ","
+    texts = {
+        "v": "\n".join(
+            mark.join(f'"{cell}"' for cell in cells) for cells in [rows[0], *(row.values() for row in rows)]
+        ),
+        "l": "\n".join(json.dumps(row, ensure_ascii=False) for row in rows),
+        "n": json.dumps(rows, ensure_ascii=False, indent=1),
+    }
+    (tmp_path / name).write_text(texts[name[-1].lower()], encoding=encoding)
+    found = read_examples("sequence_classification", tmp_path / name, {})
+    assert found == [Labelled(row["text"], row["label"]) for row in rows]
+
+
+@pytest.mark.parametrize(("encoding", "named"), [("gb18030", "GB18030"), ("utf-16", "UTF-16")])
+def test_another_encoding_is_told_with_what_turns_it_into_utf_8(encoding: str, named: str, tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("text,label\n好,正面\n", encoding=encoding)
+    with pytest.raises(PapergenError, match=r"d\.csv:\d: the file is not UTF-8") as caught:
+        read_examples("sequence_classification", tmp_path / "d.csv", {})
+    assert f"iconv -f {named} -t UTF-8 'd.csv' > 'd-utf8.csv'" in str(caught.value)
+
+
+def test_choices_have_as_many_options_everywhere(tmp_path: Path) -> None:
+    rows = [{"context": "c", "options": list(options), "answer": 0} for options in ("ab", "abc", "cd")]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with pytest.raises(PapergenError, match=r"d\.jsonl:2: 3 options, and 2 in the first example"):
+        read_examples("multiple_choice", tmp_path / "d.jsonl", {})

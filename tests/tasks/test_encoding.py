@@ -6,9 +6,12 @@ import pytest
 import taskslab as lab
 import torch
 
+from papergen.distributed import Ranks
 from papergen.errors import PapergenError
 from papergen.tasks.encoding import IGNORED, Encoder, num_targets
+from papergen.tasks.evaluating import evaluate
 from papergen.tasks.examples import Labelled, Question, Tagged, Text
+from papergen.tasks.heads import build_head
 from papergen.tasks.spans import Span, Window, answer, read_window
 from papergen.tasks.vocabulary import SPECIAL, texts_of, train_wordpiece, wrap
 
@@ -120,3 +123,29 @@ def test_the_same_texts_give_the_same_vocabulary_byte_for_byte() -> None:
     assert words.decode(words("seven blue")["input_ids"], skip_special_tokens=True) == "seven blue"
     assert set(words.all_special_tokens) == set(SPECIAL)
     assert "##" not in words.tokenize("##e")[0]  # what looks like an inner piece in a text is not taken for one
+
+
+def test_a_chinese_character_is_a_word_of_a_new_vocabulary() -> None:
+    text = "很" * 150 + "好产品"  # one word of 153 letters would be unknown
+    words = wrap(train_wordpiece([text, "a test"], vocab_size=300), max_length=200)
+    encoded = words(text, return_offsets_mapping=True)
+    tokens = words.convert_ids_to_tokens(encoded["input_ids"])
+    assert tokens == ["[CLS]", *text, "[SEP]"]
+    assert encoded["offset_mapping"][151] == (150, 151)
+
+
+def test_a_word_without_a_token_takes_no_other_words_tag() -> None:
+    settings = lab.settings_of("token_classification")
+    encoder = lab.encoder_of(settings, lab.examples("token_classification"))
+    words = ("red", "", "blue")  # as a lone control character is to BERT's own normaliser
+    (feature,) = encoder.encode([Tagged(words, ("B-COLOUR", "O", "B-COLOUR"))])
+    assert list(feature.words) == [0, 2]
+    model = build_head(settings, encoder.tokenizer, encoder.labels).model
+    alone = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.tensor([float(label == "B-COLOUR") for label in encoder.labels]))
+    example = Tagged(words, ("B-COLOUR", "O", "B-COLOUR"))
+    scores = evaluate(settings.task, model, encoder, [example], batch_size=8, dtype="float32", ranks=alone)
+    assert scores.predictions == ["B-COLOUR O B-COLOUR"]
+    assert scores.metrics["entity_f1"] == 100

@@ -140,7 +140,7 @@ def test_a_name_of_the_hub_without_a_network_is_one_error_at_once(monkeypatch: p
     for load in (
         lambda: load_tokenizer("nobody/nothing"),
         lambda: load_head(lab.settings_of("masked_lm"), "nobody/nothing", []),
-        lambda: load_for("fill-mask", "nobody/nothing", device="cpu"),
+        lambda: load_for("fill-mask", "nobody/nothing", device="cpu", max_length=32),
     ):
         with pytest.raises(PapergenError, match=r"not in the local Hub cache; HF_HUB_OFFLINE is set"):
             load()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from papergen.tasks import metrics as m
+from papergen.tasks.metrics import exact_match, span_f1
 
 
 def test_macro_f1_gives_every_class_the_same_weight() -> None:
@@ -70,3 +71,9 @@ def test_leaving_one_out_is_what_the_rest_scores() -> None:
     counts = [(1, 2, 2), (0, 1, 3), (2, 2, 2)]
     for index, scores in enumerate(m.entity_scores_without(counts)):
         assert scores == pytest.approx(m.entity_scores([*counts[:index], *counts[index + 1 :]]))
+
+
+def test_chinese_answers_are_compared_character_by_character() -> None:
+    assert span_f1("在巴黎。", ["巴黎"]) == pytest.approx(80.0)  # 2 of 3 and 2 of 2 characters
+    assert exact_match("巴黎！", ["巴黎"]) == 100
+    assert exact_match("“a”—b", ["a b"]) == 0  # English as SQuAD's own script has it

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from transformers import (
 
 from papergen.errors import PapergenError
 from papergen.tasks.agreement import TOLERANCE, call_pipeline, largest_difference, pipeline_of
-from papergen.tasks.linear import PackedLinear, packed
+from papergen.tasks.linear import PackedLinear, is_usable, packed
 from papergen.tasks.selecting import logits_at
 from papergen.tasks.spans import best_answer
 from papergen.tasks.stages import Asked, Options, softmax, stages_of
@@ -95,6 +96,80 @@ def test_the_stages_agree_with_the_librarys_own_pipeline(task: str, padding: str
         assert measured.padding > 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"problem_type": "multi_label_classification"}, torch.sigmoid),
+        ({"problem_type": "regression"}, lambda logits: logits),
+        ({"problem_type": "single_label_classification"}, softmax),
+    ],
+)
+def test_classes_are_scored_as_the_models_problem_asks_for(changes: dict[str, str], expected: Any) -> None:
+    words, model = tokenizer(), model_of("text-classification")
+    for name, value in changes.items():
+        setattr(model.config, name, value)
+    options = Options(max_length=32)
+    measured = run_stages(stages_of("text-classification", model, words, options), TEXTS, device="cpu").results
+    theirs = call_pipeline(pipeline_of("text-classification", model, words), "text-classification", TEXTS, options)
+    assert largest_difference(measured, theirs) < TOLERANCE
+    with torch.inference_mode():
+        logits = model(**words(TEXTS[0], return_tensors="pt")).logits
+    assert sorted(one["score"] for one in measured[0]) == pytest.approx(sorted(expected(logits)[0].tolist()), abs=1e-5)
+
+
+def test_a_single_output_is_a_probability_of_its_own() -> None:
+    model = AutoModelForSequenceClassification.from_config(model_of("text-classification").config)
+    model.config.num_labels = 1
+    model.classifier = torch.nn.Linear(16, 1)
+    words, options = tokenizer(), Options(max_length=32)
+    measured = run_stages(stages_of("text-classification", model.eval(), words, options), TEXTS, device="cpu").results
+    theirs = call_pipeline(pipeline_of("text-classification", model, words), "text-classification", TEXTS, options)
+    assert largest_difference(measured, theirs) < TOLERANCE
+    assert 0 < measured[0][0]["score"] < 1
+
+
+def test_a_single_label_is_judged_against_contradiction() -> None:
+    words, model = tokenizer(), model_of("zero-shot-classification")
+    options = Options(max_length=32, candidate_labels=("red",))
+    task = "zero-shot-classification"
+    measured = run_stages(stages_of(task, model, words, options), TEXTS, device="cpu").results
+    assert largest_difference(measured, call_pipeline(pipeline_of(task, model, words), task, TEXTS, options)) < 1e-4
+    assert 0 < measured[0]["scores"][0] < 1
+
+
+@pytest.mark.parametrize(
+    ("task", "texts"),
+    [
+        ("token-classification", ["red 蓝 green Ω Ω blue", "蓝"]),  # words that the vocabulary does not know
+        ("token-classification", [" ".join(lab.WORDS * 6)]),  # longer than max_length
+        ("zero-shot-classification", [" ".join(lab.WORDS * 6)]),
+        ("text-generation", [" ".join(lab.WORDS * 6)]),
+        ("zero-shot-classification", ["蓝"]),  # labels of equal scores
+    ],
+)
+def test_unknown_words_and_long_texts_agree_with_the_librarys_own_pipeline(task: str, texts: list[str]) -> None:
+    words, model = tokenizer(), model_of(task)
+    options = Options(max_length=24, candidate_labels=("黄", "绿"), max_new_tokens=4)
+    measured = run_stages(stages_of(task, model, words, options), texts, device="cpu").results
+    theirs = call_pipeline(pipeline_of(task, model, words), task, texts, options)
+    assert largest_difference(measured, theirs) < TOLERANCE
+    assert words.model_max_length == 32  # as it was
+
+
+def test_candidates_of_equal_scores_may_stand_in_any_order_and_others_may_not() -> None:
+    a, b = {"label": "a", "score": 0.5}, {"label": "b", "score": 0.5}
+    assert largest_difference([[a, b]], [[b, a]]) == 0
+    assert largest_difference([[a, {"label": "c", "score": 0.5}]], [[a, b]]) == math.inf
+    sure, unsure = ([{"label": "a", "score": score}, {"label": "b", "score": 1 - score}] for score in (0.1, 0.9))
+    assert largest_difference([sure], [unsure]) == pytest.approx(0.8)
+    one, two = {"labels": ["a", "b"], "scores": [0.6, 0.4]}, {"labels": ["b", "a"], "scores": [0.4, 0.6]}
+    assert largest_difference([one], [two]) == 0
+    # At the cut a token may stand for another of the same score, and for no other.
+    cut = [{"token": 1, "score": 0.4}, {"token": 2, "score": 0.2}]
+    assert largest_difference([cut], [[{"token": 1, "score": 0.4}, {"token": 3, "score": 0.2}]]) == 0
+    assert largest_difference([cut], [[{"token": 1, "score": 0.2}, {"token": 3, "score": 0.4}]]) == pytest.approx(0.2)
+
+
 def test_grouping_by_length_pads_less_and_keeps_the_order_of_the_inputs() -> None:
     words, model = tokenizer(), model_of("text-classification")
     stages = stages_of("text-classification", model, words, Options(max_length=32))
@@ -146,6 +221,53 @@ def test_a_packed_model_computes_the_same_shares_all_other_weights_and_leaves_th
     assert twin.get_input_embeddings().weight is model.get_input_embeddings().weight
     assert packed(model.double()).get_input_embeddings().weight.dtype == torch.float64
     assert not any(isinstance(part, PackedLinear) for part in packed(model).modules())
+
+
+def absent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(torch.ops, "mkldnn", SimpleNamespace())
+
+
+def with_another_signature(patch: pytest.MonkeyPatch) -> None:
+    def pointwise(states: Any, weight: Any) -> Any:
+        del states, weight
+
+    patch.setattr(torch.ops, "mkldnn", SimpleNamespace(_linear_pointwise=pointwise, _reorder_linear_weight=lambda w: w))
+
+
+def refused(patch: pytest.MonkeyPatch) -> None:
+    def reorder(_: Any) -> Any:
+        raise NotImplementedError("Could not run 'mkldnn::_reorder_linear_weight' with arguments from this backend")
+
+    patch.setattr(torch.ops, "mkldnn", SimpleNamespace(_reorder_linear_weight=reorder))
+
+
+def with_other_results(patch: pytest.MonkeyPatch) -> None:
+    def pointwise(states: Any, weight: Any, *_: Any) -> Any:
+        return torch.zeros(*states.shape[:-1], weight.shape[0])
+
+    patch.setattr(torch.ops, "mkldnn", SimpleNamespace(_linear_pointwise=pointwise, _reorder_linear_weight=lambda w: w))
+
+
+@pytest.mark.parametrize("change", [absent, with_another_signature, refused, with_other_results])
+def test_a_torch_with_another_private_operator_runs_the_model_as_it_is(
+    change: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, words = model_of("text-classification"), tokenizer()
+    theirs = call_pipeline(
+        pipeline_of("text-classification", model, words), "text-classification", TEXTS, Options(max_length=32)
+    )
+    state = torch.random.get_rng_state()
+    change(monkeypatch)
+    assert not is_usable()
+    assert packed(model) is model
+    stages = stages_of("text-classification", model, words, Options(max_length=32))
+    assert largest_difference(run_stages(stages, TEXTS, batch_size=2, device="cpu").results, theirs) < TOLERANCE
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no oneDNN here")
+def test_this_torchs_private_operator_is_the_one_we_know() -> None:
+    assert is_usable()
 
 
 @pytest.mark.parametrize("make", [lambda model: model, packed])
