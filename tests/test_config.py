@@ -251,7 +251,11 @@ def test_presets_lie_between_the_shared_values_and_the_rows(project: Path) -> No
         ("preset: quick", "preset: quik", "first.yaml:11: there is no preset 'quik'. Did you mean quick?"),
         ("preset: base", "preset: 3", "first.yaml:4: preset = 3: write a name or a list of names."),
         ("base: {rate: 0.2}", "base: 3", "first.yaml:7: write the preset as `base: {parameter: value}`."),
-        ("base: {rate: 0.2}", "base: {grid: {}}", "first.yaml:7: grid belongs to the file, not to a preset."),
+        (
+            "base: {rate: 0.2}",
+            "base: {grid: {}}",
+            "first.yaml:7: grid belongs to the file, not to a preset. A row that sets a parameter itself is not",
+        ),
         ("base: {rate: 0.2}", "base: {preset: quick}", "first.yaml:7: a preset holds values, not another preset."),
         ("seeds: [5]", "seeds: []", "first.yaml:8: seeds = []: write a list of whole numbers"),
     ],

@@ -72,7 +72,9 @@ def faults_of_form(document: Document) -> Iterator[str]:
             if own is not None and not isinstance(own, dict):
                 yield f"{where}: write the {noun} as `{name}: {{parameter: value}}`."
             elif own and (wrong := [key for key in own if key in RESERVED and key not in OF_ROWS]):
-                yield f"{document.where(section, name, wrong[0])}: {wrong[0]} belongs to the file, not to a {noun}."
+                also = " A row that sets a parameter itself is not multiplied." if wrong[0] in ("grid", "zip") else ""
+                line = document.where(section, name, wrong[0])
+                yield f"{line}: {wrong[0]} belongs to the file, not to a {noun}.{also}"
             elif own and section == "presets" and "preset" in own:
                 yield f"{document.where(section, name, 'preset')}: a preset holds values, not another preset."
     for place in ((), *(("rows", row) for row in _rows_of(data))):

@@ -89,10 +89,23 @@ class TexError(PapergenError):
 
     def __init__(self, problems: Sequence[Problem], heading: str = "problems in the paper", hint: str | None = None):
         assert problems, "a TexError says what is wrong"
-        texts = [str(problem) for problem in problems]
-        head = [] if len(texts) == 1 else [f"{len(texts)} {heading}:"]
-        super().__init__("\n".join([*head, *texts]), hint=hint)
+        head = [] if len(problems) == 1 else [f"{len(problems)} {heading}:"]
+        super().__init__("\n".join([*head, *_told_once(problems)]), hint=hint)
         self.problems = tuple(problems)
+
+
+def _told_once(problems: Sequence[Problem]) -> list[str]:
+    """The problems in order; what is wrong in several places is said at the first, which names the others."""
+    alike: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        alike.setdefault((problem.message, problem.cause, problem.remedy), []).append(problem)
+    texts = []
+    for first, *others in alike.values():
+        texts.append(str(first))
+        places = dict.fromkeys(f"{other.place.file}:{other.place.line}" for other in others if other.place.line)
+        if places:
+            texts.append(f"  The same at {', '.join(places)}.")
+    return texts
 
 
 class SourceTree:

@@ -328,7 +328,7 @@ class _Reader:
         outcome = derived.compare(a, b, name)
         tested = (a.key, b.key, name)
         self.tests[tested] = outcome.p
-        note = f"{a.key} against {b.key}: {outcome.name} test, n = {outcome.n}, p = {outcome.p:.3g}"
+        note = f"{a.key} against {b.key}: {outcome.name} test, n = {outcome.n}, {_shown_p(outcome.p)}"
         if self.family is not None:
             outcome = replace(outcome, p=self.family.get(tested, outcome.p))
             note += f", {outcome.p:.3g} after Holm's correction over the paper's {len(self.family)} tests"
@@ -336,6 +336,10 @@ class _Reader:
         if outcome.warning:
             self.warnings.append(f"{a.key} against {b.key}: {outcome.warning}")
         return outcome
+
+
+def _shown_p(p: float) -> str:
+    return "p < 0.0001" if p < 1e-4 else f"p = {p:.3g}"
 
 
 def _both(sign: str, a: Value, b: Value) -> Value:

@@ -170,6 +170,11 @@ def _histograms(figure: Figure, axes: Axes) -> None:
         axes.hist(values, edgecolor=look["color"], linestyle=look["linestyle"], linewidth=1.0, label=label, **shared)  # type: ignore[arg-type]
 
 
+def _counts(figure: Figure) -> bool:
+    """Whether all places across are whole numbers: steps, tokens, processes."""
+    return all(float(place).is_integer() for series in figure.series for place in series.x)
+
+
 def _dress(figure: Figure, axes: Axes) -> None:
     axes.set_xlabel(figure.x_label)
     axes.set_ylabel(figure.y_label)
@@ -190,6 +195,8 @@ def _dress(figure: Figure, axes: Axes) -> None:
             axis.set_minor_formatter(NullFormatter())
         elif isinstance(axis.get_major_formatter(), ScalarFormatter):
             axis.set_major_formatter(PlainTicks())
+    if figure.kind in {"line", "band"} and figure.x_scale == "linear" and _counts(figure):
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     if figure.kind == "hist" and figure.y_scale == "linear":
         axes.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     if figure.x_ticks is not None:

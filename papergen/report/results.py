@@ -130,10 +130,12 @@ class Results:
         trials = list({t.digest: t for t in self.trials if (t.experiment, t.row) == (experiment, row)}.values())
         if not trials:
             rows = self.rows(experiment)
+            near = did_you_mean(row, rows)
+            said, hint = (near, f"Rows of {experiment}: {_some(rows)}.") if near.startswith("Did") else ("", None)
             raise UnknownKeyError(
                 key,
-                f"{key}: the experiment {experiment} has no row {row!r}. {did_you_mean(row, rows)}",
-                hint=f"Rows of {experiment}: {_some(rows)}.",
+                f"{key}: the experiment {experiment} has no row {row!r}. {said or f'Known: {_some(rows)}.'}",
+                hint=hint,
             )
         self._all_finished(key, trials)
         return [self.results[trial.digest] for trial in trials]

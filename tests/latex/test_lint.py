@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from texlab import document, make_tree
 from papergen.latex.escape import Engine
 from papergen.latex.lint import lint_tree
 from papergen.latex.macros import results_tex
-from papergen.latex.tree import SourceTree
+from papergen.latex.tree import Place, Problem, SourceTree, TexError
 
 
 def told(folder: Path, files: dict[str, str | bytes], engine: Engine = "pdflatex") -> list[str]:
@@ -113,3 +114,18 @@ def test_graphicspath_is_honoured(tmp_path: Path) -> None:
         "more/loss.png": b"\x89PNG",
     }
     assert told(tmp_path, files) == []
+
+
+def test_what_is_wrong_in_several_places_is_said_once() -> None:
+    place = Place("sections/a.tex", 3)
+    stale = [
+        Problem("error", "x is stale.", place=replace(place, line=line), remedy="Run it.") for line in (3, 3, 4, 9)
+    ]
+    other = Problem("error", "y is unknown.", place=replace(place, line=5))
+    assert str(TexError([*stale[:2], other, *stale[2:]])).splitlines() == [
+        "5 problems in the paper:",
+        "sections/a.tex:3: x is stale.",
+        "  Run it.",
+        "  The same at sections/a.tex:3, sections/a.tex:4, sections/a.tex:9.",
+        "sections/a.tex:5: y is unknown.",
+    ]

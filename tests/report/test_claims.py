@@ -8,7 +8,7 @@ from made import make_result, make_results, make_trial
 from scipy import stats
 
 from papergen.errors import PapergenError
-from papergen.report.claims import FUNCTIONS, check, comparisons_of, evaluate, family_of
+from papergen.report.claims import FUNCTIONS, _shown_p, check, comparisons_of, evaluate, family_of
 from papergen.report.derived import compare, difference, ratio
 from papergen.report.formats import plain
 from papergen.report.results import Results, UnknownKeyError
@@ -74,7 +74,7 @@ def test_the_evidence_names_the_values_the_test_and_its_weakness(results: Result
     a, b = (number(results, f"decoding/{row}/rep_4") for row in ("greedy", "nucleus"))
     p = stats.ttest_rel(a.samples, b.samples).pvalue
     assert verdict.evidence[0] == "decoding/greedy/rep_4 = (72 ± 18)%, n = 5 prompts"
-    assert verdict.evidence[-1] == f"{a.key} against {b.key}: paired t test, n = 5, p = {p:.3g}"
+    assert verdict.evidence[-1] == f"{a.key} against {b.key}: paired t test, n = 5, {_shown_p(p)}"
     assert set(verdict.digests) == {*a.digests, *b.digests}
     weak = check(results, "significant(speed/ddp-1/latency_s, speed/ddp-2/latency_s)")
     assert "n = 3" in weak.warnings[0]
@@ -232,3 +232,7 @@ def test_every_function_is_documented() -> None:
 
     page = (Path(__file__).resolve().parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
     assert not [name for name in FUNCTIONS if f"- `{name}(" not in page]
+
+
+def test_a_tiny_p_is_not_said_to_be_zero() -> None:
+    assert [_shown_p(p) for p in (0.0, 3e-5, 0.012345)] == ["p < 0.0001", "p < 0.0001", "p = 0.0123"]

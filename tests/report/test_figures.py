@@ -154,6 +154,14 @@ def test_numbers_at_ticks_are_text_and_powers_of_ten_formulas(tmp_path: Path, mo
     assert set(parsed) == {"$\\times\\mathdefault{10^{8}}\\mathdefault{}$"}
 
 
+def test_steps_and_counts_have_whole_numbers_at_their_ticks(tmp_path: Path) -> None:
+    steps = Series(label="a", x=[10.0, 20.0, 30.0], y=[3.0, 2.0, 1.0])
+    curve = Figure(name="curve", kind="line", series=[steps], x_label="Steps", y_label="Loss")
+    assert "12.5" not in shown_in(render(curve, 3.3, tmp_path), tmp_path)
+    counts = Figure(name="counts", kind="hist", series=[Series(label="a", x=[0.0] * 16)], x_label="x", y_label="Count")
+    assert "2.5" not in shown_in(render(counts, 3.3, tmp_path), tmp_path)
+
+
 def shown_in(pdf: bytes, folder: Path) -> str:
     """What a reader can copy out of a picture, without spaces."""
     (folder / "shown.pdf").write_bytes(pdf)
