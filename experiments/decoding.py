@@ -68,7 +68,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         loaded.tokenizer,
         count=params.num_prompts,
         prompt_tokens=params.prompt_tokens,
-        reference_tokens=params.reference_tokens,
+        reference_tokens=loaded.most_new(params),
     )
     ctx.fact("corpus_digest", corpus.digest)
     starts = [passage.ids for passage in passages]
@@ -152,6 +152,19 @@ def params_of(view: View, row: str) -> Params:
     found = view.params(row)
     assert isinstance(found, Params)
     return found
+
+
+def most_new(view: View, row: str) -> int:
+    """Most tokens of a text of the row, as its model counts them."""
+    facts = next((result.outcome.facts for result in view.finished(row)), {})
+    return int(facts.get("reference_tokens", params_of(view, row).reference_tokens))
+
+
+def limits(view: View) -> str:
+    """`most_new` in words, of all rows."""
+    from papergen.report.words import either
+
+    return either([str(most_new(view, row)) for row in view.rows], view.language)
 
 
 def baseline(view: View) -> str | None:
@@ -267,7 +280,7 @@ def method(view: View) -> Any:
     )
     return Tex(
         f"We continue {view.each('num_prompts')} held-out passages of {view.each('prompt_tokens')} tokens by up to "
-        f"{view.each('reference_tokens')} tokens, in {view.each('dtype', view.escape)} arithmetic{shared}. "
+        f"{limits(view)} tokens, in {view.each('dtype', view.escape)} arithmetic{shared}. "
         f"The strategies are {listed}.{seeded}{tested} "
         "Measures of a whole set of continuations (perplexity, distinct-$n$, self-BLEU, Zipf) have the interval of the "
         "jackknife over the prompts~\\cite{efron1993introduction}.\n"
@@ -300,7 +313,7 @@ def _method_zh(view: View, rows: list[str], seeds: int) -> str:
     )
     return (
         f"我们续写 {view.each('num_prompts')} 段留出的文本，每段给出 {view.each('prompt_tokens')} 个词元，续写至多 "
-        f"{view.each('reference_tokens')} 个词元，数值精度为 {view.each('dtype', view.escape)}{shared}。"
+        f"{limits(view)} 个词元，数值精度为 {view.each('dtype', view.escape)}{shared}。"
         f"所用策略为：{listed}。{seeded}{tested}"
         "对整组续写定义的度量（困惑度、distinct-$n$、self-BLEU、Zipf 系数）的区间由对提示的刀切法"
         "~\\cite{efron1993introduction} 求得。\n"

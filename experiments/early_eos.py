@@ -116,7 +116,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         loaded.tokenizer,
         count=params.num_prompts,
         prompt_tokens=params.prompt_tokens,
-        reference_tokens=params.reference_tokens,
+        reference_tokens=loaded.most_new(params),
     )
     before, after = (
         loaded.tokenizer.encode(wording, add_special_tokens=False)
@@ -190,6 +190,19 @@ def changed(view: View, row: str) -> Any:
     return Value(key=view.key(row, "changed"), unit="%", over="prompts", digests=digests, **summary(flags))
 
 
+def most_new(view: View, row: str) -> int:
+    """Most tokens of a text of the row, as its model counts them."""
+    facts = next((result.outcome.facts for result in view.finished(row)), {})
+    return int(facts.get("reference_tokens", of(view, row).reference_tokens))
+
+
+def limits(view: View) -> str:
+    """`most_new` in words, of all rows."""
+    from papergen.report.words import either
+
+    return either([str(most_new(view, row)) for row in view.rows], view.language)
+
+
 def survival(view: View) -> Figure:
     """Share of texts that are not over yet, by the number of tokens."""
     from papergen.report.figures import Figure, Rule, Series
@@ -202,7 +215,7 @@ def survival(view: View) -> Figure:
         found = view.samples(row)
         # A text that the limit cut off is not over at its length.
         ends = [len(sample["ids"]) if sample["finish"] == "eos" else None for sample in found]
-        steps = range(of(view, row).reference_tokens + 1)
+        steps = range(most_new(view, row) + 1)
         open_ = [100.0 * sum(end is None or end > step for end in ends) / len(ends) for step in steps]
         series.append(
             Series(
@@ -267,9 +280,8 @@ def method(view: View) -> Any:
     from papergen.report.tex import Tex
 
     rows = [row for row in view.rows if not of(view, row).reference and of(view, row).idle_remedy is None]
-    first = of(view, view.rows[0])
     if view.language == "zh":
-        return Tex(_method_zh(view, first, rows))
+        return Tex(_method_zh(view, rows))
     phrases = []
     for row in rows:
         params = of(view, row)
@@ -282,7 +294,7 @@ def method(view: View) -> Any:
         phrases.append(", ".join([f"\\texttt{{{view.escape(row)}}}: {words}", *wording]))
     return Tex(
         f"The model continues the first {view.each('prompt_tokens')} tokens of {view.each('num_prompts')} held-out "
-        f"documents by up to {view.each('reference_tokens')} tokens. "
+        f"documents by up to {limits(view)} tokens. "
         "Documents are single paragraphs, after which the model has learnt to end. "
         f"A continuation that the end-of-text token closes before token {view.each('early_tokens')} has ended early. "
         "How the authors went on is measured alike, with the ends that they chose. "
@@ -291,7 +303,7 @@ def method(view: View) -> Any:
     )
 
 
-def _method_zh(view: View, first: Params, rows: list[str]) -> str:
+def _method_zh(view: View, rows: list[str]) -> str:
     """`method` in Chinese."""
     from papergen.decoding.describing_zh import describe
 
@@ -306,7 +318,7 @@ def _method_zh(view: View, first: Params, rows: list[str]) -> str:
         phrases.append(f"\\texttt{{{view.escape(row)}}}：{'，'.join([describe(params), *wording])}")
     return (
         f"模型读入 {view.each('num_prompts')} 篇留出文档各自开头的 {view.each('prompt_tokens')} 个词元，续写至多 "
-        f"{view.each('reference_tokens')} 个词元。每篇文档是一个段落，模型在训练中学会了在段落之后结束文本。"
+        f"{limits(view)} 个词元。每篇文档是一个段落，模型在训练中学会了在段落之后结束文本。"
         f"续写若在第 {view.each('early_tokens')} 个词元之前以文本结束符收尾，即为过早结束。"
         "作者本人的续写以同样的方式测量，其结尾由作者自己决定。"
         "文本变长之后的困惑度与重复率~\\cite{welleck2020neural} 就是办法的代价。"
@@ -321,9 +333,8 @@ def idle(view: View) -> Any:
     from papergen.report.words import translated
 
     tried = {of(view, row).idle_remedy: view.value(row, "changed") for row in view.rows if of(view, row).idle_remedy}
-    first = of(view, view.rows[0])
     lines = []
-    for one in refused(Strategy(max_new_tokens=first.reference_tokens), eos_token_id=0):
+    for one in refused(Strategy(max_new_tokens=most_new(view, view.rows[0])), eos_token_id=0):
         outcome = ""
         if one.name in tried:
             number = tried[one.name]

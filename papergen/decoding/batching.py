@@ -35,7 +35,22 @@ def limits_of(index: int, prompt: Sequence[int], strategy: Strategy, model: Any)
             f"Prompt {index} has {len(prompt)} tokens; {max_new} more exceed the model's {window} positions.",
             hint=f"Cut the prompts to {window - max_new} tokens or lower max_new_tokens.",
         )
-    return Limits(max_new=max_new, min_new=min(min_new, max_new))
+    if min_new > max_new:
+        asked = "min_length" if min_new > (strategy.min_new_tokens or 0) else "min_new_tokens"
+        raise PapergenError(
+            f"Prompt {index} has {len(prompt)} tokens: {asked} = {getattr(strategy, asked)} asks for {min_new} new ones"
+            f" where {max_new} may be.",
+            hint=f"Lower {asked}, or raise the limit.",
+        )
+    return Limits(max_new=max_new, min_new=min_new)
+
+
+def idle_length(strategy: Strategy, limits: Sequence[Limits]) -> str | None:
+    """Why min_length changes nothing for any of these prompts; None when it does, or is not asked for."""
+    least = strategy.min_new_tokens or 0
+    if strategy.min_length is None or not limits or any(limit.min_new > least for limit in limits):
+        return None
+    return f"min_length = {strategy.min_length} is reached by every prompt and min_new_tokens = {least} already."
 
 
 def needs_equal(model: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from papergen.decoding.batching import batches, limits_of, needs_equal, padded
+from papergen.decoding.batching import batches, idle_length, limits_of, needs_equal, padded
 from papergen.decoding.beam import beam_search
 from papergen.decoding.constrained import NUM_BEAMS_PER_PROMPT, constrained_search
 from papergen.decoding.contrastive import contrastive_search
@@ -28,6 +28,7 @@ from papergen.decoding.static_stepper import StaticStepper
 from papergen.decoding.stream import row_key
 from papergen.decoding.tokens import Tokens, tokens_for
 from papergen.decoding.windows import WindowStepper
+from papergen.errors import PapergenError
 from papergen.pretrained import quiet_transformers
 
 _SEARCHES: Mapping[Mode, Search] = {
@@ -83,6 +84,8 @@ def generate(
     tokens = tokens_for(strategy, model, tokenizer)
     assistant = None if strategy.assistant_model is None else assistant_of(strategy.assistant_model, model)
     limits = [limits_of(index, prompt, strategy, model) for index, prompt in enumerate(prompts)]
+    if fault := idle_length(strategy, limits):
+        raise PapergenError(fault, hint="It counts the prompt's tokens. Try min_new_tokens.")
     for index, prompt in enumerate(prompts if assistant is not None else ()):
         limits_of(index, prompt, strategy, assistant)
     one_row = strategy.num_drafts > 0 and not has_windows(model, assistant)

@@ -86,7 +86,7 @@ def texts_of_idle(
         remedy,
         eos=tokens.eos,
         pad=tokens.pad,
-        max_new_tokens=params.reference_tokens,
+        max_new_tokens=loaded.most_new(params),
         batch_size=params.batch_size,
     )
     found = [

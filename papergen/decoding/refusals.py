@@ -129,11 +129,21 @@ def _lengths(s: Strategy) -> Iterator[str]:
     if s.max_new_tokens is None and s.max_length is None:
         yield "No length limit. Give max_new_tokens, for example 128."
     if s.max_new_tokens is not None and s.max_length is not None:
-        yield "max_new_tokens and max_length are two limits, and transformers ignores the second. Keep max_new_tokens."
+        yield (
+            f"max_length = {s.max_length} is a second limit beside max_new_tokens = {s.max_new_tokens}; transformers"
+            " ignores it. Leave it out, or write max_new_tokens: null beside it."
+        )
     for low, high in (("min_new_tokens", "max_new_tokens"), ("min_length", "max_length")):
         least, most = getattr(s, low), getattr(s, high)
         if least is not None and most is not None and least > most:
             yield f"{low} = {least} is above {high} = {most}."
+    if s.exponential_decay_length_penalty is not None:
+        start, factor = s.exponential_decay_length_penalty
+        given = f"exponential_decay_length_penalty = [{start}, {factor}]"
+        if start < 0 or factor <= 0:
+            yield f"{given}: the start counts new tokens and the factor is above 0. Try [20, 1.05]."
+        elif s.max_new_tokens is not None and start >= s.max_new_tokens - 1:
+            yield f"{given} begins after max_new_tokens = {s.max_new_tokens}, so it changes nothing."
 
 
 def _end_of_text(s: Strategy) -> Iterator[str]:
@@ -153,13 +163,29 @@ def _end_of_text(s: Strategy) -> Iterator[str]:
         yield "pad_token_id = eos_token_id does not delay EOS: padding is masked. Leave it out; try min_new_tokens."
     if any(not sequence for sequence, _ in s.sequence_bias or ()):
         yield "sequence_bias contains an empty sequence. Leave it out."
-    if eos is None:
-        idle = {
-            "min_new_tokens": s.min_new_tokens is not None,
-            "min_length": s.min_length is not None,
-            "exponential_decay_length_penalty": s.exponential_decay_length_penalty is not None,
-            "suppress_tokens: [eos]": "eos" in (s.suppress_tokens or ()),
-            "sequence_bias on eos": any("eos" in sequence for sequence, _ in s.sequence_bias or ()),
-        }
-        for name in (name for name, is_given in idle.items() if is_given):
-            yield f"{name} acts on EOS, and eos_token_id = null leaves none. Keep one of them."
+    if s.suppress_tokens == ():
+        yield "suppress_tokens = [] names no token. Leave it out."
+    if s.bad_words_ids == ():
+        yield "bad_words_ids = [] names no word. Leave it out."
+    yield from _idle_without_end(s)
+
+
+def _idle_without_end(s: Strategy) -> Iterator[str]:
+    """What acts on the end of a text, or on hypotheses of unequal length, where no text can end."""
+    is_suppressed = "eos" in (s.suppress_tokens or ())
+    if s.eos_token_id is not None and not is_suppressed:
+        return
+    cause = "eos_token_id = null leaves none" if s.eos_token_id is None else "suppress_tokens: [eos] never lets it come"
+    acts = {
+        "min_new_tokens": s.min_new_tokens is not None,
+        "min_length": s.min_length is not None,
+        "exponential_decay_length_penalty": s.exponential_decay_length_penalty is not None,
+        "suppress_tokens: [eos]": s.eos_token_id is None and is_suppressed,
+        "sequence_bias on eos": any("eos" in sequence for sequence, _ in s.sequence_bias or ()),
+    }
+    for name in (name for name, is_given in acts.items() if is_given):
+        yield f"{name} acts on EOS, and {cause}. Keep one of them."
+    if s.num_beams > 1:
+        for name, idle in (("length_penalty", 1.0), ("early_stopping", False)):
+            if getattr(s, name) != idle:
+                yield f"{name} is about texts that end, and {cause}: all are equally long. Keep one of them."

@@ -65,12 +65,13 @@ class Strategy(Params):
     max_length: int | None = Field(
         default=None,
         ge=2,
-        description="Most tokens of prompt and continuation together, counted per prompt, not padded.",
+        description="Most tokens of prompt and continuation together, counted per prompt, not padded; with an"
+        " encoder-decoder model, of the decoder's start token and the continuation.",
     )
     min_length: int | None = Field(
         default=None,
         ge=1,
-        description="Tokens of prompt and continuation before EOS becomes possible, counted per prompt.",
+        description="Tokens of prompt and continuation before EOS becomes possible, counted as in max_length.",
     )
     num_return_sequences: int = Field(default=1, ge=1, description="Continuations per prompt.")
 

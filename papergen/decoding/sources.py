@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -56,6 +56,14 @@ class DecodingSettings(Strategy):
     )
     reference: bool = Field(default=False, description="Measure the human continuation instead of generating one.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_limit(cls, data: Any) -> Any:
+        """The default of max_new_tokens gives way to a max_length."""
+        if isinstance(data, Mapping) and data.get("max_length") is not None and "max_new_tokens" not in data:
+            return {**data, "max_new_tokens": None}
+        return data
+
     @model_validator(mode="after")
     def _steps_are_possible(self) -> DecodingSettings:
         if self.torch_compile and self.cache_implementation == "dynamic":
@@ -66,6 +74,16 @@ class DecodingSettings(Strategy):
         wanted = "torch_compile = true" if self.torch_compile else "cache_implementation = static"
         if not self.use_cache and (self.torch_compile or self.cache_implementation == "static"):
             raise ValueError(f"{wanted} is about a cache, and use_cache = false leaves none. Keep one of them.")
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_have_room(self) -> DecodingSettings:
+        most = None if self.max_new_tokens is None else self.prompt_tokens + self.max_new_tokens
+        if self.min_length is not None and most is not None and self.min_length > most:
+            raise ValueError(
+                f"min_length = {self.min_length} is above the prompt_tokens + max_new_tokens ="
+                f" {self.prompt_tokens} + {self.max_new_tokens} tokens there may be."
+            )
         return self
 
     @model_validator(mode="after")
@@ -91,7 +109,7 @@ class DecodingSettings(Strategy):
 
     @property
     def reference_tokens(self) -> int:
-        """Most tokens of a human continuation: as many as may be generated."""
+        """Most tokens of a human continuation: as many as a decoder-only model may generate."""
         return self.max_new_tokens or (self.max_length or 0) - self.prompt_tokens
 
     @property

@@ -150,6 +150,9 @@ def _faults(strategy: Strategy, tokens: Tokens) -> Iterator[str]:
                 yield f"force_words_ids: {list(ids)} contains EOS, after which nothing is generated. Take it out."
             if set(ids) & set(tokens.suppressed):
                 yield f"force_words_ids: {list(ids)} contains a token of suppress_tokens. Keep one of them."
+            for words in tokens.forbidden:
+                if any(ids[at : at + len(words)] == words for at in range(len(ids))):
+                    yield f"force_words_ids: {list(ids)} contains {list(words)} of bad_words_ids. Keep one of them."
     if not tokens.eos and strategy.eos_token_id == "model":
         wanted = {"min_new_tokens": strategy.min_new_tokens, "min_length": strategy.min_length}
         named = [name for name, value in wanted.items() if value is not None]

@@ -18,6 +18,7 @@ from papergen.decoding.sources import DecodingSettings, local
 from papergen.decoding.speed import PeakMemory, summarise
 from papergen.decoding.tokens import tokens_for
 from papergen.distributed import ALONE, Ranks
+from papergen.errors import PapergenError
 from papergen.experiment import Context
 from papergen.pretrained import load_tokenizer
 
@@ -58,6 +59,18 @@ class Loaded:
         own = self.model.generation_config.eos_token_id
         own = self.model.config.get_text_config().eos_token_id if own is None else own
         return () if own is None else (own,) if isinstance(own, int) else tuple(own)
+
+    def most_new(self, params: DecodingSettings) -> int:
+        """Most tokens that may be generated, and so of a human continuation; PapergenError where there is no room."""
+        # An encoder-decoder model counts its start token in place of the prompt.
+        start = 1 if self.model.config.is_encoder_decoder else params.prompt_tokens
+        found = params.max_new_tokens or (params.max_length or 0) - start
+        if found < 1:
+            raise PapergenError(
+                f"max_length = {params.max_length} counts the prompt_tokens = {start} as well: no room for a new one.",
+                hint="Give max_new_tokens instead, or a larger max_length.",
+            )
+        return found
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,6 +198,7 @@ def record(
     if not loaded.ranks.is_main:
         return {}
     ctx.fact("num_prompts", len(passages))
+    ctx.fact("reference_tokens", loaded.most_new(params))
     found = texts.continuations
     written = [loaded.tokenizer.decode(continuation.ids, skip_special_tokens=True) for continuation in found]
     indices = [continuation.prompt_index for continuation in found]

@@ -209,6 +209,17 @@ WRONG = {
     "padding as a remedy": ([[3]], {"pad_token_id": 1}, "is the model's EOS"),
     "the model's EOS as a bad word": ([[3]], {"bad_words_ids": [[1]]}, "Try suppress_tokens: [eos]"),
     "EOS forced": ([[3]], {"num_beams": 2, "force_words_ids": [[5, 1]]}, "contains EOS"),
+    "more than there may be": (
+        [[3] * 4],
+        {"max_new_tokens": None, "max_length": 8, "min_new_tokens": 5},
+        "min_new_tokens = 5 asks for 5 new ones where 4 may be",
+    ),
+    "a length that is there": ([[3] * 4, [5] * 6], {"min_length": 4}, "min_length = 4 is reached by every prompt"),
+    "forced and a bad word": (
+        [[3]],
+        {"num_beams": 2, "force_words_ids": [[5, 6, 7]], "bad_words_ids": [[6, 7]]},
+        "contains [6, 7] of bad_words_ids",
+    ),
     "forced and forbidden": (
         [[3]],
         {"num_beams": 2, "force_words_ids": [[5]], "suppress_tokens": [5]},
@@ -255,3 +266,16 @@ def test_cuda_gives_the_same_texts(name, llama, prompts):
     finally:
         llama.to("cpu")
     assert [one.ids for one in on_cuda] == [one.ids for one in on_cpu]
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+@pytest.mark.parametrize("batch_size", [1, 6])
+def test_lengths_of_an_encoder_decoder_model_are_the_same_for_every_prompt(name, batch_size, prompts, request):
+    """Its lengths count the decoder's tokens, the start token among them, whatever the prompt and its padding."""
+    model = request.getfixturevalue(name)
+    biased = {"max_length": 11, "min_length": 6, "sequence_bias": {"eos": 1000.0}}
+    found = generate(model, None, prompts, Strategy(**biased), seed=0, batch_size=batch_size)
+    assert [(len(one.ids), one.finish) for one in found] == [(6, "eos")] * 6, "EOS is the sixth token after the start"
+    endless = Strategy(max_length=11, suppress_tokens=["eos"])
+    found = generate(model, None, prompts, endless, seed=0, batch_size=batch_size)
+    assert [(len(one.ids), one.finish) for one in found] == [(10, "length")] * 6

@@ -5,6 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from papergen.decoding.settings import Strategy
+from papergen.decoding.sources import DecodingSettings
 
 REFUSED = {
     "greedy with temperature": ({"temperature": 0.7}, "temperature = 0.7 without do_sample changes nothing"),
@@ -38,13 +39,30 @@ REFUSED = {
     "a drafter without cache": ({"prompt_lookup_num_tokens": 4, "use_cache": False}, "works on the cache"),
     "a drafter's parameter without it": ({"num_assistant_tokens": 7}, "without assistant_model changes nothing"),
     "n-grams without a lookup": ({"max_matching_ngram_size": 3}, "without prompt_lookup_num_tokens changes nothing"),
-    "two limits": ({"max_length": 30}, "two limits"),
+    "two limits": ({"max_length": 30}, "max_length = 30 is a second limit beside max_new_tokens = 20"),
     "least above most": ({"min_new_tokens": 40}, "min_new_tokens = 40 is above max_new_tokens = 20"),
     "EOS as a bad word": ({"bad_words_ids": [["eos"]]}, "bad_words_ids with EOS does nothing"),
     "EOS as a bad word by number": ({"eos_token_id": 7, "bad_words_ids": [[7]]}, "bad_words_ids with EOS does nothing"),
     "padding as a remedy": ({"eos_token_id": 7, "pad_token_id": 7}, "padding is masked"),
     "no EOS to delay": ({"eos_token_id": None, "min_new_tokens": 5}, "eos_token_id = null leaves none"),
     "no EOS to bias": ({"eos_token_id": None, "logit_bias": {"eos": -5}}, "eos_token_id = null leaves none"),
+    "EOS suppressed and delayed": (
+        {"suppress_tokens": ["eos"], "min_new_tokens": 5},
+        "min_new_tokens acts on EOS, and suppress_tokens: [eos] never lets it come",
+    ),
+    "ranking what is equally long": (
+        {"num_beams": 2, "eos_token_id": None, "length_penalty": 2.0},
+        "length_penalty is about texts that end, and eos_token_id = null leaves none",
+    ),
+    "stopping early without ends": (
+        {"num_beams": 2, "suppress_tokens": ["eos"], "early_stopping": True},
+        "early_stopping is about texts that end",
+    ),
+    "a decay that begins too late": ({"exponential_decay_length_penalty": [20, 1.1]}, "so it changes nothing"),
+    "a decay that alternates": ({"exponential_decay_length_penalty": [5, -1.1]}, "the factor is above 0"),
+    "nothing suppressed": ({"suppress_tokens": []}, "names no token"),
+    "no bad word": ({"bad_words_ids": []}, "names no word"),
+    "a bias under both names": ({"logit_bias": {"eos": -5}, "sequence_bias": {"eos": -5}}, "logit_bias"),
     "minus one": ({"eos_token_id": -1}, "Write null to disable EOS"),
     "not a number": ({"do_sample": True, "temperature": float("nan")}, "finite number"),
     "an unknown name": ({"topp": 0.9}, "topp"),
@@ -57,6 +75,17 @@ def test_what_means_nothing_is_refused_with_its_reason(changes, reason):
     with pytest.raises(ValidationError) as caught:
         Strategy(max_new_tokens=20, **changes)
     assert reason in str(caught.value)
+
+
+def test_the_default_limit_gives_way_to_max_length():
+    given = DecodingSettings(model="m", max_length=60)
+    assert (given.max_new_tokens, given.max_length, given.reference_tokens) == (None, 60, 28)
+    again = DecodingSettings.model_validate_json(given.model_dump_json(by_alias=True))
+    assert again == given
+    with pytest.raises(ValidationError, match="a second limit"):
+        DecodingSettings(model="m", max_length=60, max_new_tokens=96)
+    with pytest.raises(ValidationError, match=r"min_length = 129 is above the .* = 32 \+ 96 tokens"):
+        DecodingSettings(model="m", min_length=129)
 
 
 def test_a_length_limit_is_asked_for():

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from papergen.decoding.sources import DecodingSettings
-from papergen.decoding.trial import generated_texts, human_texts, load, record
+from papergen.decoding.trial import Loaded, generated_texts, human_texts, load, record
+from papergen.errors import PapergenError
 from papergen.experiment import Context
 from papergen.training.corpus import load_corpus, prompts
 
@@ -39,7 +40,13 @@ def trial(tmp_path, **changes):
         emit=lambda kind, data: events.append((kind, data)),
     )
     loaded = load(params, ctx)
-    passages = prompts(load_corpus(params, tmp_path), loaded.tokenizer, count=6, prompt_tokens=8, reference_tokens=20)
+    passages = prompts(
+        load_corpus(params, tmp_path),
+        loaded.tokenizer,
+        count=6,
+        prompt_tokens=8,
+        reference_tokens=loaded.most_new(params),
+    )
     starts = [passage.ids for passage in passages]
     texts = human_texts(passages, loaded.eos) if params.reference else _generated(loaded, starts, params, ctx)
     metrics = record(loaded, passages, starts, texts, params, ctx)
@@ -98,6 +105,15 @@ def test_a_trial_that_goes_on_tells_what_ran_before(oracle, tmp_path):
 def test_steps_that_cannot_be_are_refused(changes, reason):
     with pytest.raises(ValueError, match=reason):
         DecodingSettings(model="m", **changes)
+
+
+def test_a_length_that_counts_the_prompt_is_that_of_the_human_text_too(oracle, t5, tmp_path):
+    metrics, _, _ = trial(tmp_path, reference=True, max_new_tokens=None, max_length=20)
+    assert metrics["length"] == FACTS["reference_tokens"] == 12
+    short = DecodingSettings(model=MODEL, prompt_tokens=8, max_length=8)
+    with pytest.raises(PapergenError, match="max_length = 8 counts the prompt_tokens = 8 as well"):
+        Loaded(SimpleNamespace(config=SimpleNamespace(is_encoder_decoder=False)), None).most_new(short)
+    assert Loaded(t5, None).most_new(short) == 7  # the decoder's start token is counted, and no prompt
 
 
 def test_human_text_is_measured_and_generates_nothing(oracle, tmp_path):
