@@ -117,7 +117,8 @@ def _values(
             values.setdefault(use.argument, {})[use.option] = tex
         except PapergenError as error:
             message = error.message.removeprefix(f"{use.argument}: ")
-            problems.append(_at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or "", "result"))
+            problem = _at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or "", "result")
+            problems.append(replace(problem, shared=getattr(error, "cause", "")))
     return values, problems
 
 
@@ -143,7 +144,10 @@ def _in_bib(root: Path, fault: Fault) -> Problem:
 def _missing_files(tree: SourceTree, generated: Generated) -> list[Problem]:
     """Why a table, figure or text that the paper takes in could not be made, at every place that takes it in."""
     return [
-        _at(tree, use, f"{use.argument} cannot be made: {error.message}", error.hint or "", "result")
+        replace(
+            _at(tree, use, f"{use.argument} cannot be made: {error.message}", error.hint or "", "result"),
+            shared=error.cause,
+        )
         for use in tree.uses("input", "figure")
         for start, error in generated.missing.items()
         if use.argument.startswith(start) and _file_of(use) not in tree

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from papergen.errors import PapergenError, did_you_mean
 from papergen.latex.macros import is_complete
@@ -119,7 +119,8 @@ def _judged(
             message = f"the results do not support this claim: {assertion}"
             problem = _problem(place, message, "; ".join(verdict.evidence))
         except PapergenError as error:
-            problem = _problem(place, f"the claim {assertion} cannot be decided: {error.message}", error.hint or "")
+            message = f"the claim {assertion} cannot be decided: {error.message}"
+            problem = replace(_problem(place, message, error.hint or ""), shared=getattr(error, "cause", ""))
     return Stated(name=name, words=words, assertion=assertion, problem=problem, verdict=verdict)
 
 

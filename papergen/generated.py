@@ -43,7 +43,7 @@ class Generated:
     """File name -> the figure and its width in inches: drawn only when the paper is built."""
     problems: list[Problem] = field(default_factory=list)
     """Declarations of paper.yaml that ask for what there is not."""
-    missing: dict[str, PapergenError] = field(default_factory=dict)
+    missing: dict[str, NotFinishedError] = field(default_factory=dict)
     """Beginning of the names of an experiment's files -> why there are none."""
 
 
@@ -88,6 +88,11 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             generated.files[f"tables/{table.name}.tex"] = _printed(table, escape, template, project.paper.language)
         text = appendix.machine_text(results, escape, language=project.paper.language)
         generated.files["text/environment.tex"] = str(text).encode()
+    else:
+        none = NotFinishedError(
+            "", "pending", "there is no result of the plan as it is.", cause="", hint="Run `papergen run-exp`."
+        )
+        generated.missing.update(dict.fromkeys(("tables/runs", "tables/environment", "text/environment"), none))
     _declared(project, results, setting, escape, generated)
     return generated
 

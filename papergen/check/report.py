@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from papergen.check.base import Finding
 from papergen.check.run import Examined
 from papergen.claimed import Stated
-from papergen.latex.tree import Place
+from papergen.latex.tree import Place, together, told_at_once
 
 
 def in_words(examined: Examined) -> str:
-    """Every finding at its file and line, then the claims with their evidence, then the count."""
-    parts = [str(finding) for finding in examined.standing]
+    """Every finding at its place, those of one cause at once; then the claims with their evidence, and the count."""
+    groups = together([finding.problem for finding in examined.standing])
+    parts = [_said([examined.standing[index] for index in group]) for group in groups]
     parts += [_claim(claim) for claim in examined.subject.assembly.claims]
     parts += [
         f"{_where(finding.problem.place)}: allowed [{finding.check}]: {finding.allowed}"
@@ -25,6 +27,14 @@ def in_words(examined: Examined) -> str:
     count = f"{num_standing} findings" if num_standing != 1 else "1 finding"
     parts.append(("nothing found" if not num_standing else count) + (f", {num_allowed} allowed" if num_allowed else ""))
     return "\n".join(parts)
+
+
+def _said(group: Sequence[Finding]) -> str:
+    """A finding, or all that share their cause at once."""
+    if len(group) == 1:
+        return str(group[0])
+    first, *rest = told_at_once([finding.problem for finding in group]).split("\n")
+    return "\n".join([f"{first} [{group[0].check}]", *rest])
 
 
 def as_record(examined: Examined) -> dict[str, Any]:
@@ -47,6 +57,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "message": problem.message,
         "excerpt": problem.excerpt.strip(),
         "remedy": problem.remedy,
+        "cause": problem.shared or None,
         "can_fix": finding.can_fix,
         "allowed": finding.allowed or None,
     }

@@ -61,6 +61,8 @@ class Problem:
     """Of an overfull box: by how much."""
     kind: str = ""
     """The family of checks that found it: "reference", "citation", "character"; empty for what only TeX says."""
+    shared: str = ""
+    """What it has in common with others (one stale experiment behind many results): many of them are told at once."""
 
     def __str__(self) -> str:
         """`file:line: message`, then the line with a mark under the column, the cause and the remedy."""
@@ -73,6 +75,37 @@ class Problem:
                 lines.append(f"    {' ' * (column - 1)}^")
         lines += [f"  {text}" for text in (self.cause, self.remedy) if text]
         return "\n".join(lines)
+
+
+TOLD_ALONE = 3
+"""Problems that share a cause and are each told in full; more are told at once."""
+NAMED = 3
+"""Places that are named of those told at once."""
+
+
+def together(problems: Sequence[Problem]) -> list[list[int]]:
+    """The numbers of the problems, in their order: those that share what many share in one list, others alone."""
+    sharing: dict[tuple[str, str, str], list[int]] = {}
+    for index, problem in enumerate(problems):
+        if problem.shared:
+            sharing.setdefault((problem.kind, problem.shared, problem.remedy), []).append(index)
+    groups = {group[0]: group for group in sharing.values() if len(group) > TOLD_ALONE}
+    grouped = {index for group in groups.values() for index in group}
+    return [groups.get(index, [index]) for index in range(len(problems)) if index in groups or index not in grouped]
+
+
+def told_at_once(problems: Sequence[Problem]) -> str:
+    """Problems that share their cause: the cause, how many there are, the first few keys or files, the remedy."""
+    remedy = problems[0].remedy
+    lines = [f"{problems[0].shared}: {len(problems)} places"]
+    named: dict[str, Place] = {}
+    for problem in problems:
+        named.setdefault(problem.message.partition(": ")[0], problem.place)
+    for name, place in list(named.items())[:NAMED]:
+        where = place.file + (f":{place.line}" if place.line else "")
+        lines.append(f"    {where}: {name}")
+    others = len(problems) - min(NAMED, len(named))
+    return "\n".join([*lines, f"    and {others} more", *([f"  {remedy}"] if remedy else [])])
 
 
 def _window(text: str, column: int, width: int = 100) -> tuple[str, int]:
@@ -89,8 +122,11 @@ class TexError(PapergenError):
 
     def __init__(self, problems: Sequence[Problem], heading: str = "problems in the paper", hint: str | None = None):
         assert problems, "a TexError says what is wrong"
+        groups = [[problems[index] for index in group] for group in together(problems)]
+        texts = [told_at_once(group) for group in groups if len(group) > 1]
+        texts += _told_once([group[0] for group in groups if len(group) == 1])
         head = [] if len(problems) == 1 else [f"{len(problems)} {heading}:"]
-        super().__init__("\n".join([*head, *_told_once(problems)]), hint=hint)
+        super().__init__("\n".join([*head, *texts]), hint=hint)
         self.problems = tuple(problems)
 
 

@@ -43,11 +43,15 @@ class UnavailableError(NotApplicableError):
 
 
 class NotFinishedError(ResultKeyError, ResultError):
-    """A trial behind the key is pending, failed or stale; `state` is the worst of them."""
+    """A trial behind the key is pending, failed or stale; `state` is the worst of them.
 
-    def __init__(self, key: str, state: State, message: str, *, hint: str) -> None:
+    `cause` says experiment, state and reason without the key: the same for all keys that wait for the same thing.
+    """
+
+    def __init__(self, key: str, state: State, message: str, *, cause: str, hint: str) -> None:
         super().__init__(key, message, hint=hint)
         self.state = state
+        self.cause = cause
 
 
 class NotANumberError(ResultKeyError, ResultError):
@@ -192,6 +196,7 @@ class Results:
                 key,
                 state,
                 f"{key}: this {words[state]}{because}: {count}{labels}.",
+                cause=f"{trials[0].experiment} {words[state]}{because}",
                 hint=f"Run `papergen run-exp {trials[0].experiment}`"
                 + (" after mending the cause." if state == "failed" else "."),
             )

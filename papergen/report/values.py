@@ -113,7 +113,7 @@ def value_of(results: Results, key: str) -> Value | Text:
         if "." in name or name in declared or not nearest(name, declared):
             raise
         message = f"{key}: {experiment} declares no metric {name!r}. {did_you_mean(name, declared)}\n{error.message}"
-        raise NotFinishedError(key, error.state, message, hint=str(error.hint)) from error
+        raise NotFinishedError(key, error.state, message, cause=error.cause, hint=str(error.hint)) from error
     metric = results.metric(experiment, name)
     if all(name in result.outcome.metrics for result in found):
         return _measured(key, metric, found)

@@ -210,3 +210,48 @@ def test_cite_check_is_the_part_about_the_bibliography(paper: Path) -> None:
     done = papergen("cite", "check", "--json", cwd=paper)
     assert done.returncode == 1
     assert [finding["check"] for finding in json.loads(done.stdout)["findings"]] == ["citation", "bib-unused"]
+
+
+def test_many_results_of_one_stale_experiment_are_told_at_once(paper: Path) -> None:
+    write(
+        paper,
+        "".join(
+            f"\\result{{decode/{row}/{metric}}}\n"
+            for row in ("greedy", "beam", "nucleus")
+            for metric in ("rep_4", "perplexity")
+        ),
+    )
+    kind = paper / "experiments" / "fake.py"
+    kind.write_text(kind.read_text(encoding="utf-8").replace("0.37", "0.38"), encoding="utf-8")
+    done = papergen("check", cwd=paper)
+    assert done.returncode == 1
+    told = [line for line in done.stdout.splitlines() if "stale" in line]
+    assert told == [
+        "decode is stale: it changed since it was run (code: experiments/fake.py changed): 7 places [result]"
+    ]
+    assert "    sections/text.tex:1: \\result{decode/greedy/rep_4}\n" in done.stdout
+    assert "    and 4 more\n  Run `papergen run-exp decode`.\n" in done.stdout
+    assert "7 findings" in done.stdout
+    record = json.loads(papergen("check", "--json", cwd=paper).stdout)
+    stale = [one for one in record["findings"] if one["check"] == "result"]
+    assert len(stale) == 7
+    assert len({one["cause"] for one in stale}) == 1
+    build = papergen("build-pdf", cwd=paper)
+    assert "7 problems in the paper" in build.stderr or "7 places" in build.stderr
+    assert len(build.stderr.splitlines()) < 10
+
+
+def test_three_stale_results_are_told_each(paper: Path) -> None:
+    write(paper, "\\result{decode/beam/rep_4} \\result{decode/nucleus/rep_4}\n")
+    kind = paper / "experiments" / "fake.py"
+    kind.write_text(kind.read_text(encoding="utf-8").replace("0.37", "0.38"), encoding="utf-8")
+    assert papergen("check", cwd=paper).stdout.count("this is stale") == 3
+
+
+def test_the_table_of_runs_without_any_result_says_so(paper: Path) -> None:
+    write(paper, "\\input{tables/runs}\n")
+    kind = paper / "experiments" / "fake.py"
+    kind.write_text(kind.read_text(encoding="utf-8").replace("0.37", "0.38"), encoding="utf-8")
+    assert "tables/runs cannot be made: there is no result of the plan as it is. [result]" in papergen(
+        "check", cwd=paper
+    ).stdout.replace("\n", " ").replace("  ", " ")
