@@ -111,6 +111,45 @@ def read_json(path: Path) -> Any:
         raise PapergenError(f"{path}: not UTF-8 text (byte {error.start}).") from error
 
 
+def read_text(path: Path, shown: str) -> str:
+    """A text file of the author's with plain line ends, without the byte-order mark that Windows puts first.
+
+    PapergenError names the line, as `shown:LINE`, where it is not UTF-8, and the encoding that it seems to have.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise PapergenError(f"{shown}: there is no such file.") from error
+    except OSError as error:
+        raise MachineError(f"{shown}: {error.strerror}") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, remedy = not_utf8(content, error)
+        raise PapergenError(f"{shown}:{line}: not UTF-8 text. {remedy}") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def not_utf8(content: bytes, error: UnicodeDecodeError) -> tuple[int, str]:
+    """The line of the first byte that is not UTF-8, and a sentence that says how the file becomes it."""
+    found = likely_encoding(content)
+    known = f" It seems to be {found}: iconv -f {found} -t UTF-8 does that." if found else ""
+    return content[: error.start].count(b"\n") + 1, f"Save the file as UTF-8.{known}"
+
+
+def likely_encoding(content: bytes) -> str | None:
+    """What bytes that are not UTF-8 most likely are, of the encodings that Chinese editors write; None if neither."""
+    if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        return "UTF-16"
+    try:
+        foreign = [char for char in content.decode("gb18030") if not char.isascii()]
+    except UnicodeDecodeError:
+        return None
+    # Western text of one byte a letter decodes here and there as well, but hardly ever to letters in common use.
+    common = sum(len(char.encode("gb2312", errors="ignore")) for char in foreign) / 2
+    return "GB18030" if foreign and common > len(foreign) / 2 else None
+
+
 def canonical_json(value: Any) -> str:
     """One spelling per value: sorted keys, no spaces, NaN refused; what digests are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from papergen.errors import MachineError, PapergenError
+from papergen.errors import PapergenError
+from papergen.files import read_text
 
 Keys = tuple[str | int, ...]
 
@@ -57,14 +58,7 @@ class Document:
 def read_yaml(path: Path, shown: str | None = None) -> Document:
     """The mapping in a YAML file; PapergenError names file and line of whatever is not allowed."""
     name = shown or str(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise PapergenError(f"{name}: there is no such file.") from error
-    except UnicodeDecodeError as error:
-        raise PapergenError(f"{name}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    except OSError as error:
-        raise MachineError(f"{name}: {error.strerror}") from error
+    text = read_text(path, name)
     lines: dict[Keys, int] = {}
     data = parse_yaml(text, name, lines)
     if data is None:
@@ -90,6 +84,9 @@ def parse_yaml(text: str, name: str, lines: dict[Keys, int] | None = None) -> An
                 raise PapergenError(f"{name}:{line}: tags such as {getattr(event, 'tag', '')} are not allowed.")
         node = yaml.compose(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
+        if found := _full_width_line(text, error):
+            line, note = found
+            raise PapergenError(f"{name}:{line + 1}: not valid YAML.{note}") from error
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
         raise PapergenError(
@@ -112,6 +109,43 @@ def _loader(text: str) -> Any:
     except (yaml.YAMLError, RecursionError):
         return yaml.SafeLoader
     return fast
+
+
+FULL_WIDTH = dict(
+    zip("：，｛｝［］“”‘’＃－\u3000\u00a0０１２３４５６７８９", ":,{}[]\"\"''#-  0123456789", strict=True)
+)
+"""Signs that a Chinese input method types where YAML, and numbers, want those of ASCII."""
+
+_FULL_WIDTH_SIGNS = re.compile(
+    r"""^[ ]*(?P<indent>[\u3000\u00a0])|^\s*(?:-\ )?[\w.+-]+(?P<colon>：)|[:\[{,]\s*(?P<opening>[“‘｛［])"""
+    r"""|[\[{][^\]}"']*(?P<inside>[，：｝］])""",
+    re.VERBOSE,
+)
+"""Where such a sign stands in the place of one that YAML reads, and not in a text."""
+
+
+def full_width_note(text: Any) -> str:
+    """` The ： in it is U+FF1A, not ASCII: type `:`.`, or nothing when a text has no such sign."""
+    met = next((char for char in text if char in FULL_WIDTH), None) if isinstance(text, str) else None
+    return "" if met is None else _note(met)
+
+
+def _note(char: str) -> str:
+    shown, right = ("space", "a plain space") if char.isspace() else (char, f"`{FULL_WIDTH[char]}`")
+    return f" The {shown} in it is U+{ord(char):04X}, not ASCII: type {right}."
+
+
+def _full_width_line(text: str, error: yaml.MarkedYAMLError) -> tuple[int, str] | None:
+    """The line, from 0, whose full-width sign is why YAML failed there or a few lines below, and what to say."""
+    last = error.problem_mark or error.context_mark
+    if last is None:
+        return None
+    lines = text.split("\n")
+    first = min(last.line, error.context_mark.line if error.context_mark else last.line - 2)
+    for line in range(min(last.line, len(lines) - 1), max(-1, first - 1), -1):
+        if match := _FULL_WIDTH_SIGNS.search(re.sub(r"(^|\s)#.*", "", lines[line])):
+            return line, _note(next(filter(None, match.groups())))
+    return None
 
 
 def _remedy(text: str, mark: yaml.Mark | None) -> str:

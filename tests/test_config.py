@@ -91,6 +91,16 @@ def test_rows_grid_seeds_and_overrides(project: Path) -> None:
         ("kind: fake\nrows: {'a/b': {}}\n", ["first.yaml:2: row name 'a/b'"]),
         ("kind: fake\nrows:\n  a: 3\n", ["first.yaml:3: write the row as `a: {parameter: value}`"]),
         ("- 1\n", ["first.yaml:1: expected `name: value` lines, found a list"]),
+        ("kind：fake\nseeds: [0]\n", ["first.yaml:1: not valid YAML. The ： in it is U+FF1A, not ASCII: type `:`."]),
+        ("kind: fake\nsize：6   # x\n\nrows:\n  a: {}\n", ["first.yaml:2: not valid YAML. The ： in it"]),
+        (
+            "kind: fake\nrows:\n\u3000\u3000a: {}\n  b: {}\n",
+            ["first.yaml:3: not valid YAML. The space in it is U+3000"],
+        ),
+        ("kind: fake\nrows:\n  a: ｛size: 2｝\n", ["first.yaml:3: not valid YAML. The ｛ in it", "type `{`"]),
+        ("kind: fake\nseeds: [0，1]\n", ["first.yaml:2: seeds = ['0，1']", "The ， in it is U+FF0C"]),
+        ("kind: fake\nrows:\n  a：{size: 2}\n", ["first.yaml:3: row name 'a：{size'", "The ： in it"]),
+        ("kind: fake\ndescription: 大小：甲: 乙\n", ["first.yaml:2: not valid YAML: mapping values", "needs quotes"]),
     ],
 )
 def test_faults_name_file_and_line(project: Path, text: str, messages: list[str]) -> None:
@@ -114,6 +124,12 @@ def test_override_faults(project: Path, override: str, message: str) -> None:
     with pytest.raises(PapergenError) as caught:
         read_experiments(project, overrides=[override])
     assert message in str(caught.value)
+
+
+def test_a_full_width_sign_in_a_parameter_is_shown(project: Path) -> None:
+    (project / "paper.yaml").write_text("title: x\n\u00a0language: zh\n", encoding="utf-8")
+    with pytest.raises(PapergenError, match=r"paper.yaml:2: .*Did you mean language\? The space in it is U\+00A0"):
+        read_paper(project)
 
 
 def test_paper_yaml_reports_all_faults_at_once(project: Path) -> None:

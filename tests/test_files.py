@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papergen.errors import MachineError, PapergenError, ResultError, counted, did_you_mean, gathered
-from papergen.files import canonical_json, locked, read_json, slug, write_atomic, write_json
+from papergen.files import canonical_json, locked, read_json, read_text, slug, write_atomic, write_json
 
 
 def test_a_count_agrees_with_its_noun() -> None:
@@ -92,3 +92,33 @@ def test_errors_are_short_and_keep_their_exit_code() -> None:
     assert str(both) == "2 faults:\none\ntwo"
     assert did_you_mean("num_beems", ["num_beams", "top_p"]) == "Did you mean num_beams?"
     assert did_you_mean("zzz", ["num_beams", "top_p"]) == "Known: num_beams, top_p."
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            "标题\n作者：李明\n".encode("gb18030"),
+            "a.yaml:1: not UTF-8 text. Save the file as UTF-8. It seems to be GB18030",
+        ),
+        (
+            "title: x\nname: 王芳\n".encode("gbk"),
+            "a.yaml:2: not UTF-8 text. Save the file as UTF-8. It seems to be GB18030",
+        ),
+        ("标题\n".encode("utf-16"), "a.yaml:1: not UTF-8 text. Save the file as UTF-8. It seems to be UTF-16"),
+        ("a\nb\ncafé olé\n".encode("latin-1"), "a.yaml:3: not UTF-8 text. Save the file as UTF-8."),
+    ],
+)
+def test_a_file_that_is_not_utf8_is_told_with_its_line_and_likely_encoding(
+    tmp_path: Path, content: bytes, says: str
+) -> None:
+    (tmp_path / "a.yaml").write_bytes(content)
+    with pytest.raises(PapergenError) as caught:
+        read_text(tmp_path / "a.yaml", "a.yaml")
+    assert str(caught.value).startswith(says)
+    assert ("iconv" in str(caught.value)) == ("seems" in says)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfkind: x\r\nb\r\n")
+    assert read_text(tmp_path / "a", "a") == "kind: x\nb\n"

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from papergen.errors import did_you_mean, gathered
+from papergen.yaml_strict import full_width_note
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,13 +41,14 @@ def _fault(model: type[BaseModel], item: Any, where: Any) -> str:
     place = where(*path)
     met = item.get("input")
     if item["type"] == "extra_forbidden":
-        return f"{place}: there is no parameter {name!r}. {did_you_mean(str(path[-1]), _names(model, path[:-1]))}"
+        near = did_you_mean(str(path[-1]), _names(model, path[:-1]))
+        return f"{place}: there is no parameter {name!r}. {near}{full_width_note(path[-1])}"
     if item["type"] == "missing":
         return f"{place}: {name} is missing. Add a line `{path[-1]}: ...`."
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"{place}: {name + ': ' if name else ''}{message}"
-    return f"{place}: {name} = {met!r}: {message[:1].lower()}{message[1:]}."
+    return f"{place}: {name} = {met!r}: {message[:1].lower()}{message[1:]}.{full_width_note(met)}"
 
 
 def _is_branch(part: str) -> bool:

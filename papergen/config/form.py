@@ -9,7 +9,7 @@ from typing import Any
 from papergen.config.interpolation import interpolated
 from papergen.config.sweeps import EXAMPLES, values_of
 from papergen.errors import PapergenError
-from papergen.yaml_strict import Document, Keys
+from papergen.yaml_strict import Document, Keys, full_width_note
 
 RESERVED = ("kind", "description", "seeds", "rows", "grid", "zip", "exclude", "presets", "preset")
 """Top-level keys of an experiment file that are not parameters."""
@@ -42,6 +42,7 @@ def read_seeds(written: Any, document: Document, keys: Keys) -> list[int]:
     if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
         raise PapergenError(
             f"{where}: seeds = {written!r}: write a list of whole numbers, e.g. [0, 1, 2] or {EXAMPLES['range']}."
+            f"{full_width_note(str(written))}"
         )
     if len(set(seeds)) != len(seeds):
         raise PapergenError(f"{where}: seeds = {written!r}: a seed stands twice; it would be counted twice.")
@@ -68,7 +69,8 @@ def faults_of_form(document: Document) -> Iterator[str]:
         for name, own in found.items():
             where = document.where(section, name)
             if not _ROW_NAME.match(name):
-                yield f"{where}: {noun} name {name!r}: use letters, digits, . + - and _."
+                note = full_width_note(name)
+                yield f"{where}: {noun} name {name!r}: use letters, digits, . + - and _.{note}"
             if own is not None and not isinstance(own, dict):
                 yield f"{where}: write the {noun} as `{name}: {{parameter: value}}`."
             elif own and (wrong := [key for key in own if key in RESERVED and key not in OF_ROWS]):

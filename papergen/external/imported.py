@@ -18,9 +18,9 @@ from papergen.experiment import Context
 from papergen.external.inputs import input_files
 from papergen.external.measures import Line, Measured, read, require
 from papergen.external.placeholders import fill, names_in
-from papergen.external.tables import READERS, flat, json_lines, read_lines, read_text
+from papergen.external.tables import READERS, flat, json_lines, read_lines
 from papergen.external.trackers import mlflow_lines, tensorboard_lines, wandb_lines
-from papergen.files import digest_json
+from papergen.files import digest_json, read_text
 from papergen.known_digests import known_digest
 
 READING = {"kind: import": "1"}

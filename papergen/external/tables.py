@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from papergen.errors import MachineError, PapergenError
+from papergen.errors import PapergenError
+from papergen.files import read_text
 
 _INTEGER = re.compile(r"^[-+]?[0-9]+$")
 
@@ -21,18 +22,6 @@ def read_lines(path: Path, where: str) -> list[dict[str, Any]]:
     if suffix not in READERS:
         raise PapergenError(f"{where}: ends in {suffix or 'nothing'!r}. Known: {', '.join(READERS)}.")
     return READERS[suffix](read_text(path, where), where)
-
-
-def read_text(path: Path, where: str) -> str:
-    """A text file, with or without a byte-order mark."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise PapergenError(f"{where}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-    except FileNotFoundError as error:
-        raise PapergenError(f"{where}: there is no such file.") from error
-    except OSError as error:
-        raise MachineError(f"{where}: {error.strerror}") from error
 
 
 def csv_lines(text: str, where: str) -> list[dict[str, Any]]:

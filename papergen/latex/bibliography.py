@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from papergen.errors import did_you_mean
+from papergen.files import not_utf8
 from papergen.latex.bibtex import Bibliography, Fault, parse
 from papergen.latex.sources import Use
 from papergen.latex.tree import Place, SourceTree
@@ -48,10 +49,9 @@ def read_bib(path: Path) -> tuple[bytes, Bibliography]:
     try:
         book = parse(content.decode("utf-8"), path.name)
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        return content, Bibliography(
-            path.name, faults=[Fault(path.name, line, "not UTF-8 text: save the file as UTF-8")]
-        )
+        line, remedy = not_utf8(content, error)
+        message = f"not UTF-8 text. {remedy}".removesuffix(".")
+        return content, Bibliography(path.name, faults=[Fault(path.name, line, message)])
     book.faults = sorted([*book.faults, *bare_specials(book)], key=lambda fault: fault.line)
     return content, book
 

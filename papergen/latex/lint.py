@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from papergen.errors import did_you_mean
+from papergen.files import not_utf8
 from papergen.latex.balance import unbalanced
 from papergen.latex.bibliography import undefined_citations
 from papergen.latex.bibtex import parse
@@ -210,8 +211,8 @@ def _unprintable(tree: SourceTree, name: str, engine: Engine) -> Iterator[Proble
     try:
         tree.content(name).decode("utf-8")
     except UnicodeDecodeError as error:
-        line = tree.content(name)[: error.start].count(b"\n") + 1
-        yield tree.problem("error", "not UTF-8 text", Place(name, line), remedy="Save the file as UTF-8.")
+        line, remedy = not_utf8(tree.content(name), error)
+        yield tree.problem("error", "not UTF-8 text", Place(name, line), remedy=remedy)
         return
     plain = masked(text, comments_only=True)
     if engine == "pdflatex":

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 from papergen.errors import PapergenError, did_you_mean, gathered
-from papergen.files import write_atomic
+from papergen.files import read_text, write_atomic
 from papergen.latex.environment import TexEnvironment, build_environment
 from papergen.latex.escape import Engine
 from papergen.latex.tree import LineMap, SourceTree
@@ -91,6 +91,18 @@ class Sources:
         return Rendered(folder, self.main, tuple(sorted(self.contents)), self.line_map(folder))
 
 
+class ProjectTemplates(jinja2.FileSystemLoader):
+    """The project's templates; one that is not UTF-8 is an error at its line."""
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """Jinja's hook: text, file, and whether it is as it was read."""
+        try:
+            return super().get_source(environment, template)
+        except UnicodeDecodeError:
+            read_text(Path(self.searchpath[0]) / template, template)
+            raise
+
+
 class LineMarkers(Extension):
     """Puts a marker with file and line before each line of a template's own text."""
 
@@ -119,7 +131,7 @@ def render_sources(project: Path, context: Mapping[str, Any], *, engine: Engine 
     lines: dict[str, list[tuple[str, int]]] = {}
     origins: dict[str, str] = {}
     faults: list[PapergenError] = []
-    environment = build_environment(engine, loader=jinja2.FileSystemLoader(project), extensions=[LineMarkers])
+    environment = build_environment(engine, loader=ProjectTemplates(project), extensions=[LineMarkers])
     for name, path in own.items():
         target = name.removesuffix(".j2") if name.endswith(TEMPLATE) else name
         if target in contents:
@@ -175,8 +187,8 @@ def _render(
         text = environment.get_template(name).render(**context)
     except jinja2.TemplateSyntaxError as error:
         raise _fault(project, error.name or name, error.lineno, error.message or "not a template") from error
-    except UnicodeDecodeError as error:
-        raise PapergenError(f"{name}: not UTF-8 text (byte {error.start}).", hint="Save the file as UTF-8.") from error
+    except PapergenError:
+        raise
     except RecursionError as error:
         raise PapergenError(f"{name}: the template includes or calls itself without end.") from error
     except Exception as error:

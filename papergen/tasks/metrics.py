@@ -88,10 +88,12 @@ CHINESE_PUNCTUATION = "，。：？！；、（）《》〈〉【】「」『』
 def normalised(answer: str) -> str:
     """An answer as SQuAD's evaluation compares it: lower case, without punctuation and articles, spaces made one.
 
-    Chinese is taken as CMRC 2018's evaluation does: without its punctuation, every character a word.
+    Chinese is taken as CMRC 2018's evaluation does: without its punctuation, every character a word; an "A" in it is
+    no article.
     """
     plain = "".join(char for char in answer.lower() if char not in string.punctuation + CHINESE_PUNCTUATION)
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", HAN.sub(r" \g<0> ", plain)).split())
+    spaced = HAN.sub(r" \g<0> ", plain)
+    return " ".join((re.sub(r"\b(a|an|the)\b", " ", spaced) if spaced == plain else spaced).split())
 
 
 def exact_match(found: str, golds: Sequence[str]) -> float:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from papergen.tasks.metrics import CHINESE_PUNCTUATION, HAN
+
 MAX_ANSWER_TOKENS = 15
 """As in SQuAD's baseline and in transformers' former pipeline."""
 
@@ -124,9 +126,13 @@ def best_answer(
 
 
 def _whole_words(context: str, begin: int, end: int) -> Place:
-    """The span widened to the words that it cuts; words are what stands between white space."""
-    while begin > 0 and not context[begin - 1].isspace() and not context[begin].isspace():
+    """The span widened to the words that it cuts; words are what stands between white space or Chinese characters."""
+    while begin > 0 and not (_ends_word(context[begin - 1]) or _ends_word(context[begin])):
         begin -= 1
-    while end < len(context) and not context[end].isspace() and not context[end - 1].isspace():
+    while end < len(context) and not (_ends_word(context[end]) or _ends_word(context[end - 1])):
         end += 1
     return begin, end
+
+
+def _ends_word(char: str) -> bool:
+    return char.isspace() or char in CHINESE_PUNCTUATION or HAN.match(char) is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from papergen.errors import PapergenError
-from papergen.files import digest_json
+from papergen.files import digest_json, likely_encoding
 
 EMBEDDED = "embedded"
 """Name of the text that every CPython carries: the language reference in `pydoc_data.topics`."""
@@ -227,13 +227,17 @@ def _read(path: Path, settings: CorpusSettings) -> dict[str, str]:
 
 
 def _text(path: Path, encoding: str) -> str:
+    content = path.read_bytes()
     try:
-        return path.read_text(encoding=encoding)
+        text = content.decode(encoding).removeprefix("\ufeff")  # Windows puts a byte-order mark before UTF-8
     except UnicodeDecodeError as error:
+        line, found = content[: error.start].count(b"\n") + 1, likely_encoding(content)
+        right = f"{found.lower()}, as it seems" if found else "the file's own"
         raise PapergenError(
-            f"corpus: {path} is not {encoding} text (byte {error.start}).",
-            hint="Set `encoding:` to the file's own, or move the file out of the corpus folder.",
+            f"corpus: {path}:{line} is not {encoding} text.",
+            hint=f"Set `encoding:` to {right}, or move the file out of the corpus folder.",
         ) from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _split_documents(documents: Mapping[str, str], fraction: float) -> tuple[dict[str, str], dict[str, str]]:

@@ -10,12 +10,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 
 from papergen.errors import PapergenError
 from papergen.tasks.embedded import KEYWORDS, embedded, paragraphs_by_topic, source_digest
 from papergen.tasks.examples import Choice, Labelled, Question, Tagged, Text, read_examples
 from papergen.tasks.inputs import inputs_for
 from papergen.tasks.settings import HEADS
+from papergen.tasks.vocabulary import train_wordpiece
 
 
 @pytest.mark.parametrize("task", HEADS)
@@ -149,6 +151,22 @@ def test_csv_and_jsonl_are_read_with_columns_of_other_names(tmp_path: Path) -> N
     assert read_examples("token_classification", tagged, {}) == [Tagged(("a", "b"), ("O", "B-X"))]
 
 
+def test_lines_end_at_line_ends_only_and_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    texts = ["第一行\u2028第二行", "a\x85b"]
+    lines = "\r\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in texts)
+    (tmp_path / "d.jsonl").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    assert read_examples("masked_lm", tmp_path / "d.jsonl", {}) == [Text(text) for text in texts]
+    (tmp_path / "d.csv").write_bytes(b"\xef\xbb\xbf" + "text\r\n你好\r\n".encode())
+    assert read_examples("masked_lm", tmp_path / "d.csv", {}) == [Text("你好")]
+
+
+def test_a_new_vocabulary_takes_every_chinese_character_for_a_word() -> None:
+    learnt = Tokenizer.from_str(train_wordpiece(["这部电影真好看，it was good", "太难看了" * 40], vocab_size=300))
+    encoding = learnt.encode("这部good电影")
+    assert encoding.tokens == ["[CLS]", "这", "部", "good", "电", "影", "[SEP]"]
+    assert encoding.offsets[1:-1] == [(0, 1), (1, 2), (2, 6), (6, 7), (7, 8)]
+
+
 @pytest.mark.parametrize(
     ("task", "name", "text", "message"),
     [
@@ -188,10 +206,16 @@ def test_csv_and_jsonl_are_read_with_columns_of_other_names(tmp_path: Path) -> N
         ),
         ("masked_lm", "d.txt", "a", "neither .csv, .tsv, .jsonl"),
         ("masked_lm", "d.jsonl", "\n", "no example"),
+        (
+            "masked_lm",
+            "d.csv",
+            "text\n你好\n",
+            "d.csv:2: not UTF-8 text. Save the file as UTF-8. It seems to be GB18030",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_told_at_its_line(task: str, name: str, text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / name).write_text(text, encoding="gb18030")  # the same as UTF-8 where all is ASCII
     with pytest.raises(PapergenError) as caught:
         read_examples(task, tmp_path / name, {})
     assert message in str(caught.value)

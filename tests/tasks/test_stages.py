@@ -303,6 +303,15 @@ CONTEXT = "red green-blue nine"
 PLACES = [None, (0, 3), (4, 9), (10, 14), (15, 19)]
 
 
+def test_an_answer_in_chinese_is_not_widened_to_the_whole_sentence() -> None:
+    context = "他生于1998年，在北京大学读书。"
+    places = [(0, 1), (3, 5), (10, 12), (12, 14)]
+    at_university = window([0.1, 0.1, 0.1, 0.6, 0.1], [0.1, 0.1, 0.1, 0.1, 0.6], [None, *places])
+    assert best_answer([at_university], context).text == "北京大学"
+    in_number = window([0.1, 0.1, 0.6, 0.1, 0.1], [0.1, 0.1, 0.6, 0.1, 0.1], [None, *places])
+    assert best_answer([in_number], context).text == "1998"
+
+
 def test_an_answers_score_is_the_product_of_its_ends_and_it_takes_whole_words() -> None:
     found = best_answer([window([0.1, 0.1, 0.6, 0.1, 0.1], [0.1, 0.1, 0.5, 0.2, 0.1], PLACES)], CONTEXT)
     assert found.score == pytest.approx(0.3)

@@ -75,6 +75,19 @@ def test_a_text_that_cannot_be_read_is_named(tmp_path: Path, corpus: str, messag
         load_corpus(TrainingSettings(corpus=corpus), tmp_path)
 
 
+def test_a_text_in_gbk_is_told_with_its_line_and_what_to_set(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("first\n第二行\n".encode("gbk"))
+    with pytest.raises(PapergenError, match=r"(?s)a\.txt:2 is not utf-8 text.*`encoding:` to gb18030"):
+        load_corpus(TrainingSettings(corpus="a.txt"), tmp_path)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    text = "".join(f"第 {number} 行。\n" for number in range(40))
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    corpus = load_corpus(TrainingSettings(corpus="a.txt"), tmp_path)
+    assert corpus.train_text + corpus.validation_text == text
+
+
 class Letters:
     """A tokenizer of one token per character."""
 
