@@ -347,6 +347,7 @@ def samples(view: View) -> Any:
 
 
 def quoted(view: View, text: str, most: int = 240) -> str:
-    """A sample on the page: white space made single, cut after `most` characters."""
-    words = " ".join(text.split())
-    return view.escape(words if len(words) <= most else words[:most].rsplit(" ", 1)[0] + " ...")
+    """A sample on the page: white space made single, cut after about `most` letters; a Chinese one is two wide."""
+    from papergen.report.excerpts import excerpt
+
+    return view.escape(excerpt(text, most))

@@ -306,6 +306,7 @@ def method(view: View) -> Any:
 def _method_zh(view: View, rows: list[str]) -> str:
     """`method` in Chinese."""
     from papergen.decoding.describing_zh import describe
+    from papergen.report.words import translated
 
     phrases = []
     for row in rows:
@@ -315,14 +316,16 @@ def _method_zh(view: View, rows: list[str]) -> str:
             for text, where in ((params.prompt_prefix, "前"), (params.prompt_suffix, "后"))
             if text
         ]
-        phrases.append(f"\\texttt{{{view.escape(row)}}}：{'，'.join([describe(params), *wording])}")
+        name = translated(row, "zh")  # as the figures call it; the table has the names of the parameters
+        shown = f"\\texttt{{{view.escape(row)}}}" + (f"（{view.escape(name)}）" if name != row else "")
+        phrases.append(f"{shown}：{'，'.join([describe(params), *wording])}")
     return (
         f"模型读入 {view.each('num_prompts')} 篇留出文档各自开头的 {view.each('prompt_tokens')} 个词元，续写至多 "
         f"{limits(view)} 个词元。每篇文档是一个段落，模型在训练中学会了在段落之后结束文本。"
         f"续写若在第 {view.each('early_tokens')} 个词元之前以文本结束符收尾，即为过早结束。"
         "作者本人的续写以同样的方式测量，其结尾由作者自己决定。"
-        "文本变长之后的困惑度与重复率~\\cite{welleck2020neural} 就是办法的代价。"
-        f"所用办法为：{'；'.join(phrases)}。\n"
+        "文本变长之后的困惑度与重复率~\\cite{welleck2020neural} 即为对策的代价。"
+        f"所用对策为：{'；'.join(phrases)}。\n"
     )
 
 

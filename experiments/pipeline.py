@@ -200,6 +200,7 @@ TRAVEL_ZH = {
 
 def travel(view: View) -> Any:
     """The stages of one example as boxes below each other, for a figure environment."""
+    from papergen.report.excerpts import excerpt
     from papergen.report.tex import Tex
 
     row = _example_row(view)
@@ -210,7 +211,7 @@ def travel(view: View) -> Any:
     best = max(range(len(facts["example_logits"])), key=lambda i: facts["example_logits"][i])
     more = r" \dots" if len(tokens) > 10 else ""
     boxes = [
-        ("text", view.escape(_cut(facts["example_text"], 110))),
+        ("text", view.escape(excerpt(facts["example_text"], 110))),
         ("tokens", r"\ \ ".join(rf"\texttt{{{view.escape(token)}}}" for token in tokens[:10]) + more),
         ("ids", ", ".join(map(str, ids[:10])) + more),
         ("logits", ", ".join(f"${logit:.2f}$" for logit in facts["example_logits"])),
@@ -227,10 +228,6 @@ def travel(view: View) -> Any:
             lines.append(rf"\par\vspace{{1pt}}$\downarrow$~{{\footnotesize\emph{{{stage}}}}}\par\vspace{{1pt}}")
         lines.append(rf"\fbox{{\parbox{{.92\linewidth}}{{\raggedright\emph{{{said.get(name, name)}}}: {content}}}}}")
     return Tex("\n".join(lines) + "\\par}\n")
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most].rsplit(' ', 1)[0]} ..."
 
 
 def method(view: View) -> Any:

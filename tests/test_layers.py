@@ -15,8 +15,8 @@ PACKAGE = Path(papergen.__file__).parent
 
 ROOMS = [
     ["errors", "unchanged"],
-    ["files", "hub_ids", "migrations", "resources", "secret_values", "yaml_strict"],
-    ["remembered"],
+    ["files", "hub_ids", "migrations", "resources", "secret_values"],
+    ["remembered", "yaml_strict"],
     ["records", "known_digests"],
     ["runs", "config", "code_digest"],
     ["index", "experiment"],

@@ -31,7 +31,7 @@ def describe(strategy: Strategy) -> str:
 def _core(s: Strategy) -> Iterator[str]:
     match s.mode:
         case "greedy":
-            yield "贪心解码"
+            yield "贪心搜索"
         case "sample":
             yield from _sampling(s)
         case "beam":
@@ -52,7 +52,7 @@ def _core(s: Strategy) -> Iterator[str]:
         case "contrastive":
             yield (f"对比搜索{cite('su2022contrastive')}（$k={s.top_k}$，$\\alpha={number(s.penalty_alpha)}$）")
         case "dola":
-            how = "采样" if s.do_sample else "贪心解码"
+            how = "采样" if s.do_sample else "贪心搜索"
             yield f"带层间对比的{how}（DoLa{cite('chuang2024dola')}，{_layers(s)}）"
             if s.do_sample:
                 yield from _truncations(s)
@@ -86,7 +86,7 @@ def _speculative(s: Strategy) -> str:
 def _sampling(s: Strategy) -> Iterator[str]:
     active = active_filters(s)
     if not active:
-        yield "对整个词表的原始采样"
+        yield "在整个词表上的纯采样"
     elif len(active) == 1:
         yield f"{_ADJECTIVES[active[0]]}采样（{filtered(s, active[0])[1]}）"
     else:

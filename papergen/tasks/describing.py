@@ -25,7 +25,7 @@ def heads_method(
     params = list(rows.values())
     first = next((one for one in params if one.model is not None), params[0])
     trained = [one for one in params if one.is_trained]
-    names = ", ".join(dict.fromkeys(_head(one.task) for one in params))
+    names = say["and"].join(dict.fromkeys(_head(one.task) for one in params))
     text = say["heads"].format(names=names, backbone=_backbone(params, first, upstream, say, escape))
     sources = {one.embedded_data is not None for one in params}
     text += say["embedded" if sources == {True} else "own" if sources == {False} else "both"]
@@ -37,7 +37,8 @@ def heads_method(
             length=_span([one.max_length for one in trained], say),
         )
     tasks = {one.task for one in params}
-    text += "".join(say[name] for name, of in MEASURES.items() if tasks & of)
+    measured = "".join(say[name] for name, of in MEASURES.items() if tasks & of)
+    text += measured.replace("{characters}", say["characters"] if False in sources else "")
     return text + say["baseline"] * bool(tasks & HAS_BASELINE) + "\n"
 
 
@@ -91,7 +92,8 @@ def pipelines_method(rows: Sequence[Any], *, language: str, escape: Escape) -> s
     else:
         tokens = "" if first.batch_tokens is None else say["tokens"].format(tokens=first.batch_tokens)
         batches = say["batches by length" if first.group_by_length else "batches in order"].format(tokens=tokens)
-    tasks = ", ".join(dict.fromkeys(escape(params.task) for params in rows))
+    named = {} if language == "en" else PIPELINES_ZH
+    tasks = say["and"].join(dict.fromkeys(named.get(params.task, escape(params.task)) for params in rows))
     return say["pipelines"].format(tasks=tasks, inputs=first.num_inputs, batches=batches, rounds=first.num_rounds)
 
 
@@ -105,6 +107,16 @@ MEASURES: Mapping[str, set[str]] = {
 }
 """Phrase -> the tasks that it is said for."""
 HAS_BASELINE = {"sequence_classification", "multiple_choice", "question_answering", "feature_extraction"}
+
+PIPELINES_ZH: Mapping[str, str] = {
+    "text-classification": "文本分类",
+    "token-classification": "序列标注",
+    "fill-mask": "掩码预测",
+    "text-generation": "文本生成",
+    "feature-extraction": "特征提取",
+    "zero-shot-classification": "零样本分类",
+    "question-answering": "问答",
+}
 
 PHRASES: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -122,11 +134,13 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "both": " The data are the author's own and some made from Python's language reference and standard library.",
         "fine-tuned": " Heads are fine-tuned for {epochs} epoch{plural} in batches of {batch} with "
         "AdamW~\\cite{{loshchilov2019decoupled}}, a linear schedule and at most {length} tokens per input.",
+        "and": ", ",
         "span": "{least} to {most}",
         "classes": " Classification is measured by accuracy and macro-averaged F1.",
         "choices": " Choices are measured by accuracy.",
         "entities": " Entities are measured by micro-averaged F1 over whole spans.",
-        "answers": " Answers are measured by exact match and word F1 after the normalisation of SQuAD.",
+        "answers": " Answers are measured by exact match and word F1 after the normalisation of SQuAD{characters}.",
+        "characters": " (a Chinese character is a word~\\cite{cui2019span})",
         "language models": " Masked and running text are measured by perplexity.",
         "features": " Features without a head are judged by a linear probe~\\cite{alain2016understanding}: ridge "
         "regression of the classes on the standardised mean of a layer's hidden states, with the penalty that "
@@ -149,23 +163,25 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "model of": "实验 {source} 的模型",
         "backbone of": "实验 {source} 的模型（BERT 结构编码器~\\cite{{devlin2019bert}}，{layers} 层，宽度 {width}，"
         "词表 {pieces}，以 {head} 从零训练 {epochs} 轮，学习率 {rate}{masked}）",
-        "masked": "，遮蔽 {share}\\,\\% 的词元",
+        "masked": "，掩码比例为 {share}\\%",
         "embedded": "数据取自 Python 的语言参考和标准库，标签由其结构给出。",
         "own": "数据为作者自备。",
         "both": "数据一部分为作者自备，一部分取自 Python 的语言参考和标准库。",
-        "fine-tuned": "任务头以 {batch} 个样例为一批，微调 {epochs} 轮，使用 "
+        "fine-tuned": "任务头以 {batch} 个样本为一批，微调 {epochs} 轮，使用 "
         "AdamW~\\cite{{loshchilov2019decoupled}} 和线性学习率，每个输入至多 {length} 个词元。",
+        "and": "、",
         "span": "{least} 至 {most}",
         "classes": "分类用准确率和宏平均 F1 衡量。",
-        "choices": "选择用准确率衡量。",
+        "choices": "多项选择用准确率衡量。",
         "entities": "实体用整段匹配的微平均 F1 衡量。",
-        "answers": "答案用 SQuAD 规范化之后的完全匹配和词级 F1 衡量。",
-        "language models": "遮蔽文本和连续文本用困惑度衡量。",
+        "answers": "答案用 SQuAD 规范化之后的完全匹配和词级 F1 衡量{characters}。",
+        "characters": "（汉字逐字计为词~\\cite{cui2019span}）",
+        "language models": "掩码语言模型和因果语言模型用困惑度衡量。",
         "features": "不带任务头的特征用线性探针~\\cite{alain2016understanding}判断："
-        "在某层隐状态的标准化均值上对类别作岭回归，惩罚系数由训练样例的留一误差选定。",
-        "baseline": "基线总是给出测试集中最常见的答案。",
+        "在某层隐状态的标准化均值上对类别作岭回归，惩罚系数由训练样本的留一误差选定。",
+        "baseline": "基线始终给出测试集中最常见的答案。",
         "pipelines": "Transformers~\\cite{{wolf2020transformers}} 的流水线有三个阶段：分词器把文本变成数字，"
-        "模型把数字变成 logit，后处理把 logit 变成答案。我们对 {tasks} 分别运行各个阶段，"
+        "模型把数字变成 logit，后处理把 logit 变成答案。我们对{tasks}分别运行各个阶段，"
         "除另行说明外，每项取 {inputs} 个输入，{batches}，共 {rounds} 轮，并把结果与库自带的、"
         "逐个输入调用的流水线相比较。时间按每个输入计。\n",
         "batches of rows": "以 {rows} 个为一批",

@@ -35,7 +35,7 @@ def test_words_are_translated_and_unknown_ones_and_latex_stay() -> None:
     table = in_language(TABLE, "zh")
     assert [column.heading for column in table.columns] == ["速度", "$n$"]
     assert table.columns[0].unit == "词元/秒"
-    assert [row.label for row in table.rows] == ["贪心", "mine"]
+    assert [row.label for row in table.rows] == ["贪心搜索", "mine"]
     assert (table.rows[0].group, table.corner) == ("所有行", "策略")
     assert in_language(TABLE, "en") is TABLE
 
