@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
-from papergen.decoding.reported import HUMAN, TEXT_METRICS
+from papergen.decoding.reported import TEXT_METRICS
 from papergen.decoding.sources import DecodingSettings, model_digests, model_places
 from papergen.experiment import Context
 
@@ -193,7 +193,7 @@ def quality_diversity(view: View) -> Figure:
                 x_low=[diversity.low] if has_interval and diversity.low is not None else None,
                 x_high=[diversity.high] if has_interval and diversity.high is not None else None,
                 names=[row_label(row)],
-                is_reference=row == HUMAN,
+                is_reference=params_of(view, row).reference,
                 digests=diversity.digests,
             )
         )
@@ -217,7 +217,7 @@ def repetition(view: View) -> Figure:
         smooth = [
             sum(band.mean[max(0, i - 7) : i + 1]) / len(band.mean[max(0, i - 7) : i + 1]) for i in range(len(band.mean))
         ]
-        series.append(Series(label=row_label(row), x=band.steps, y=smooth, is_reference=row == HUMAN))
+        series.append(Series(label=row_label(row), x=band.steps, y=smooth, is_reference=params_of(view, row).reference))
     return Figure(
         name="repetition",
         kind="line",
@@ -231,7 +231,7 @@ def lengths(view: View) -> Figure:
     """How long the continuations are."""
     from papergen.report.figures import Figure, Series
 
-    rows = [row for row in view.rows if row != HUMAN]
+    rows = [row for row in view.rows if not params_of(view, row).reference]
     series = [
         Series(label=row_label(row), x=[float(len(sample["ids"])) for sample in view.samples(row)]) for row in rows
     ]
@@ -242,7 +242,7 @@ def speed_quality(view: View) -> tuple[Figure, ...]:
     """Tokens per second against diversity, where anything was timed."""
     from papergen.report.figures import Figure, Series
 
-    rows = [row for row in view.rows if row != HUMAN]
+    rows = [row for row in view.rows if not params_of(view, row).reference]
     if not rows:
         return ()
     points = [(view.value(row, "tokens_per_s"), view.value(row, "diversity"), row) for row in rows]

@@ -182,7 +182,7 @@ def changed(view: View, row: str) -> Any:
     """Share of the prompts whose text differs from that of the row without a remedy; None where there is none."""
     from papergen.report.values import Value, summary
 
-    if NONE not in view.rows or row in {NONE, HUMAN} or of(view, row).reference:
+    if NONE not in view.rows or row == NONE or of(view, row).reference:
         return None
     base = {sample["prompt_index"]: sample["ids"] for sample in view.samples(NONE)}
     flags = [100.0 * (sample["ids"] != base.get(sample["prompt_index"])) for sample in view.samples(row)]

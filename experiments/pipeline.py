@@ -220,13 +220,16 @@ def travel(view: View) -> Any:
     ]
     arrows = {"tokens": "tokenizer", "ids": "vocabulary", "logits": "model", "probabilities": "softmax"}
     said = TRAVEL_ZH if view.language == "zh" else {}
+    colon = "：" if view.language == "zh" else ": "
     lines = [r"{\small\setlength{\fboxsep}{3pt}\centering"]
     for name, content in boxes:
         if name != "text":
             stage = arrows.get(name, "largest")
             stage = said.get(stage, stage)
             lines.append(rf"\par\vspace{{1pt}}$\downarrow$~{{\footnotesize\emph{{{stage}}}}}\par\vspace{{1pt}}")
-        lines.append(rf"\fbox{{\parbox{{.92\linewidth}}{{\raggedright\emph{{{said.get(name, name)}}}: {content}}}}}")
+        lines.append(
+            rf"\fbox{{\parbox{{.92\linewidth}}{{\raggedright\emph{{{said.get(name, name)}}}{colon}{content}}}}}"
+        )
     return Tex("\n".join(lines) + "\\par}\n")
 
 

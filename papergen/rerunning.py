@@ -17,6 +17,7 @@ from papergen.records import Result, Trial
 from papergen.report.comparable import is_speed
 from papergen.runner import Machine, run_trials
 from papergen.runs import Store
+from papergen.widths import left, width_of
 
 Verdict = Literal["exact", "within tolerance", "different", "not compared"]
 
@@ -168,8 +169,8 @@ def describe(found: Rerun, tolerance: float) -> str:
         "not compared": "not compared",
     }
     lines = [f"{found.trial}  {found.digest[:12]}: {words[found.verdict]}"]
-    width = max((len(check.name) for check in found.checks), default=0)
+    width = max((width_of(check.name) for check in found.checks), default=0)
     for check in found.checks:
         note = " (depends on the machine)" if check.verdict == "not compared" else ""
-        lines.append(f"  {check.name:<{width}}  {check.verdict:<16}  {check.then} -> {check.now}{note}")
+        lines.append(f"  {left(check.name, width)}  {check.verdict:<16}  {check.then} -> {check.now}{note}")
     return "\n".join(lines)

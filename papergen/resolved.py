@@ -20,6 +20,7 @@ from papergen.errors import PapergenError, did_you_mean
 from papergen.experiment import Recipe, recipe_named
 from papergen.resources import shipped
 from papergen.secret_values import missing_secrets, secret_names
+from papergen.widths import left, width_of
 from papergen.yaml_strict import Keys
 
 
@@ -144,8 +145,8 @@ def as_text(experiment: str, kind: str, rows: Sequence[ResolvedRow]) -> str:
     own = [[item for item in of.values() if item.name not in common] for of in by_row.values()]
     shown = [*common.values(), *(item for items in own for item in items)]
     widths = (
-        min(32, max((len(item.name) for item in shown), default=0)),
-        min(40, max((len(_value(item.value)) for item in shown), default=0)),
+        min(32, max((width_of(item.name) for item in shown), default=0)),
+        min(40, max((width_of(_value(item.value)) for item in shown), default=0)),
     )
     lines = [f"{experiment}: kind {kind}, {len(rows)} row{'s' if len(rows) > 1 else ''}"]
     if common:
@@ -163,7 +164,7 @@ def as_json(experiment: str, kind: str, rows: Sequence[ResolvedRow]) -> dict[str
 
 
 def _line(item: Setting, widths: tuple[int, int]) -> str:
-    return f"  {item.name:<{widths[0]}}  {_value(item.value):<{widths[1]}}  {item.origin}"
+    return f"  {left(item.name, widths[0])}  {left(_value(item.value), widths[1])}  {item.origin}"
 
 
 def _value(value: Any) -> str:

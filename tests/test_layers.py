@@ -14,7 +14,7 @@ import papergen
 PACKAGE = Path(papergen.__file__).parent
 
 ROOMS = [
-    ["errors", "unchanged"],
+    ["errors", "unchanged", "widths"],
     ["files", "hub_ids", "migrations", "resources", "secret_values"],
     ["remembered", "yaml_strict"],
     ["records", "known_digests"],

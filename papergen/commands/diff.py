@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from papergen.widths import left, width_of
+
 if TYPE_CHECKING:
     from papergen.sharing.differences import Report
 
@@ -82,9 +84,9 @@ def _print(report: Report) -> None:
     hidden = len(report.numbers) - len(shown)
     if shown:
         click.echo("Numbers")
-        width = max(len(changed.key) for changed in shown)
+        width = max(width_of(changed.key) for changed in shown)
         for changed in shown:
-            click.echo(f"  {changed.key:<{width}}  {changed.printed_old or '-'} -> {changed.printed_new or '-'}")
+            click.echo(f"  {left(changed.key, width)}  {changed.printed_old or '-'} -> {changed.printed_new or '-'}")
             for reason in changed.why:
                 click.echo(f"  {'':<{width}}    {reason}")
     if hidden:

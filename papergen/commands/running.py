@@ -20,6 +20,7 @@ from papergen.runner import Summary
 from papergen.runs import Store
 from papergen.secret_values import missing_secrets
 from papergen.upkeep import adopt, recover
+from papergen.widths import left, width_of
 
 MAX_SHOWN = 5
 """Failures told in full at the end."""
@@ -168,14 +169,14 @@ def _print_plan(
             told = {"trial": trial.label, "digest": trial.digest, "state": planned.state, "reason": planned.reason}
             click.echo(json.dumps({"event": "planned", **told, "is_run": trial.digest in wanted}, ensure_ascii=False))
         return
-    width = max((len(trial.label) for trial in needed), default=0)
+    width = max((width_of(trial.label) for trial in needed), default=0)
     for trial in needed:
         planned = states[trial.digest]
         verb = "run " if trial.digest in wanted else "n/a " if trial.digest in unavailable else "skip"
         why = unavailable.get(trial.digest, planned.reason)
         reason = f" ({why})" if why else ""
         ranks = f"{trial.num_ranks} rank{'s' if trial.num_ranks > 1 else ''}"
-        click.echo(f"{verb}  {trial.label:<{width}}  {trial.digest[:12]}  {ranks}  {planned.state}{reason}")
+        click.echo(f"{verb}  {left(trial.label, width)}  {trial.digest[:12]}  {ranks}  {planned.state}{reason}")
     click.echo(f"{len(to_run)} of {counted(len(needed), 'trial')} would be run.")
 
 

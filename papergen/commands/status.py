@@ -26,6 +26,7 @@ def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> No
     import json
     from collections import Counter
 
+    from papergen import widths
     from papergen.errors import MachineError
     from papergen.launch.left import left_tasks
     from papergen.project import open_project
@@ -51,8 +52,11 @@ def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> No
             record = {"trial": trial.label, "digest": trial.digest, "state": state, "reason": reason}
             click.echo(json.dumps(record | ({"slurm_job": task.task_id} if task else {}), ensure_ascii=False))
         return
-    width = max((len(trial.label) for trial, *_ in shown), default=0)
-    lines = [f"{state:<11} {trial.label:<{width}}  {trial.digest[:12]}  {reason}" for trial, state, reason, _ in shown]
+    width = max((widths.width_of(trial.label) for trial, *_ in shown), default=0)
+    lines = [
+        f"{state:<11} {widths.left(trial.label, width)}  {trial.digest[:12]}  {reason}"
+        for trial, state, reason, _ in shown
+    ]
     counts = Counter(state for _, state, _, _ in rows)
     lines.append(", ".join(f"{counts[state]} {state}" for state in sorted(counts)))
     planned = {trial.digest for trial in project.trials}

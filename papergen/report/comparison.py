@@ -18,6 +18,7 @@ from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare, difference, paired
 from papergen.report.results import Results, UnknownKeyError
 from papergen.report.values import Text, Value, value_of
+from papergen.widths import left, right, width_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,9 +193,9 @@ def describe(comparison: Comparison) -> str:
     lines = [f"A = {comparison.a}", f"B = {comparison.b}", ""]
     head = ["metric", "A", "B", "A - B", "95 % interval", "p (Holm)", "effect", "n", "test"]
     table = [head, *(_cells(item, is_many=comparison.a.count("/") == 0) for item in comparison.contrasts)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    widths = [max(width_of(row[column]) for row in table) for column in range(len(head))]
     for row in table:
-        cells = [text.ljust(width) if not column else text.rjust(width) for column, (text, width) in _zip(row, widths)]
+        cells = [left(text, width) if not column else right(text, width) for column, (text, width) in _zip(row, widths)]
         lines.append("  ".join(cells).rstrip())
     warnings = dict.fromkeys(
         f"{item.metric}: {text}" if len(comparison.contrasts) > 1 else text

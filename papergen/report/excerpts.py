@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+from papergen.widths import width_of
 
 
 def excerpt(text: str, most: int) -> str:
@@ -13,9 +13,8 @@ def excerpt(text: str, most: int) -> str:
     words = " ".join(text.split())
     width = 0
     for end, char in enumerate(words):
-        is_wide = unicodedata.east_asian_width(char) in "WF"
-        width += 1 + is_wide
+        width += width_of(char)
         if width > most:
             whole, space, _ = words[:end].rpartition(" ")
-            return f"{whole if space and not is_wide else words[:end].rstrip()} ..."
+            return f"{whole if space and width_of(char) < 2 else words[:end].rstrip()} ..."
     return words

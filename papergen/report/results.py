@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from papergen.errors import PapergenError, ResultError, did_you_mean
@@ -121,11 +121,20 @@ class Results:
         }
 
     def metric(self, experiment: str, name: str) -> Metric:
-        """How the metric is read; one that the experiment did not declare is a bare number."""
+        """How the metric is read; one that the experiment did not declare is a bare number.
+
+        A metric that aims at a row of some name aims at the row with `reference: true`, whatever its author calls it.
+        """
         for metric in self.metrics.get(experiment, ()):
             if metric.name == name:
-                return metric
+                aim = metric.closest_to and (self._reference(experiment) or metric.closest_to)
+                return replace(metric, closest_to=aim)
         return Metric(name=name, label=name)
+
+    def _reference(self, experiment: str) -> str | None:
+        """The first row of the experiment that measures given text instead of generating one."""
+        own = (trial for trial in self.trials if trial.experiment == experiment)
+        return next((trial.row for trial in own if trial.params.get("reference") is True), None)
 
     def finished(self, experiment: str, row: str, key: str | None = None) -> list[Result]:
         """The results of all seeds of a row, one per digest; an error about `key` when it is unknown or unfinished."""

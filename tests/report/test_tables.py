@@ -10,7 +10,7 @@ from made import decoding_results, make_result, make_results, make_trial, speed_
 
 from papergen.errors import PapergenError
 from papergen.experiment import load_recipes
-from papergen.report.derived import compare
+from papergen.report.derived import compare, extreme
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.statistics import holm
 from papergen.report.tables import Column, Row, Table, marked_against, row_label, table_of
@@ -38,6 +38,17 @@ def test_a_decoding_table(results: Results) -> None:
     assert tex.count(r"\midrule") == 2, "the human reference is set apart"
     assert re.search(r"^nucleus & .*\\textbf\{0\.896\}.* & 5 \\\\$", tex, re.MULTILINE), tex
     assert len(table.digests) == 5
+
+
+def test_the_reference_is_the_row_that_says_so_whatever_its_name() -> None:
+    found = [
+        make_result(make_trial("decoding", row, params={"reference": row == "人类"}), {"rep_4": value})
+        for row, value in (("人类", 5.0), ("贪心", 80.0), ("核采样", 4.0))
+    ]
+    results = make_results(found)
+    table = table_of(results, "t", "decoding", ["rep_4"])
+    assert (table.columns[0].target, [row.is_reference for row in table.rows]) == ("人类", [True, False, False])
+    assert extreme(results, "best", "decoding", "rep_4")[0] == "核采样"
 
 
 def test_the_nearest_to_the_target_is_best_and_the_target_is_not_marked(results: Results) -> None:

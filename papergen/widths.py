@@ -1,0 +1,26 @@
+"""How wide a text is on a terminal, where a Chinese character takes two columns, and texts padded to equal width."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def width_of(text: str) -> int:
+    """Columns that `text` takes: two for a wide or full-width character, none for a combining one."""
+    return sum(_width(char) for char in text) if not text.isascii() else len(text)
+
+
+def _width(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def left(text: str, width: int) -> str:
+    """`text` and spaces behind it, together `width` columns, or `text` alone where it is wider."""
+    return text + " " * (width - width_of(text))
+
+
+def right(text: str, width: int) -> str:
+    """Spaces and `text` behind them, together `width` columns, or `text` alone where it is wider."""
+    return " " * (width - width_of(text)) + text
