@@ -102,3 +102,8 @@ def is_common_chinese(char: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_ideograph(char: str) -> bool:
+    """Whether a character is a Chinese one, rare ones and those of names included."""
+    return "\u3400" <= char < "\ua000" or "\uf900" <= char < "\ufb00" or "\U00020000" <= char < "\U00040000"

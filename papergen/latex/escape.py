@@ -7,7 +7,15 @@ import unicodedata
 from typing import Literal
 from urllib.parse import quote
 
-from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1, code_name, is_common_chinese, is_hidden
+from papergen.latex.characters import (
+    PDFLATEX_SYMBOLS,
+    SPACES,
+    T1,
+    code_name,
+    is_common_chinese,
+    is_hidden,
+    is_ideograph,
+)
 from papergen.report.tex import SPECIALS, Tex
 
 Engine = Literal["pdflatex", "xelatex"]
@@ -20,6 +28,16 @@ LINE_END = r"\ensuremath{\hookleftarrow}"
 """How a line end in a sample text is made visible."""
 
 
+class OwnWords(str):
+    """What the author says of the paper in paper.yaml: title, names, keywords.
+
+    A Chinese character that the usual fonts lack is left to TeX, which prints it or stops at it: its code, which is
+    enough in a text from data, would be a misprint in a name.
+    """
+
+    __slots__ = ()
+
+
 def escape(text: str, engine: Engine = "pdflatex") -> Tex:
     r"""TeX that prints `text` exactly; what `engine` cannot print becomes its visible code, such as `[U+4F60]`.
 
@@ -29,13 +47,14 @@ def escape(text: str, engine: Engine = "pdflatex") -> Tex:
     """
     out: list[str] = []
     previous = ""
+    is_own = isinstance(text, OwnWords) and engine == "xelatex"
     for char in unicodedata.normalize("NFC", re.sub(r"\r\n?|[\n\t]", " ", text)):
         if char == " ":
             out.append(r"\ " if previous in {" ", ""} else " ")
         elif char in LIGATING and char == previous:
             out.append("{}" + char)
         else:
-            out.append(_one(char, engine))
+            out.append(char if is_own and is_ideograph(char) else _one(char, engine))
         previous = char
     if previous == " " and out[-1] == " ":
         out[-1] = r"\ "

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from papergen.latex.characters import code_name
+from papergen.latex.characters import code_name, is_ideograph
 from papergen.latex.explain import Explanation, explain, explain_undefined
 from papergen.latex.followers import without_followers
 from papergen.latex.tree import Place, Problem, SourceTree
@@ -241,6 +241,10 @@ def _undefined(log: str, tree: SourceTree) -> list[Problem]:
     return list(problems.values())
 
 
+RARE_CHINESE = "Install fonts-noto-cjk, say, and write in preamble.tex: \\setCJKmainfont{Noto Serif CJK SC}."
+"""What to do about a character that Fandol lacks, such as those of many names."""
+
+
 def _lost(log: str, tree: SourceTree) -> list[Problem]:
     problems: dict[str, Problem] = {}
     for match in _LOST.finditer(log):
@@ -251,7 +255,8 @@ def _lost(log: str, tree: SourceTree) -> list[Problem]:
         name = f"{char} ({code_name(char)})" if len(char) == 1 else char
         message = f"Missing character: the font {font} has no {name}; it would be lost"
         known = explain("Missing character")
-        problems[char] = tree.problem("error", message, place or Place(""), cause=known.cause, remedy=known.remedy)
+        remedy = RARE_CHINESE if len(char) == 1 and is_ideograph(char) else known.remedy
+        problems[char] = tree.problem("error", message, place or Place(""), cause=known.cause, remedy=remedy)
     return list(problems.values())
 
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from papergen.config import Paper
-from papergen.latex.escape import Engine
+from papergen.latex.escape import Engine, OwnWords
 from papergen.latex.render import own_files
 from papergen.latex.styles import find_styles
 from papergen.latex.templates import Rules, Template, load_template
@@ -52,9 +52,20 @@ def typeset(paper: Paper, root: Path) -> Typeset:
         engine=engine,
         reason=reason,
         needed=tuple(needed),
-        context={"paper": paper, "engine": engine, "styles": styles},
+        context={"paper": _in_own_words(paper), "engine": engine, "styles": styles},
         notes=notes,
     )
+
+
+def _in_own_words(paper: Paper) -> Paper:
+    """The same paper, its title, names and keywords marked as the author's own."""
+
+    def marked(model: Any, *names: str) -> Any:
+        return model.model_copy(update={name: OwnWords(getattr(model, name)) for name in names})
+
+    authors = [marked(author, "name", "affiliation", "country") for author in paper.authors]
+    keywords = [OwnWords(word) for word in paper.keywords]
+    return cast("Paper", marked(paper, "title").model_copy(update={"authors": authors, "keywords": keywords}))
 
 
 def _engine(paper: Paper, root: Path, usual: Engine) -> tuple[Engine, str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from texlab import compiled, pdf_pages
 
 from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1
-from papergen.latex.escape import LINE_END, Engine, escape, escape_sample, escape_url
+from papergen.latex.escape import LINE_END, Engine, OwnWords, escape, escape_sample, escape_url
 from papergen.latex.macros import is_complete
 from papergen.report.tex import Tex
 
@@ -152,3 +152,10 @@ def test_xelatex_gets_only_characters_that_every_chinese_font_has() -> None:
         "語", "xelatex"
     )  # not in GB 2312: many Chinese fonts lack it, and a lost glyph is an error
     assert "U+FFFD" in escape("\ufffd", "xelatex")
+
+
+def test_a_rare_character_of_a_name_is_left_to_tex_and_that_of_a_sample_is_a_code() -> None:
+    assert escape(OwnWords("陶喆 & 朱镕基"), "xelatex") == r"陶喆 \& 朱镕基"
+    assert escape("陶喆", "xelatex") == r"陶{[}U+5586{]}\hspace{0pt}"
+    assert escape(OwnWords("陶\u202e喆"), "xelatex") == r"陶{[}U+202E{]}\hspace{0pt}喆"
+    assert escape(OwnWords("喆"), "pdflatex") == escape("喆", "pdflatex")
