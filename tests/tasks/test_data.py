@@ -210,7 +210,7 @@ def test_a_new_vocabulary_takes_every_chinese_character_for_a_word() -> None:
             "masked_lm",
             "d.csv",
             "text\n你好\n",
-            "d.csv:2: not UTF-8 text. Save the file as UTF-8. It seems to be GB18030",
+            "d.csv:2: the file is not UTF-8",
         ),
     ],
 )
