@@ -30,7 +30,13 @@ def test_heads_are_told_with_their_backbone_data_and_measures(language: str) -> 
     text = heads_method(rows, upstream=backbone, language=language, escape=str)
     assert text.count("\\texttt{") == len(HEADS) + 1
     assert "\\texttt{For\\allowbreak Masked\\allowbreak LM}" in text
-    for fact in ("0.003", "30\\,\\%", "2048", "\\cite{alain2016understanding}", "\\cite{devlin2019bert}"):
+    for fact in (
+        "0.003",
+        "30\\,\\%" if language == "en" else "30\\%",
+        "2048",
+        "\\cite{alain2016understanding}",
+        "\\cite{devlin2019bert}",
+    ):
         assert fact in text
     assert "{" not in text.replace("\\texttt{", "").replace("\\cite{", "")
     alone = heads_method({"a": rows["causal_lm"]}, upstream=None, language=language, escape=str)
@@ -40,6 +46,9 @@ def test_heads_are_told_with_their_backbone_data_and_measures(language: str) -> 
     told = heads_method({"a": own}, upstream=None, language=language, escape=str)
     assert PHRASES[language]["own"] in told
     assert "epochs" not in told
+    asked = own.model_copy(update={"task": "question_answering"})
+    assert "\\cite{cui2019span}" in heads_method({"a": asked}, upstream=None, language=language, escape=str)
+    assert "cui2019span" not in text
     both = heads_method({"a": own, "b": rows["causal_lm"]}, upstream=None, language=language, escape=str)
     assert PHRASES[language]["both"] in both
 
@@ -49,6 +58,10 @@ def test_heads_are_told_with_their_backbone_data_and_measures(language: str) -> 
 def test_pipelines_are_told_with_their_batches(language: str, batches: dict[str, int]) -> None:
     row = PipelineSettings.model_validate({"task": "fill-mask", "model": "x", "num_inputs": 33, **batches})
     text = pipelines_method([row], language=language, escape=str)
-    for fact in ("fill-mask", "33", *(str(value) for value in batches.values() if value is not False)):
+    for fact in (
+        "fill-mask" if language == "en" else "掩码预测",
+        "33",
+        *(str(value) for value in batches.values() if value is not False),
+    ):
         assert fact in text
     assert "{" not in text.replace("\\cite{", "")
