@@ -1,12 +1,16 @@
 """Decoding: ours against plain scripts through `model.generate`, on the same work and in one run.
 
-    python benchmarks/decoding.py [--rounds 3] [--prompts 32] [--only greedy,beam | --all] [--no-sweep]
+    python benchmarks/decoding.py [--rounds 3] [--prompts 32] [--only greedy,beam | --all] [--no-sweep] [--legacy DIR]
 
 A GPT-2-shaped model of about 10 M parameters with random weights, prompts of 8 to 64 tokens, 32 new tokens, EOS off,
 float32, on the CPU threads that torch has. For every strategy: ours; a plain script that takes prompt after prompt; one
 that pads all prompts into a batch. Where transformers 5 has no such strategy, or takes one prompt at a time, the plain
 scripts run what is nearest (beam search for diverse and constrained search) and `against` says so. lm-eval's model
 class, which batches as well, joins greedy decoding where it is installed. Contenders take turns within every round.
+With `--legacy FOLDER`, the plain scripts also run the searches themselves, by the last transformers that had all four:
+
+    pip install --no-deps --target FOLDER transformers==4.55.4 huggingface-hub==0.36.0 tokenizers==0.21.4 \\
+        requests urllib3 charset-normalizer certifi idna
 
 Drafts come from the model's own first layer with its output layer, which agrees with the whole more often than not, and
 from lookups: greedy text of random weights soon repeats itself. On both sides they have five tokens, however unsure the
@@ -26,10 +30,12 @@ import importlib.util
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from common import interleaved, ratios, save, show
+from plain_scripts import Elsewhere, Prompts, batch, loop
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
@@ -68,15 +74,13 @@ INSTEAD: dict[str, dict[str, Any]] = {
     "contrastive": {"do_sample": True, "num_return_sequences": 4},
     "dola": {},
 }
-"""What the plain scripts run where transformers has the strategy on the Hub only: as many rows in every step."""
+"""What the plain scripts run where transformers 5 has the strategy on the Hub only: as many rows in every step."""
 
 CHEAP_FILTERS = {"temperature", "top_k", "min_p", "epsilon", "eta"}
 """Timed with --all or by name."""
 
 ONE_PROMPT = {"prompt_lookup", "assisted"}
 """transformers takes one prompt at a time."""
-
-Prompts = list[list[int]]
 
 
 def main() -> None:
@@ -89,7 +93,10 @@ def main() -> None:
     parser.add_argument("--no-sweep", action="store_true")
     parser.add_argument("--no-save", action="store_true")
     parser.add_argument("--cpu-time", action="store_true")
+    parser.add_argument("--legacy", type=Path, help="folder with transformers 4.55.4")
     arguments = parser.parse_args()
+    if arguments.legacy and arguments.cpu_time:
+        parser.error("--cpu-time counts this process alone, --legacy runs in another")
     clock = time.process_time if arguments.cpu_time else time.perf_counter
     if arguments.cpu_time:
         torch.set_num_threads(1)
@@ -100,6 +107,7 @@ def main() -> None:
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         model, prompts = material(arguments.prompts, folder)
+        legacy = None if arguments.legacy is None else Elsewhere(arguments.legacy, f"{folder}/model", prompts)
         record: dict[str, Any] = {
             "num_parameters": model.num_parameters(),
             "num_prompts": len(prompts),
@@ -110,7 +118,7 @@ def main() -> None:
             "strategies": {},
         }
         for name in names:
-            ways = contenders(name, model, prompts, folder)
+            ways = contenders(name, model, prompts, folder, legacy)
             table = ratios(interleaved(ways, rounds=arguments.rounds, clock=clock), "papergen")
             show(name, table)
             against = {"against": INSTEAD[name]} if name in INSTEAD else {}
@@ -121,6 +129,9 @@ def main() -> None:
             table = ratios(interleaved(sweeps(prompts, folder), rounds=rounds, clock=clock), "papergen")
             show("sweep", table)
             record["sweep"] = table
+        if legacy is not None:
+            record["legacy"] = f"transformers {legacy.version}"
+            legacy.close()
     if not arguments.no_save:
         print(save("decoding-cpu", record))
 
@@ -145,9 +156,9 @@ def strategy_of(name: str, folder: str) -> Strategy:
     return Strategy.model_validate({"max_new_tokens": NEW_TOKENS, "eos_token_id": None, **own})
 
 
-def arguments_of(name: str) -> dict[str, Any]:
+def arguments_of(name: str, instead: Mapping[str, dict[str, Any]] = INSTEAD) -> dict[str, Any]:
     """The same for `model.generate`, or what is nearest."""
-    changes = INSTEAD.get(name, STRATEGIES[name])
+    changes = instead.get(name, STRATEGIES[name])
     # Without an EOS there is nothing to wait for; the text runs to the limit as ours does.
     ours = ("num_assistant_tokens", "assistant_confidence_threshold")  # transformers reads them from the assistant
     theirs = {key: value for key, value in changes.items() if key not in ours}
@@ -157,7 +168,9 @@ def arguments_of(name: str) -> dict[str, Any]:
     return plain
 
 
-def contenders(name: str, model: Any, prompts: Prompts, folder: str) -> dict[str, Callable[[], Any]]:
+def contenders(
+    name: str, model: Any, prompts: Prompts, folder: str, legacy: Elsewhere | None
+) -> dict[str, Callable[[], Any]]:
     """The ways to do the same work."""
     strategy, plain = strategy_of(name, folder), arguments_of(name)
     if name == "assisted":
@@ -173,6 +186,10 @@ def contenders(name: str, model: Any, prompts: Prompts, folder: str) -> dict[str
     }
     if name not in ONE_PROMPT:
         ways["plain batch"] = lambda: batch(model, prompts, plain)
+    if legacy is not None and name in INSTEAD:
+        same = arguments_of(name, instead={})
+        ways["legacy loop"] = lambda: legacy.run("loop", same)
+        ways["legacy batch"] = lambda: legacy.run("batch", same)
     if name == "greedy" and importlib.util.find_spec("lm_eval") is not None:
         ways["lm-eval"] = lm_eval_way(model, prompts)
     return ways
@@ -190,21 +207,6 @@ def drafts(name: str, model: Any, prompts: Prompts, folder: str) -> dict[str, fl
     }
     print(f"  drafts: {table['acceptance_rate']:.0f} % accepted, {table['tokens_per_pass']:.2f} tokens per pass")
     return table
-
-
-def loop(model: Any, prompts: Prompts, plain: Mapping[str, Any]) -> None:
-    """One prompt after the other."""
-    for prompt in prompts:
-        ids = torch.tensor([prompt])
-        model.generate(ids, attention_mask=torch.ones_like(ids), **plain)
-
-
-def batch(model: Any, prompts: Prompts, plain: Mapping[str, Any]) -> None:
-    """All prompts padded on the left."""
-    width = max(map(len, prompts))
-    ids = torch.tensor([[0] * (width - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    model.generate(ids, attention_mask=mask, **plain)
 
 
 def lm_eval_way(model: Any, prompts: Prompts) -> Callable[[], Any]:

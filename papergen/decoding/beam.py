@@ -37,6 +37,10 @@ class Pool:
             is_there=torch.zeros(num_prompts, size, dtype=torch.bool, device=device),
         )
 
+    def select(self, kept: torch.Tensor) -> Pool:
+        """The pool of some of the prompts."""
+        return Pool(self.scores[kept], self.log_probs[kept], self.ids[kept], self.is_there[kept])
+
     @property
     def is_full(self) -> torch.Tensor:
         """(prompts,) whether there are as many hypotheses as the pool can hold."""
@@ -98,6 +102,11 @@ class _Beams:
         self.size = s.num_beams // s.num_beam_groups
         self.num_candidates = max(2, 1 + len(batch.tokens.eos)) * self.size
         prompts, device = self.stepper.num_rows, batch.device
+        self.keys = batch.keys[:, 0]
+        self.places = torch.arange(prompts, device=device)
+        """(prompts,) which prompt of the batch each is that has not left."""
+        self.found: list[list[Hypothesis]] = [[] for _ in range(prompts)]
+        """What was found for the prompts that have left."""
         self.pools = [Pool.empty(prompts, self.size, self.max_new, device) for _ in range(self.num_groups)]
         self.is_done = torch.zeros(prompts, self.num_groups, dtype=torch.bool, device=device)
         # Only the first beam of a group counts at the start, or all beams would be the same.
@@ -115,9 +124,22 @@ class _Beams:
                 self.finish(tokens, parents)
                 break
             self.stepper.reorder(parents)
-            logits = self.stepper.step(tokens)
+            logits = self.stepper.step(self.leave(tokens))
         self.stepper.mark()
-        return self.best()
+        self.keep_best()
+        return self.found
+
+    def leave(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Let prompts that are done leave if they are many; of `tokens` (rows,) those of the prompts that stay."""
+        kept = self.batch.staying(self.is_done.all(dim=1))
+        if kept is None:
+            return tokens
+        self.keep_best()
+        self.stepper.keep_prompts(kept, self.num_beams)
+        self.pools = [pool.select(kept) for pool in self.pools]
+        self.is_done, self.scores, self.log_probs = self.is_done[kept], self.scores[kept], self.log_probs[kept]
+        self.keys, self.places = self.keys[kept], self.places[kept]
+        return tokens.view(-1, self.num_beams)[kept].flatten()
 
     def advance(self, log_probs: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Choose the next token and the parent row of every row: two (rows,) tensors."""
@@ -177,7 +199,7 @@ class _Beams:
         if not self.batch.strategy.do_sample:
             return totals.topk(self.num_candidates, dim=1)
         # The largest of log p + Gumbel noise are a draw without replacement, in the order of the draws.
-        noise = -torch.log(-torch.log(uniforms(self.batch.keys[:, 0], step, totals.shape[1])))
+        noise = -torch.log(-torch.log(uniforms(self.keys, step, totals.shape[1])))
         drawn = (totals.double() + noise).topk(self.num_candidates, dim=1).indices
         return totals.gather(1, drawn), drawn
 
@@ -216,8 +238,9 @@ class _Beams:
             is_finished = ~self.is_done[:, group, None] & (scores > NONE / 2)
             pool.add(scores, self.log_probs[:, group], new[:, group], is_finished)
 
-    def best(self) -> list[list[Hypothesis]]:
-        found = [pool.hypotheses() for pool in self.pools]
-        merged = [list(itertools.chain(*groups)) for groups in zip(*found, strict=True)]
-        count = self.batch.strategy.num_return_sequences
-        return [sorted(group, key=lambda h: -(h.score or 0.0))[:count] for group in merged]
+    def keep_best(self) -> None:
+        """Note the best of what is in the pools, for every prompt that has not left."""
+        groups = zip(*(pool.hypotheses() for pool in self.pools), strict=True)
+        for place, found in zip(self.places.tolist(), groups, strict=True):
+            ordered = sorted(itertools.chain(*found), key=lambda one: -(one.score or 0.0))
+            self.found[place] = ordered[: self.batch.strategy.num_return_sequences]

@@ -28,29 +28,46 @@ def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
     stepper, max_new, num_beams = batch.stepper, batch.limits.max_new, batch.strategy.num_beams
     constraints = Constraints(batch.tokens.forced, batch.tokens.vocabulary_size, batch.device)
     logits = stepper.prefill()
-    beams: tuple[StrictBeam | LooseBeam, ...] = (StrictBeam(batch, constraints), LooseBeam(batch))
+    strict, loose = beams = (StrictBeam(batch, constraints), LooseBeam(batch))
     prompts, vocabulary = logits.shape
-    stepper.fan_out(len(beams) * num_beams)
-    logits = logits.repeat_interleave(len(beams) * num_beams, dim=0)
-    shape = (prompts, len(beams), num_beams)
-    first_rows = torch.arange(prompts * len(beams), device=batch.device).view(prompts, len(beams), 1) * num_beams
+    num_rows = len(beams) * num_beams
+    stepper.fan_out(num_rows)
+    logits = logits.repeat_interleave(num_rows, dim=0)
+    places = torch.arange(prompts, device=batch.device)
+    found: list[list[Hypothesis]] = [[] for _ in range(prompts)]
+
+    def keep_best() -> None:
+        pools = [_judged(pool, constraints) for beam in beams for pool in beam.pools]
+        for place, groups in zip(places.tolist(), zip(*pools, strict=True), strict=True):
+            found[place] = _best(itertools.chain(*groups), batch.strategy.num_return_sequences)
+
     for step in range(max_new):
+        shape = (len(places), len(beams), num_beams)
         log_probs = logits.log_softmax(dim=1)
         processed = batch.process(log_probs).view(*shape, vocabulary)
         log_probs, new = log_probs.view(*shape, vocabulary), stepper.new_ids.view(*shape, step)
         chosen = [
-            beam.advance(log_probs[:, place], processed[:, place], new[:, place], step)
-            for place, beam in enumerate(beams)
+            beam.advance(log_probs[:, number], processed[:, number], new[:, number], step)
+            for number, beam in enumerate(beams)
         ]
-        is_done = torch.stack([beam.is_done for beam in beams]).all()
-        if step + 1 == max_new or stepper.is_true(is_done):
+        loose.give_up(strict.met, step)
+        is_done = torch.stack([beam.is_done for beam in beams]).all(dim=0)
+        if step + 1 == max_new or stepper.is_true(is_done.all()):
             break
         tokens, parents = (torch.stack(each, dim=1) for each in zip(*chosen, strict=True))
+        first_rows = torch.arange(len(places) * len(beams), device=batch.device).view(len(places), -1, 1) * num_beams
         stepper.reorder((parents + first_rows).flatten())
+        kept = batch.staying(is_done)
+        if kept is not None:
+            keep_best()
+            stepper.keep_prompts(kept, num_rows)
+            for beam in beams:
+                beam.select(kept)
+            places, tokens = places[kept], tokens[kept]
         logits = stepper.step(tokens.flatten())
     stepper.mark()
-    pools = [_judged(pool, constraints) for beam in beams for pool in beam.pools]
-    return [_best(itertools.chain(*groups), batch.strategy.num_return_sequences) for groups in zip(*pools, strict=True)]
+    keep_best()
+    return found
 
 
 def _judged(pool: Pool, constraints: Constraints) -> list[list[Hypothesis]]:

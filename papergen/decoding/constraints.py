@@ -19,6 +19,10 @@ class Progress:
     is_met: torch.Tensor
     """(..., constraints) whether one phrase of the constraint has occurred."""
 
+    def select(self, kept: torch.Tensor) -> Progress:
+        """Some of the prompts."""
+        return Progress(self.matched[kept], self.is_met[kept])
+
     def gather(self, index: torch.Tensor) -> Progress:
         """The rows `index` (prompts, n) along dimension 1."""
         return Progress(

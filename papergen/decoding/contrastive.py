@@ -27,6 +27,8 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
     is_open = torch.ones(len(rows), dtype=torch.bool, device=batch.device)
     # Every prompt has as many rows as there are candidates; after each step all become the one that was chosen.
     stepper.fan_out(num_candidates)
+    outputs = rows
+    """Which output each prompt of the batch writes."""
     for step in range(batch.limits.max_new):
         scores = batch.process(logits, rows=rows * num_candidates)
         probabilities, candidates = scores.softmax(dim=1).topk(num_candidates, dim=1)
@@ -40,14 +42,19 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
         tokens = candidates[rows, best]
         stepper.settle(best)
         chosen = logits.gather(1, tokens[:, None])[:, 0].double() - logits.logsumexp(dim=1).double()
-        log_probs += torch.where(is_open, chosen, 0.0)
-        ids[:, step] = torch.where(is_open, tokens, -1)
+        log_probs[outputs] += torch.where(is_open, chosen, 0.0)
+        ids[outputs, step] = torch.where(is_open, tokens, -1)
         is_open &= ~torch.isin(tokens, eos)
         if stepper.is_true(~is_open.any()):
             break
         logits = following[rows, best]
         context = torch.cat([context, hidden[rows, best][:, None]], dim=1)
         is_text = torch.cat([is_text, is_text.new_ones(len(rows), 1)], dim=1)
+        kept = batch.staying(~is_open)
+        if kept is not None:
+            stepper.keep_prompts(kept, num_candidates)
+            rows, outputs, is_open = rows[: len(kept)], outputs[kept], is_open[kept]
+            logits, context, is_text = logits[kept], context[kept], is_text[kept]
     return [
         [Hypothesis([token for token in row if token >= 0], log_prob)]
         for row, log_prob in zip(ids.tolist(), log_probs.tolist(), strict=True)

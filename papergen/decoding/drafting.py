@@ -16,8 +16,7 @@ import torch
 
 from papergen.decoding.drafters import Assistant, Drafter, Lookup, Texts
 from papergen.decoding.models import load_model
-from papergen.decoding.sampling import OPEN_SHARE
-from papergen.decoding.search import Batch, Hypothesis
+from papergen.decoding.search import OPEN_SHARE, Batch, Hypothesis
 from papergen.decoding.windows import WindowStepper, takes_windows
 from papergen.errors import PapergenError
 

@@ -26,6 +26,10 @@ class OnePhrase:
     matched: torch.Tensor
     """(..., phrases) tokens of the phrase under way, 0 for the phrases that are not."""
 
+    def select(self, kept: torch.Tensor) -> OnePhrase:
+        """Some of the prompts."""
+        return OnePhrase(self.is_complete[kept], self.matched[kept])
+
     def gather(self, index: torch.Tensor) -> OnePhrase:
         """The rows `index` (prompts, n) along dimension 1."""
         wide = index[:, :, None]
@@ -116,6 +120,12 @@ class LooseBeam:
         """All that was found."""
         return (self.finished, self.left)
 
+    def select(self, kept: torch.Tensor) -> None:
+        """Go on with the prompts `kept` (n,) alone."""
+        self.state, self.is_done = self.state.select(kept), self.is_done[kept]
+        self.scores, self.log_probs = self.scores[kept], self.log_probs[kept]
+        self.finished, self.left = self.finished.select(kept), self.left.select(kept)
+
     def advance(
         self, log_probs: torch.Tensor, processed: torch.Tensor, new: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,6 +147,18 @@ class LooseBeam:
         self.log_probs = self.log_probs.gather(1, parents) + log_probs.flatten(1).gather(1, flat).double()
         self.scores, self.state = scores, state
         return tokens, parents
+
+    def give_up(self, met: Pool, step: int) -> None:
+        """Be done where as many texts of `met` as are wanted score above all that this beam can still come to.
+
+        A text's total only falls as it grows, and counts most at the length that divides it by most.
+        """
+        strategy, count = self.batch.strategy, self.batch.strategy.num_return_sequences
+        if strategy.sequence_bias:  # which may raise a total
+            return
+        length = self.max_new if strategy.length_penalty > 0 else step + 2
+        bound = self.scores.amax(dim=1).double() / length**strategy.length_penalty
+        self.is_done = self.is_done | (met.is_there[:, count - 1] & (met.scores[:, count - 1] >= bound))
 
     def pushed(
         self, best: torch.Tensor, flat: torch.Tensor, totals: torch.Tensor, vocabulary: int

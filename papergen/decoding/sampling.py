@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from papergen.decoding.search import Batch, Hypothesis
+from papergen.decoding.search import OPEN_SHARE, Batch, Hypothesis
 from papergen.decoding.stream import uniforms
 
-OPEN_SHARE = 0.75
-"""The batch is made smaller when no more than this share of its rows is still open."""
+BLOCK = 128
+"""Tokens whose probabilities are added up at a time: a drawn number is sought among the sums, then within one block."""
 
 
 def sample(batch: Batch) -> list[list[Hypothesis]]:
@@ -57,13 +57,30 @@ def sample(batch: Batch) -> list[list[Hypothesis]]:
 
 
 def draw(scores: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-    """The token of each row of `scores` (rows, vocabulary) at the uniform `numbers` (rows, 1): (rows,).
+    """The token of each row of `scores` (rows, vocabulary; float32) at the uniform `numbers` (rows, 1): (rows,).
 
     A token of probability zero is never drawn.
     """
-    mass = scores.double().softmax(dim=1).cumsum(dim=1)
-    total = mass[:, -1:]
-    # The first token whose mass up to and including itself exceeds the number, which is scaled by the total (1 but for
-    # rounding) and kept below it, so that there is such a token and it has a mass of its own.
-    wanted = torch.minimum(numbers * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(mass, wanted, right=True)[:, 0]
+    vocabulary = scores.shape[1]
+    shares = scores.softmax(dim=1)
+    whole = vocabulary - vocabulary % BLOCK
+    sums = [torch.unflatten(shares[:, :whole], 1, (-1, BLOCK)).sum(dim=2), shares[:, whole:].sum(dim=1, keepdim=True)]
+    mass = torch.cat(sums, dim=1).double()
+    reach = mass.cumsum(dim=1)
+    wanted = numbers * reach[:, -1:]
+    block = _first_above(reach, wanted)
+    places = block * BLOCK + torch.arange(BLOCK, device=scores.device)
+    inside = shares.gather(1, places.clamp(max=vocabulary - 1)).masked_fill(places >= vocabulary, 0.0).double()
+    before = (reach - mass).gather(1, block)
+    return (block * BLOCK + _first_above(inside.cumsum(dim=1), wanted - before))[:, 0]
+
+
+def _first_above(reach: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """The first place (rows, 1) at which the rising sums `reach` (rows, n) exceed `wanted` (rows, 1).
+
+    Rounding may have put `wanted` outside the sums: it is kept below the last, so that there is such a place and it
+    adds to the sum, and at 0 at least.
+    """
+    total = reach[:, -1:]
+    kept = torch.minimum(wanted.clamp(min=0.0), torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(reach, kept, right=True)

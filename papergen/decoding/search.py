@@ -13,6 +13,9 @@ from papergen.decoding.settings import Strategy
 from papergen.decoding.stepper import Stepper
 from papergen.decoding.tokens import Tokens
 
+OPEN_SHARE = 0.75
+"""A batch is made smaller when no more than this share of it is still open."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -37,6 +40,13 @@ class Batch:
     def eos(self) -> torch.Tensor:
         """(number of EOS tokens,) their ids."""
         return torch.tensor(self.tokens.eos, dtype=torch.long, device=self.device)
+
+    def staying(self, is_done: torch.Tensor) -> torch.Tensor | None:
+        """Which prompts (n,) of a search go on when those that are done (prompts,) leave; None while few are done."""
+        if not self.stepper.waits:
+            return None
+        is_open = ~is_done
+        return is_open.nonzero()[:, 0] if int(is_open.sum()) <= OPEN_SHARE * len(is_open) else None
 
     def process(
         self, logits: torch.Tensor, penalty: torch.Tensor | None = None, rows: torch.Tensor | None = None

@@ -133,6 +133,11 @@ class Stepper:
         """After the prefill, every prompt becomes so many rows, side by side."""
         self.select(torch.arange(self.num_rows, device=self.ids.device).repeat_interleave(num_rows))
 
+    def keep_prompts(self, kept: torch.Tensor, num_rows: int) -> None:
+        """After `fan_out(num_rows)`: the prompts `kept` (n,) go on, with all their rows; the others leave."""
+        every = torch.arange(num_rows, device=kept.device)
+        self.select((kept[:, None] * num_rows + every).flatten())
+
     def settle(self, best: torch.Tensor) -> None:
         """All rows of a prompt become its row `best` (prompts,); they differed in their last token."""
         num_rows = self.num_rows // len(best)

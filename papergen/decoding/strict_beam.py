@@ -34,6 +34,12 @@ class StrictBeam:
         """All that was found."""
         return (self.met, self.unmet)
 
+    def select(self, kept: torch.Tensor) -> None:
+        """Go on with the prompts `kept` (n,) alone."""
+        self.progress, self.is_done = self.progress.select(kept), self.is_done[kept]
+        self.scores, self.log_probs = self.scores[kept], self.log_probs[kept]
+        self.met, self.unmet = self.met.select(kept), self.unmet.select(kept)
+
     def advance(
         self, log_probs: torch.Tensor, processed: torch.Tensor, new: torch.Tensor, step: int
     ) -> tuple[torch.Tensor, torch.Tensor]:

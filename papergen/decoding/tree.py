@@ -20,7 +20,7 @@ TIDY_EVERY = 16
 
 
 class TreeStepper(Stepper):
-    """A stepper for searches in which every prompt has `fan` rows after `fan_out`; rows may not leave."""
+    """A stepper for searches in which every prompt has `fan` rows after `fan_out`; a prompt leaves with all of them."""
 
     def __init__(
         self,
@@ -99,6 +99,12 @@ class TreeStepper(Stepper):
     def select(self, index: torch.Tensor) -> None:
         """Not for rows of a tree."""
         raise AssertionError("rows of a tree stay with their prompt")
+
+    def keep_prompts(self, kept: torch.Tensor, num_rows: int) -> None:
+        """The prompts `kept` (n,) go on, with all their rows; the others leave."""
+        rows = (kept[:, None] * num_rows + torch.arange(num_rows, device=kept.device)).flatten()
+        self._reorder_cache(kept, is_same_prompt=False)
+        self._mask, self.ids, self.pads = self._mask[kept], self.ids[rows], self.pads[rows]
 
     def _tidy(self) -> None:
         """Drop columns that no row sees, as far as all prompts have such."""

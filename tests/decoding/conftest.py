@@ -8,6 +8,8 @@ import torch
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
+    GPT2Config,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     T5Config,
@@ -113,3 +115,11 @@ def bart():
 def prompts():
     """Token ids of unequal lengths that every tiny model has."""
     return [[5, 9, 33], [40], [7, 8, 9, 10, 11], [22, 57], [13, 3, 60, 44], [19, 19, 19]]
+
+
+@pytest.fixture(scope="session")
+def gpt2():
+    torch.manual_seed(3)
+    shape = {"vocab_size": 61, "n_positions": 64, "bos_token_id": 1, "eos_token_id": 1}
+    model = GPT2LMHeadModel(GPT2Config(n_layer=3, n_embd=32, n_head=4, **shape))
+    return _sharp(model)

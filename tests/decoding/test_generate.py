@@ -1,11 +1,14 @@
 import pytest
 import torch
 
+from papergen.decoding import search
 from papergen.decoding.generate import generate
 from papergen.decoding.resuming import Kept
 from papergen.decoding.scoring import score_continuations
 from papergen.decoding.settings import Strategy
 from papergen.decoding.speed import BatchTiming, summarise
+from papergen.decoding.stepper import Stepper
+from papergen.decoding.tree import TreeStepper
 from papergen.errors import PapergenError
 
 STRATEGIES = {
@@ -48,6 +51,38 @@ def test_encoder_decoder_texts_do_not_depend_on_the_batch_either(name, bart, t5,
     for model in (bart, t5):
         whole = by_prompt(run(model, prompts, STRATEGIES[name], batch_size=6), prompts)
         assert by_prompt(run(model, prompts, STRATEGIES[name], batch_size=1), prompts) == whole
+
+
+EARLY = {
+    "beam": {"num_beams": 2, "num_return_sequences": 2},
+    "beam_sample": {"num_beams": 3, "do_sample": True, "top_k": 20},
+    "diverse": {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5, "num_return_sequences": 4},
+    "constrained": {"num_beams": 2, "force_words_ids": [[17]], "eos_token_id": [*range(3, 17), *range(18, 49)]},
+    "contrastive": {"penalty_alpha": 0.6, "top_k": 4},
+}
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "t5"])
+@pytest.mark.parametrize("name", EARLY)
+def test_prompts_that_are_done_leave_a_search(name, kind, request, prompts, monkeypatch):
+    model = request.getfixturevalue(kind)
+    often = {
+        "eos_token_id": list(range(3, 30)),
+        "max_new_tokens": 24,
+        "early_stopping": name != "contrastive",
+        **EARLY[name],
+    }
+    stepper = TreeStepper if kind == "gpt2" else Stepper
+    keep, left = stepper.keep_prompts, []
+    monkeypatch.setattr(stepper, "keep_prompts", lambda *given: (left.append(given), keep(*given)))
+    found = run(model, prompts, often, batch_size=6)
+    assert left
+    left.clear()
+    monkeypatch.setattr(search, "OPEN_SHARE", -1.0)
+    whole = run(model, prompts, often, batch_size=6)
+    assert not left
+    assert [one.ids for one in found] == [one.ids for one in whole]
+    assert [one.log_prob for one in found] == pytest.approx([one.log_prob for one in whole], abs=1e-4)
 
 
 def test_batches_of_every_size_on_a_trained_model(models, oracle):

@@ -5,6 +5,8 @@ import time
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import GPT2LMHeadModel
+from transformers.activations import NewGELUActivation
 
 from papergen.decoding.models import load_model
 from papergen.errors import MachineError, PapergenError
@@ -40,6 +42,14 @@ def test_the_kind_of_model_is_its_configs(t5, tmp_path):
 def test_tied_weights_are_not_missing(models, tmp_path):
     models["trained"].save_pretrained(tmp_path)
     assert load_model(tmp_path).lm_head.weight is not None
+
+
+def test_gelu_is_one_operation_and_the_same_function(models, tmp_path):
+    theirs = GPT2LMHeadModel.from_pretrained(models["trained"].name_or_path).eval()
+    assert any(type(module) is NewGELUActivation for module in theirs.modules())
+    assert not any(type(module) is NewGELUActivation for module in models["trained"].modules())
+    ids = torch.arange(40)[None]
+    assert torch.allclose(models["trained"](ids).logits, theirs(ids).logits, atol=1e-4, rtol=1e-5)
 
 
 def test_a_missing_tensor_is_an_error(folder):

@@ -257,3 +257,25 @@ def test_drafts_change_no_text_of_encoder_decoder_models(name, request, prompts,
     for drafts in ({"prompt_lookup_num_tokens": 3}, {"assistant_model": str(tmp_path / "assistant")}):
         found = generate(model, None, prompts, Strategy(max_new_tokens=12, **drafts), seed=0, batch_size=6)
         assert [one.ids for one in found] == [one.ids for one in plain]
+
+
+@pytest.mark.parametrize("own", [{}, {"length_penalty": 0.0}, {"length_penalty": -1.0}, {"num_return_sequences": 2}])
+@pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])
+def test_the_loose_beam_gives_up_only_where_it_finds_nothing_better(name, own, request, prompts, monkeypatch):
+    model = request.getfixturevalue(name)
+    eos = [*range(3, 17), *range(19, 49)]
+    strategy = Strategy(num_beams=2, force_words_ids=[[17, 18]], eos_token_id=eos, max_new_tokens=24, **own)
+    given_up, plain = [], LooseBeam.give_up
+
+    def watched(beam, met, step):
+        before = beam.is_done
+        plain(beam, met, step)
+        given_up.append(int((beam.is_done & ~before).sum()))
+
+    monkeypatch.setattr(LooseBeam, "give_up", watched)
+    found = generate(model, None, prompts, strategy, seed=0, batch_size=6)
+    monkeypatch.setattr(LooseBeam, "give_up", lambda *_: None)
+    whole = generate(model, None, prompts, strategy, seed=0, batch_size=6)
+    assert [(one.ids, one.score) for one in found] == [(one.ids, pytest.approx(one.score, abs=1e-5)) for one in whole]
+    if own.get("length_penalty", 1.0) <= 0:
+        assert sum(given_up) > len(prompts) / 2

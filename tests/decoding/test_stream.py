@@ -62,3 +62,18 @@ def test_a_token_of_probability_zero_is_never_drawn_at_the_edges():
     scores = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])
     for number in (1e-300, 0.5 - 1e-16, 0.5, 1 - 2.0**-53, 1.0):
         assert draw(scores, torch.tensor([[number]], dtype=torch.float64)).item() in {1, 3}
+
+
+@pytest.mark.parametrize("vocabulary", [1, 100, 128, 129, 640, 1000])
+def test_a_draw_inverts_the_cumulative_distribution_at_every_size_of_vocabulary(vocabulary):
+    torch.manual_seed(vocabulary)
+    scores = torch.randn(64, vocabulary) * 4
+    scores[:, torch.rand(vocabulary) < 0.3] = -torch.inf
+    scores[:, vocabulary // 2] = 0.0
+    reach = scores.double().softmax(dim=1).cumsum(dim=1)
+    for numbers in (torch.rand(64, 1, dtype=torch.float64), torch.full((64, 1), 1 - 2.0**-53, dtype=torch.float64)):
+        tokens = draw(scores, numbers)
+        assert scores.gather(1, tokens[:, None]).isfinite().all()
+        ends = reach.gather(1, tokens[:, None])
+        starts = ends - scores.double().softmax(dim=1).gather(1, tokens[:, None])
+        assert ((starts <= numbers + 1e-6) & (numbers <= ends + 1e-6)).all()

@@ -1,8 +1,6 @@
 """Searches over a tree in the cache: the same hypotheses as with a row of the cache for each of them."""
 
 import pytest
-import torch
-from transformers import GPT2Config, GPT2LMHeadModel
 
 from papergen.decoding import engine
 from papergen.decoding.engine import Engine
@@ -20,17 +18,6 @@ STRATEGIES = {
     "constrained": {"num_beams": 2, "force_words_ids": [[17, 18], [[21], [30, 31]]]},
     "contrastive": {"penalty_alpha": 0.6, "top_k": 4, "eos_token_id": None},
 }
-
-
-@pytest.fixture(scope="module")
-def gpt2():
-    torch.manual_seed(3)
-    shape = {"vocab_size": 61, "n_positions": 64, "bos_token_id": 1, "eos_token_id": 1}
-    model = GPT2LMHeadModel(GPT2Config(n_layer=3, n_embd=32, n_head=4, **shape))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(3.0)
-    return model.eval()
 
 
 class Watched(Engine):
