@@ -10,6 +10,7 @@ import torch
 from papergen.decoding.constraints import Constraints
 from papergen.decoding.dola import contrast_layers, contrasted
 from papergen.decoding.generate import generate
+from papergen.decoding.loose_beam import LooseBeam
 from papergen.decoding.settings import Strategy
 
 
