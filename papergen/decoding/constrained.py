@@ -28,7 +28,8 @@ def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
     stepper, max_new, num_beams = batch.stepper, batch.limits.max_new, batch.strategy.num_beams
     constraints = Constraints(batch.tokens.forced, batch.tokens.vocabulary_size, batch.device)
     logits = stepper.prefill()
-    strict, loose = beams = (StrictBeam(batch, constraints), LooseBeam(batch))
+    strict, loose = StrictBeam(batch, constraints), LooseBeam(batch)
+    beams: tuple[StrictBeam | LooseBeam, ...] = (strict, loose)
     prompts, vocabulary = logits.shape
     num_rows = len(beams) * num_beams
     stepper.fan_out(num_rows)
