@@ -10,16 +10,25 @@ import click
 def templates(as_json: bool) -> None:
     """List the templates and what this machine lacks for each
 
+    Within a paper also those in its folder templates/.
+
     \b
     papergen templates
     papergen templates --json
     """
     import json
+    from pathlib import Path
 
+    from papergen.config import find_project
+    from papergen.errors import PapergenError
     from papergen.latex.installed import survey
     from papergen.latex.templates import MODES
 
-    for item in survey():
+    try:
+        project = find_project(Path.cwd())
+    except PapergenError:
+        project = None
+    for item in survey(project=project):
         template = item.template
         limits = {mode: template.rules(mode).page_limit for mode in MODES}
         if as_json:
@@ -62,8 +71,9 @@ def template() -> None:
 def switch(name: str, dry_run: bool, as_json: bool) -> None:
     """Give the paper another template; prose, macros and results stay as they are
 
-    The root file main.tex.j2 is written anew for NAME, a template's name or the path of a folder (with a slash). The
-    old one is kept in skeletons/, and comes back when the paper goes back to its template.
+    The root file main.tex.j2 is written anew for NAME: a template's name, that of a folder in the paper's templates/,
+    or the path of a folder (with a slash). The old one is kept in skeletons/, and comes back when the paper goes back
+    to its template.
 
     \b
     papergen template switch ieee

@@ -35,9 +35,10 @@ class Availability:
         return install_hint(apt, stems)
 
 
-def survey(names: Iterable[str] | None = None) -> list[Availability]:
-    """Every template in every language; one call of kpsewhich for all."""
-    templates = [load_template(name) for name in (list_templates() if names is None else names)]
+def survey(names: Iterable[str] | None = None, project: Path | None = None) -> list[Availability]:
+    """Every template (those of `project` too) in every language; one call of kpsewhich for all."""
+    chosen = list_templates(project) if names is None else names
+    templates = [load_template(name, project) for name in chosen]
     wanted = {
         (template.name, language): template.needed_files(language, "bibtex")
         for template in templates

@@ -49,7 +49,7 @@ def scaffold(
     when `target` is a file, a folder with something in it or the current folder, or when a name is not known.
     """
     chosen = load_template(template)
-    chosen.typesetting(language)
+    chosen.typesetting(language, typed=f"--template {{}} --language {language}")
     folder = Path(os.path.abspath(target))  # noqa: PTH100 (resolve() would follow a link that is to be refused)
     names = _selection(chosen, experiments)
     _refuse_occupied(folder, target)

@@ -46,7 +46,7 @@ def switch(root: Path, name: str, *, is_dry_run: bool = False) -> Switched:
     paper = read_paper(root)
     shown = os.path.relpath(Path(name).absolute(), root) if os.sep in name else name
     new = load_template(shown, root)
-    new.typesetting(paper.language)
+    new.typesetting(paper.language, typed="papergen template switch {}")
     new.needed_files(paper.language, paper.bibliography)
     skeleton = root / SKELETON
     if shown == paper.template:

@@ -1,7 +1,8 @@
 """A template: the folder a paper project is scaffolded from, and the facts about its page that a build needs.
 
 Templates come through one door: those that ship with papergen, those that installed packages offer (entry points of the
-group `papergen.templates`, each naming a module or function that gives a folder), and a folder named by its path.
+group `papergen.templates`, each naming a module or function that gives a folder), those in the project's own folder
+templates/, and a folder named by its path.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ Bibliography = Literal["bibtex", "biber"]
 MODES: tuple[Mode, ...] = ("review", "preprint", "camera-ready")
 FACTS = "template.yaml"
 ENTRY_POINTS = "papergen.templates"
+OWN = "templates"
+"""Folder of a project with templates of its own, each a folder there, as the shipped ones lie in papergen's."""
 SHARED_PACKAGES = "shared/packages.txt"
 """What the skeleton loads in every template, one file name per line."""
 
@@ -110,14 +113,19 @@ class Template(BaseModel):
         """What the venue asks of a paper in that mode."""
         return self.modes.get(mode, Rules())
 
-    def typesetting(self, language: str) -> Typesetting:
-        """How a paper in `language` is compiled; PapergenError when the template does not have that language."""
+    def typesetting(self, language: str, *, typed: str = "`template: {}` in paper.yaml") -> Typesetting:
+        """How a paper in `language` is compiled; PapergenError when the template does not have that language.
+
+        The message says which templates have it, and to type one of them as `typed`.
+        """
         for known, typesetting in self.languages.items():
             if known == language:
                 return typesetting
+        others = [name for name in list_templates() if language in load_template(name).languages]
+        remedy = f"Type {typed.format(others[0])}." if others else "A template of your own may have it."
         raise PapergenError(
-            f"the template {self.name} has no language {language!r}.",
-            hint=f"Known: {', '.join(sorted(self.languages))}.",
+            f"the template {self.name} has no language {language!r}, only {', '.join(sorted(self.languages))}.",
+            hint=f"Templates with {language}: {', '.join(others) or 'none'}. {remedy}",
         )
 
     def needed_files(self, language: str, bibliography: Bibliography) -> list[str]:
@@ -137,12 +145,16 @@ class Template(BaseModel):
         return [*self.typesetting(language).packages, *names, *self.bibliography[bibliography]]
 
 
-def list_templates() -> dict[str, Path]:
-    """Name -> folder of every template that ships with papergen or that an installed package offers, sorted."""
+def list_templates(project: Path | None = None) -> dict[str, Path]:
+    """Name -> folder of every template that ships with papergen, that an installed package offers or that lies in
+    `project`/templates, sorted. PapergenError when two have one name.
+    """
     found = {path.parent.name: path.parent for path in shipped("templates").glob(f"*/{FACTS}")}
-    for name, folder in _offered().items():
+    own = {path.parent.name: path.parent for path in (project / OWN).glob(f"*/{FACTS}")} if project else {}
+    for name, folder in (*_offered().items(), *own.items()):
         if name in found:
-            raise PapergenError(f"two templates are called {name}: {found[name]} and {folder}.", hint="Remove one.")
+            hint = f"Rename {OWN}/{name}, or name it by its path: ./{OWN}/{name}." if name in own else "Remove one."
+            raise PapergenError(f"two templates are called {name}: {found[name]} and {folder}.", hint=hint)
         found[name] = folder
     return dict(sorted(found.items()))
 
@@ -152,18 +164,18 @@ def load_template(name: str, project: Path | None = None) -> Template:
 
     PapergenError with the nearest name when there is none, and with every fault of its template.yaml.
     """
-    return _load(name, project or Path.cwd(), ())
+    return _load(name, project or Path.cwd(), project, ())
 
 
-def _load(name: str, base: Path, below: tuple[str, ...]) -> Template:
-    folder, shown = _find(name, base)
+def _load(name: str, base: Path, project: Path | None, below: tuple[str, ...]) -> Template:
+    folder, shown = _find(name, base, project)
     if str(folder) in below:
         raise PapergenError(f"{shown}: extends: the template extends itself.")
     document = read_yaml(folder / FACTS, shown)
     data: dict[str, Any] = {"name": folder.name if os.sep in name else name, **document.data}
     parent = None
     if isinstance(data.get("extends"), str):
-        parent = _load(data["extends"], folder, (*below, str(folder)))
+        parent = _load(data["extends"], folder, project, (*below, str(folder)))
         for key in ("experiments", "default_experiments"):
             data.setdefault(key, getattr(parent, key))
     if "experiments" in data:
@@ -173,7 +185,7 @@ def _load(name: str, base: Path, below: tuple[str, ...]) -> Template:
     return template
 
 
-def _find(name: str, base: Path) -> tuple[Path, str]:
+def _find(name: str, base: Path, project: Path | None) -> tuple[Path, str]:
     """The folder of a template, and what messages call its template.yaml."""
     if "/" in name or os.sep in name:
         folder = (base / name).resolve()
@@ -183,15 +195,21 @@ def _find(name: str, base: Path) -> tuple[Path, str]:
                 hint="A template with a slash in its name is a folder, relative to the paper's.",
             )
         return folder, str(folder / FACTS)
-    own = shipped("templates") / name
-    if name and name.isascii() and (own / FACTS).is_file():
-        return own, f"templates/{name}/{FACTS}"
-    known = list_templates()
-    if name not in known:
-        hint = did_you_mean(name, known)
-        here = " A template of your own is named by its path, with a slash: ./templates/mine." if not hint else ""
-        raise PapergenError(f"there is no template {name!r}. {hint}{here}")
-    return known[name], str(known[name] / FACTS)
+    ships, own = shipped("templates") / name, (project / OWN / name).resolve() if project else None
+    if name and name.isascii() and (ships / FACTS).is_file() and not (own and (own / FACTS).is_file()):
+        return ships, f"{OWN}/{name}/{FACTS}"
+    known = list_templates(project)
+    if name in known:
+        folder = known[name].resolve()
+        return folder, f"{OWN}/{name}/{FACTS}" if folder == own else str(folder / FACTS)
+    near = did_you_mean(name, known)
+    every = "" if near.startswith("Known:") else f" Known: {', '.join(known)}."
+    if own and own.is_dir():
+        raise PapergenError(f"{OWN}/{name} is no template: it has no {FACTS}. {near}{every}")
+    mine = name or "mine"
+    here = f"the folder {OWN}/{mine} of the paper, or" if project else "a folder that is"
+    hint = f"A template of your own is {here} named by its path, with a slash: ../{mine}."
+    raise PapergenError(f"there is no template {name!r}. {near}{every}", hint=hint)
 
 
 def _offered() -> Mapping[str, Path]:

@@ -27,6 +27,19 @@ def test_every_template_is_listed_with_what_is_missing(monkeypatch: pytest.Monke
     assert {line["language"] for line in lines if line["template"] == "twocolumn"} == {"en", "zh"}
 
 
+def test_the_templates_of_the_paper_are_listed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = scaffold(tmp_path / "p")
+    (project / "templates" / "mine").mkdir(parents=True)
+    (project / "templates" / "mine" / "template.yaml").write_text(
+        "label: Mine\nextends: twocolumn\ncolumn_width_in: 3\ntext_width_in: 6\n"
+        "languages:\n  en: {engine: pdflatex, packages: [article.cls]}\n"
+    )
+    monkeypatch.chdir(project / "sections")
+    assert "mine        en  Mine" in CliRunner().invoke(cli, ["templates"]).output
+    monkeypatch.chdir(tmp_path)
+    assert "mine" not in CliRunner().invoke(cli, ["templates"]).output
+
+
 def test_switch_says_where_the_old_root_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = scaffold(tmp_path / "p")
     monkeypatch.chdir(project / "sections")

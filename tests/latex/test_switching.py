@@ -119,6 +119,40 @@ def test_a_template_of_ones_own_is_named_by_its_path(tmp_path: Path, monkeypatch
         load_template("./none", other)
 
 
+def test_a_template_of_the_paper_has_the_name_of_its_folder(tmp_path: Path) -> None:
+    project = scaffold(tmp_path / "我的 paper")
+    own_template(project / "templates" / "house")
+    below = own_template(project / "templates" / "模板")
+    (below / "template.yaml").write_text(OWN.replace("twocolumn", "house"))
+    switch(project, "模板")
+    assert read_paper(project).template == "模板"
+    assert "% house" in (project / "main.tex.j2").read_text()
+    assert load_template("模板", project).folders[-2:] == (project / "templates/house", below)
+    assert {"house", "模板", "acl"} <= set(list_templates(project))
+    assert "house" not in list_templates()
+    with pytest.raises(
+        PapergenError, match=r"there is no template 'hose'. Did you mean house.* Known: .*house, .*模板"
+    ):
+        load_template("hose", project)
+    with pytest.raises(PapergenError, match="there is no template 'house'"):
+        load_template("house")
+    (project / "templates" / "empty").mkdir()
+    with pytest.raises(PapergenError, match=r"templates/empty is no template: it has no template\.yaml"):
+        load_template("empty", project)
+    own_template(project / "templates" / "ieee")
+    with pytest.raises(PapergenError, match=r"two templates are called ieee: [\s\S]*Rename templates/ieee"):
+        load_template("ieee", project)
+    assert load_template("./templates/ieee", project).label == "House style"
+
+
+def test_a_template_without_the_language_names_those_that_have_it(tmp_path: Path) -> None:
+    with pytest.raises(PapergenError, match=r"no language 'zh', only en[\s\S]*--template twocolumn --language zh"):
+        scaffold(tmp_path / "p", template="acl", language="zh")
+    project = scaffold(tmp_path / "q", language="zh")
+    with pytest.raises(PapergenError, match="Type papergen template switch twocolumn"):
+        switch(project, "acl")
+
+
 def test_installed_packages_offer_templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own_template(tmp_path / "house")
 
