@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from papergen.check.base import Check, Subject
+from papergen.check.chinese import LETTER, NUMERALS, number_of
 from papergen.check.prose import prose_of
 from papergen.check.typed import Candidate, candidates_of, speaks_of, words_of
 from papergen.latex.sentences import sentence_bounds
@@ -23,26 +24,40 @@ from papergen.report.formats import WORDS, plain
 WITHIN = 0.1
 """How near "twice" is to 2, and a whole number of times to that number."""
 _NUMBER = r"\d+(?:\.\d+)?"
+_SPELLED = rf"[{NUMERALS}]+(?:点[{NUMERALS}]+)?"
 _SPACE = r"(?:\s|~|\\,|\\ |\\;|\$|\{\}|-)*"
+_ALONE = rf"(?<!{LETTER})(?<![.\\#-])"
 _TIMES = re.compile(
-    rf"(?<![\w.\\#-])(?:(?P<number>{_NUMBER})|(?P<word>{'|'.join(WORDS[2:])})(?=\W))"
-    rf"{_SPACE}(?:x\b|×|\\times\b|times\b(?!\s*\d)|fold\b|倍)(?!{_SPACE}\d)",
+    rf"{_ALONE}(?:(?:(?P<number>{_NUMBER})|(?P<word>{'|'.join(WORDS[2:])})(?=\W))"
+    rf"{_SPACE}(?:x\b|×|\\times\b|times\b(?!\s*\d)|fold\b|倍)|(?<![第{NUMERALS}点])(?P<spelled>{_SPELLED})倍)"
+    rf"(?!{_SPACE}\d)",
     re.IGNORECASE,
 )
 _PERCENT = re.compile(
-    rf"(?<![\w.\\#-])(?P<number>{_NUMBER}){_SPACE}(?:\\%|per\s?cent\b|％)(?!\s*points?)", re.IGNORECASE
+    rf"{_ALONE}(?:百分之{_SPACE}(?:(?P<after>{_NUMBER})|(?P<spelled>{_SPELLED}))"
+    rf"|(?<!百分之)(?P<number>{_NUMBER}){_SPACE}(?:\\%|per\s?cent\b|％)(?!\s*points?))",
+    re.IGNORECASE,
 )
 _WORDS = re.compile(
     r"\b(?:(?P<half>halv(?:es|ed|e|ing)|half (?:as|the)|by half)|(?P<twice>twice|doubl(?:es|ed|e|ing)|twofold)"
-    r"|(?P<thrice>thrice|tripl(?:es|ed|e|ing)|threefold))\b",
+    r"|(?P<thrice>thrice|tripl(?:es|ed|e|ing)|threefold))\b"
+    r"|(?P<halved>减半|[减降低少](?:[低少了]|了近|了约)*一半|[是为的]一半)|(?P<doubled>翻了?一?[倍番]|加倍)",
     re.IGNORECASE,
 )
-_UP = re.compile(r"\b(?:higher|larger|more|greater|longer|bigger|increase[sd]?|increasing|above|grow)|提高|增加|高")
-_DOWN = re.compile(
-    r"\b(?:lower|smaller|fewer|less|shorter|reduc\w+|decrease[sd]?|decreasing|below|saves?|saved|drop\w*|cut)|降低|减少|低"
+_UP = re.compile(
+    r"\b(?:higher|larger|more|greater|longer|bigger|increase[sd]?|increasing|above|grow)"
+    r"|提高|提升|增加|增大|增长|上升|(?<!最)高|更[多大长]|[多大长][了出]"
 )
-_EITHER = re.compile(r"\b(?:faster|slower|better|worse|quicker|improve\w*|gain\w*|speed.?ups?|outperform\w*)|快|慢|好")
+_DOWN = re.compile(
+    r"\b(?:lower|smaller|fewer|less|shorter|reduc\w+|decrease[sd]?|decreasing|below|saves?|saved|drop\w*|cut)"
+    r"|降低|减少|减小|下降|缩短|节[省约]|(?<!最)低|更[少小短]|[少小短]了"
+)
+_EITHER = re.compile(
+    r"\b(?:faster|slower|better|worse|quicker|improve\w*|gain\w*|speed.?ups?|outperform\w*)|快|慢|好|差(?!异)|优于|改[善进]"
+)
 _OF_RATIO = re.compile(r"\b(?:ratio|gain|about)\s*\(|/\s")
+_BY = re.compile(rf"(?:提高|提升|增加|增大|增长|上升|快|慢|高|多|大|长)(?:[了出近约]|大约|将近|接近)*{_SPACE}$")
+"""Before N 倍: by that much more, which some mean as N times and some as N + 1."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +75,24 @@ class Ratio:
 def typed_ratios(prose: str) -> Iterator[Ratio]:
     """Every ratio of the prose; a percentage is one only beside a word that compares, in the same sentence."""
     for match in _TIMES.finditer(prose):
-        number = float(match["number"] or WORDS.index(match["word"].lower()))
-        step = _step(match["number"] or "1")
+        written = match["number"] or match["spelled"] or "1"
+        number = _number(written) if not match["word"] else float(WORDS.index(match["word"].lower()))
+        by = match[0].endswith("倍") and _BY.search(prose, max(0, match.start() - 20), match.start())
+        if number is None or (number == 1 and not by):
+            continue
+        step = _step(written)
         same = min(step / 2, WITHIN * number)
-        yield _ratio(match, (number,), same, same if step == 1 else 1.5 * step)
+        targets = tuple({one: None for one in (number, number + 1) if by and one != 1} or {number: None})
+        yield _ratio(match, targets, same, same if step == 1 else 1.5 * step)
     for match in _PERCENT.finditer(prose):
-        share = float(match["number"]) / 100
+        written = match["number"] or match["after"] or match["spelled"]
+        share = (_number(written) or 0) / 100
         first, last = sentence_bounds(prose, match.start(), match.end())
-        step = _step(match["number"]) / 100
+        step = _step(written) / 100
         if share and (targets := _targets(prose[first:last], share)):
             yield _ratio(match, targets, step / 2, 1.5 * step)
     for match in _WORDS.finditer(prose):
-        number = 0.5 if match["half"] else 2.0 if match["twice"] else 3.0
+        number = 0.5 if match["half"] or match["halved"] else 2.0 if match["twice"] or match["doubled"] else 3.0
         yield _ratio(match, (number,), WITHIN * number, WITHIN * number)
 
 
@@ -79,8 +100,13 @@ def _ratio(match: re.Match[str], targets: tuple[float, ...], same: float, near: 
     return Ratio(match.start(), match.end(), " ".join(match[0].split()), targets, same, near)
 
 
-def _step(number: str) -> float:
-    return 10.0 ** -len(number.partition(".")[2])
+def _number(written: str) -> float | None:
+    return float(written) if written[0].isdigit() and written.isascii() else number_of(written)
+
+
+def _step(written: str) -> float:
+    """The worth of one unit of its last digit."""
+    return 10.0 ** -len("".join(re.split(r"[.点]", written)[1:]))
 
 
 def _targets(sentence: str, share: float) -> tuple[float, ...]:

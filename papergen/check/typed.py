@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papergen.check.base import Check, Subject
+from papergen.check.chinese import chinese_names
 from papergen.check.numbers import Typed, typed_numbers
 from papergen.check.prose import prose_of
 from papergen.errors import PapergenError
@@ -25,6 +26,7 @@ from papergen.report.values import Value, value_of
 
 CUSTOMARY = {0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 0.9, 0.95, 0.99}
 CUSTOMARY_PERCENT = {1, 5, 10, 20, 25, 50, 75, 80, 90, 95, 99, 99.9, 100}
+_COMMON = {"of", "per", "the", "in", "and", "num", "rate", "on", "to", "ms"}
 NEAR = 0.01
 """A relative difference up to which a number counts as an earlier state of a result."""
 
@@ -54,7 +56,7 @@ def find(subject: Subject) -> Iterator[Problem]:
             if (best := _best(typed, sentence, candidates)) is None:
                 continue
             key, is_equal, prints = best
-            shown = typed.text + (" %" if typed.is_percent else "")
+            shown = typed.text + (" %" if typed.is_percent and "百分之" not in typed.text else "")
             what = "is the result" if is_equal else "is nearly the result"
             message = f"{shown} is typed by hand and {what} {key}, which prints {prints}"
             remedy = f"Write \\result{{{key}}}, or say that it is another number: \\typed{{{typed.text}}}."
@@ -70,8 +72,15 @@ def candidates_of(results: Results) -> Iterator[Candidate]:
             continue  # the check of results tells
         if isinstance(value, Value) and value.mean:
             experiment, row, metric = key.split("/")
-            words = words_of(f"{metric.replace('_', ' ')} {results.metric(experiment, metric).label}")
-            yield Candidate(value, _telling(words), _telling(words_of(row.replace("_", " "))))
+            label = results.metric(experiment, metric).label
+            yield Candidate(value, _words_for(metric, label), _words_for(row))
+
+
+def _words_for(*names: str) -> frozenset[str]:
+    """The words by which prose, English or Chinese, speaks of what has these names."""
+    spaced = [re.sub(r"[_@]", " ", name) for name in names]
+    telling = frozenset().union(*map(words_of, spaced)) - _COMMON
+    return telling | chinese_names(spaced)
 
 
 def _keys(results: Results) -> Iterable[str]:
@@ -153,19 +162,21 @@ def _suffices(typed: Typed, is_equal: bool, metric: bool, row: bool) -> bool:
 
 
 def words_of(text: str) -> frozenset[str]:
-    """The words of a text, in small letters."""
+    """The words of a text, in small letters; of Chinese, every run of characters."""
     plain_text = re.sub(r"\\[A-Za-z]+", " ", text).lower()
     return frozenset(re.findall(r"[a-z]{2,}|[\u4e00-\u9fff]+", plain_text))
 
 
-def _telling(words: frozenset[str]) -> frozenset[str]:
-    return words - {"of", "per", "the", "in", "and", "num", "rate", "on", "to", "ms"}
-
-
 def speaks_of(sentence: frozenset[str], words: frozenset[str]) -> bool:
-    """Whether the sentence holds one of the words, whatever its ending."""
-    stems = [word[:6] for word in words]
-    return any(word.startswith(stem) if len(stem) >= 3 else word == stem for stem in stems for word in sentence)
+    """Whether the sentence holds one of the words: an English one whatever its ending, a Chinese one within a run."""
+    english = [word[:6] for word in words if word.isascii()]
+    chinese = [word for word in words if not word.isascii()]
+    return any(
+        any(word.startswith(stem) if len(stem) >= 3 else word == stem for stem in english)
+        if word.isascii()
+        else any(name in word for name in chinese)
+        for word in sentence
+    )
 
 
 CHECKS = (

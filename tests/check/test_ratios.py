@@ -20,6 +20,12 @@ TYPED = [
     "The perplexity of greedy search is three times that of nucleus sampling.",
     "The repetition of greedy is 3.4 times that of nucleus.",
     "\\claim[decode/greedy/rep_4 > 1]{Greedy has 3.3 times the repetition of nucleus.}",
+    "贪心搜索的重复率是核采样的 3.3 倍。",
+    "与核采样相比，贪心解码的重复率高出2.3倍。",
+    "贪婪搜索的困惑度约为核采样的三倍。",
+    "束搜索的重复率比贪心搜索降低了 23\\%。",
+    "束搜索使贪心搜索的重复减少了百分之二十三。",
+    "束搜索比贪心搜索的重复率低23.4％。",
 ]
 INNOCENT = [
     "Greedy search and nucleus were run 3.3 times.",
@@ -32,13 +38,20 @@ INNOCENT = [
     "In a 23\\,\\% share, repetition of beam and greedy.",
     "Nucleus sampling halves the repetition of beam search.",
     "The repetition is 23 percentage points lower for beam than for greedy.",
+    "贪心搜索和核采样各运行了 3.3 倍的时间。",
+    "贪心搜索的重复率是 3.3 倍。",
+    "贪心搜索的重复率是核采样的 5.1 倍。",
+    "束搜索的重复率比贪心搜索低 23 个百分点。",
+    "\\typed{3.3 倍}：文献中贪心搜索与核采样的重复率之比。",
+    "束搜索、贪心搜索的重复率：第三倍频程占 23\\%。",
 ]
 
 
 @pytest.mark.parametrize("text", TYPED)
 def test_a_typed_ratio_is_found(paper: Path, text: str) -> None:
     write(paper, "\n" + text + "\n")
-    assert said(examined(paper)) == [("typed-ratio", "sections/text.tex:3")]
+    found = [one for one in said(examined(paper)) if one[0] != "character"]  # pdfTeX has no Chinese
+    assert found == [("typed-ratio", "sections/text.tex:3")]
 
 
 @pytest.mark.parametrize("text", INNOCENT)
@@ -66,7 +79,15 @@ def test_the_ratio_that_it_should_be_is_named(paper: Path) -> None:
         ("a 3-fold gain", [(3.0,)]),
         ("40\\% faster", [(1.4, 0.6)]),
         ("12.5\\,\\% higher", [(1.125,)]),
-        ("快 1.8 倍", [(1.8,)]),
+        ("快 1.8 倍", [(1.8, 2.8)]),
+        ("是后者的1.8倍", [(1.8,)]),
+        ("提高到 1.8 倍", [(1.8,)]),
+        ("增加了一倍", [(2.0,)]),
+        ("快一点八倍", [(1.8, 2.8)]),
+        ("两倍、翻了一番、减少一半", [(2.0,), (2.0,), (0.5,)]),
+        ("提高了百分之四十", [(1.4,)]),
+        ("下降了百分之12.5", [(0.875,)]),
+        ("成倍增长，一倍焦距", []),
         ("降低了 40\\%", [(0.6,)]),
         ("40\\% of them", []),
         ("two-times table of 3 times 4", [(2.0,)]),

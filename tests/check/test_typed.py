@@ -24,6 +24,12 @@ TYPED = [
     "\\caption{Perplexity of beam search: 63.28}",
     "The perplexity of beam search is 63.9.",
     "Nucleus & 12.3 & repetition \\\\",
+    "贪心搜索重复了41.03\\%的四元组。",
+    "贪心解码的重复率为百分之 41.0。",
+    "核采样的重复率只有百分之十二。",
+    "核采样的困惑度为25.1，低于其他策略。",
+    "束搜索的困惑度是 63.9。",
+    "贪婪搜索的困惑度达到$82.5$。",
 ]
 INNOCENT = [
     "In 2024 we used 64 prompts, 3 seeds and 2 processes.",
@@ -38,6 +44,11 @@ INNOCENT = [
     "\\typed{41.03} is the repetition of greedy in their paper.",
     "% greedy repeats 41.03 \\% of its 4-grams",
     "Nothing is said of 12\\,\\% here.",
+    "重复率见第 12.3 节、图41.0和表~31.4。",
+    "房间的温度是41.0度。",
+    "训练共用 4.1 万步。",
+    "贪心搜索的重复率取 95\\% 置信区间，2024年测得。",
+    "\\typed{41.03}\\% 是文献中贪心搜索的重复率。",
     "It took 3.5k steps and 1,234,567 tokens with $2.5\\times10^{-4}$.",
 ]
 
@@ -81,6 +92,11 @@ def test_a_mark_allows_one_line(paper: Path) -> None:
         ("0.0420", 0.0420, 3),
         ("1200", 1200, 2),
         ("-3.25", 3.25, 3),
+        ("共1.25万个", 12500, 3),
+        ("约 3.2~亿词元", 3.2e8, 2),
+        ("3 百万", 3e6, 1),
+        ("百分之二十三点四", 23.4, 3),
+        ("百分之一百", 100, 1),
     ],
 )
 def test_numbers_are_read_as_people_write_them(text: str, number: float, digits: int) -> None:
