@@ -134,9 +134,8 @@ def find(subject: Subject) -> Iterator[Problem]:
             message = (
                 f'"{ratio.text}" is typed by hand and {what} {key}, which is {plain(evaluate(subject.results, key))}'
             )
-            remedy = (
-                f"Write \\says[{a.value.key}, {b.value.key}]{{...}} or \\result{{{key}}}, or \\typed{{{ratio.text}}}."
-            )
+            says = f"\\says[{a.value.key}, {b.value.key}]{{...}} or " if ratio.text.isascii() else ""  # English only
+            remedy = f"Write {says}\\result{{{key}}}, or \\typed{{{ratio.text}}}."
             yield subject.at(message, name, *lines.at(ratio.start), remedy=remedy)
 
 

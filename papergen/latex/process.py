@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from papergen.errors import MachineError, PapergenError
@@ -17,6 +17,10 @@ from papergen.latex.kpathsea import tex_folders
 
 MAX_FILE_MIB = 256
 """No file that TeX writes may grow beyond this; a document that loops fills the disk otherwise."""
+
+
+_END_WITH_US = "exec 3<&0 </dev/null && { (read -r _; kill -9 0) <&3 3<&- & }"
+"""Shell: end this process group when the pipe on standard input closes, which a `kill -9` of papergen does, too."""
 
 
 class Deadline:
@@ -52,7 +56,13 @@ def run(
     started.
     """
     blocks = MAX_FILE_MIB * 2048
-    limited = ["/bin/sh", "-c", 'ulimit -f "$0" && ulimit -c 0 && exec "$@"', str(blocks), *command]
+    limited = [
+        "/bin/sh",
+        "-c",
+        f'ulimit -f "$0" && ulimit -c 0 && {_END_WITH_US} && exec "$@" 3<&-',
+        str(blocks),
+        *command,
+    ]
     program = Path(command[0])
     caches = [Path(environment[name]) for name in ("TEXMFVAR",) if name in environment]
 
@@ -61,13 +71,13 @@ def run(
             limited,
             cwd=folder,
             env={**environment, "TMPDIR": str(folder)},
-            stdin=subprocess.DEVNULL,
+            stdin=lifeline,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
-    with terminal.open("wb") as sink:
+    with terminal.open("wb") as sink, _lifeline() as lifeline:
         try:
             process = fenced(start, read=[*tex_folders(program), *read], write=[folder, *caches])
         except OSError as error:
@@ -87,6 +97,17 @@ def run(
             hint="A loop in the document adds pages or text without end.",
         )
     return subprocess.CompletedProcess(list(command), code)
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """The read end of a pipe whose write end this process alone holds, until it ends or leaves the block."""
+    ours, held = os.pipe()
+    try:
+        yield ours
+    finally:
+        os.close(ours)
+        os.close(held)
 
 
 def _waited(process: subprocess.Popen[bytes], timeout_s: float) -> int:
