@@ -114,7 +114,7 @@ def read_json(path: Path) -> Any:
 def read_text(path: Path, shown: str) -> str:
     """A text file of the author's with plain line ends, without the byte-order mark that Windows puts first.
 
-    PapergenError names the line, as `shown:LINE`, where it is not UTF-8, and the encoding that it seems to have.
+    MachineError when it cannot be read, PapergenError when it is not there or not UTF-8 (`decoded`).
     """
     try:
         content = path.read_bytes()
@@ -122,19 +122,27 @@ def read_text(path: Path, shown: str) -> str:
         raise PapergenError(f"{shown}: there is no such file.") from error
     except OSError as error:
         raise MachineError(f"{shown}: {error.strerror}") from error
+    return decoded(content, shown).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded(content: bytes, shown: str) -> str:
+    """The text of bytes in UTF-8, without a byte-order mark and with the line ends that it has.
+
+    Nothing else is ever read, as a guess may be wrong and nobody sees it: PapergenError names the line and the remedy.
+    """
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line, remedy = not_utf8(content, error)
         raise PapergenError(f"{shown}:{line}: not UTF-8 text. {remedy}") from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def not_utf8(content: bytes, error: UnicodeDecodeError) -> tuple[int, str]:
     """The line of the first byte that is not UTF-8, and a sentence that says how the file becomes it."""
     found = likely_encoding(content)
-    known = f" It seems to be {found}: iconv -f {found} -t UTF-8 does that." if found else ""
-    return content[: error.start].count(b"\n") + 1, f"Save the file as UTF-8.{known}"
+    known = f"It seems to be {found}: " if found else "With ENCODING what it was saved in (a Western text: CP1252): "
+    command = f"iconv -f {found or 'ENCODING'} -t UTF-8 FILE > NEW"
+    return content[: error.start].count(b"\n") + 1, f"Save the file as UTF-8. {known}{command} does that."
 
 
 def likely_encoding(content: bytes) -> str | None:

@@ -116,7 +116,7 @@ def test_a_file_that_is_not_utf8_is_told_with_its_line_and_likely_encoding(
     with pytest.raises(PapergenError) as caught:
         read_text(tmp_path / "a.yaml", "a.yaml")
     assert str(caught.value).startswith(says)
-    assert ("iconv" in str(caught.value)) == ("seems" in says)
+    assert ("iconv -f ENCODING -t UTF-8" in str(caught.value)) == ("seems" not in says)
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_text(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from papergen.errors import MachineError, PapergenError, counted
+from papergen.files import decoded
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
@@ -30,7 +31,7 @@ def rows_of(path: Path) -> Iterator[tuple[str, Row]]:
     elif suffix in DELIMITERS:
         yield from _table(path, DELIMITERS[suffix])
     elif suffix in {".jsonl", ".json"}:
-        text = _text(path)
+        text = decoded(path.read_bytes(), path.name)
         yield from _array(path, text) if text.lstrip()[:1] == "[" else _lines(text)
     else:
         raise PapergenError(
@@ -38,24 +39,10 @@ def rows_of(path: Path) -> Iterator[tuple[str, Row]]:
         )
 
 
-def _text(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        encoding = "UTF-16" if data[:2] in {b"\xff\xfe", b"\xfe\xff"} else "GB18030"
-        raise PapergenError(
-            f"{path.name}:{line}: the file is not UTF-8 (byte 0x{data[error.start]:02x}).",
-            hint=f"Save it as UTF-8. If it is {encoding}: iconv -f {encoding} -t UTF-8 '{path.name}' > "
-            f"'{path.stem}-utf8{path.suffix}'",
-        ) from error
-
-
 def _table(path: Path, delimiter: str) -> Iterator[tuple[str, Row]]:
     most = csv.field_size_limit(sys.maxsize)  # the default, 128 KiB, is less than a long document
     try:
-        reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
+        reader = csv.reader(io.StringIO(decoded(path.read_bytes(), path.name), newline=""), delimiter=delimiter, strict=True)
         header: list[str] | None = None
         while True:
             begin = reader.line_num + 1

@@ -210,7 +210,7 @@ def test_a_new_vocabulary_takes_every_chinese_character_for_a_word() -> None:
             "masked_lm",
             "d.csv",
             "text\n你好\n",
-            "d.csv:2: the file is not UTF-8",
+            "d.csv:2: not UTF-8 text",
         ),
     ],
 )
@@ -266,12 +266,21 @@ def test_chinese_is_read_from_every_form_with_or_without_a_byte_order_mark(
     assert found == [Labelled(row["text"], row["label"]) for row in rows]
 
 
-@pytest.mark.parametrize(("encoding", "named"), [("gb18030", "GB18030"), ("utf-16", "UTF-16")])
-def test_another_encoding_is_told_with_what_turns_it_into_utf_8(encoding: str, named: str, tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_text("text,label\n好,正面\n", encoding=encoding)
-    with pytest.raises(PapergenError, match=r"d\.csv:\d: the file is not UTF-8") as caught:
+@pytest.mark.parametrize(
+    ("text", "encoding", "named"),
+    [
+        ("text,label\n好,正面\n", "gb18030", "GB18030"),
+        ("text,label\n好,正面\n", "utf-16", "UTF-16"),
+        ("text,label\ncafé olé,très bon\n", "latin-1", "ENCODING"),
+    ],
+)
+def test_another_encoding_is_told_with_what_turns_it_into_utf_8(
+    text: str, encoding: str, named: str, tmp_path: Path
+) -> None:
+    (tmp_path / "d.csv").write_text(text, encoding=encoding)
+    with pytest.raises(PapergenError, match=r"d\.csv:\d: not UTF-8 text") as caught:
         read_examples("sequence_classification", tmp_path / "d.csv", {})
-    assert f"iconv -f {named} -t UTF-8 'd.csv' > 'd-utf8.csv'" in str(caught.value)
+    assert f"iconv -f {named} -t UTF-8 FILE > NEW" in str(caught.value)
 
 
 def test_choices_have_as_many_options_everywhere(tmp_path: Path) -> None:
