@@ -69,9 +69,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"Known: {', '.join(names)}." if names else ""
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
+def counted(count: int | str, noun: str, plural: str = "") -> str:
     """`1 page`, `2 pages`: a count with its noun; the plural ends in s unless given."""
-    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+    return f"{count} {noun if str(count) == '1' else plural or noun + 's'}"
 
 
 def gathered(faults: Sequence[PapergenError | str], heading: str) -> PapergenError:

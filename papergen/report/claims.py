@@ -21,6 +21,7 @@ from papergen.report import derived, statistics
 from papergen.report.formats import plain
 from papergen.report.results import ResultKeyError, Results
 from papergen.report.syntax import Call, Comparison, Items, Name, Node, Number, Operation, fault, parse
+from papergen.report.tables import row_label
 from papergen.report.values import Text, Value, value_of
 
 
@@ -381,7 +382,7 @@ def _beside(found: Found, other: Found) -> float:
 
 
 def _row_name(row: str, value: Value) -> Text:
-    return Text(key=value.key, text=row, digests=value.digests)
+    return Text(key=value.key, text=row, digests=value.digests, label=row_label(row))
 
 
 def _number(found: Found) -> float:

@@ -15,7 +15,7 @@ from papergen.errors import PapergenError
 from papergen.report import statistics
 from papergen.report.results import NotApplicableError, Results
 from papergen.report.student import t_quantile
-from papergen.report.values import Text, Value, summary, value_of
+from papergen.report.values import Text, Value, one_of, summary, value_of
 
 TESTS = ("t", "wilcoxon", "permutation", "mcnemar")
 
@@ -90,7 +90,7 @@ def compare(a: Value, b: Value, test: str = "t") -> statistics.Test:
     for value in (a, b):
         if value.n < 2 or not value.samples:
             raise PapergenError(
-                f"{value.key}: rests on one {value.over.removesuffix('s')}: no difference from it can be tested.",
+                f"{value.key}: rests on one {one_of(value.over)}: no difference from it can be tested.",
                 hint="Use more seeds, or metrics that are reported per prompt.",
             )
     pairs = paired(a, b)

@@ -79,7 +79,7 @@ def _look(series: Series, index: int) -> dict[str, Any]:
 
 
 def _line(figure: Figure, axes: Axes, series: Series, look: dict[str, Any], order: int) -> None:
-    is_marked = figure.kind == "line" and series.num_points <= NUM_MARKED
+    is_marked = series.num_points == 1 or (figure.kind == "line" and series.num_points <= NUM_MARKED)
     x: Any = series.x
     label = series.label or None
     drawn = {**look, "marker": look["marker"] if is_marked else "", "zorder": 3 + order / 100}

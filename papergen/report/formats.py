@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from papergen.errors import PapergenError, did_you_mean
+from papergen.errors import PapergenError, counted, did_you_mean
 from papergen.report import statistics
 from papergen.report.tex import Tex, escape_ascii
-from papergen.report.values import Text, Value
+from papergen.report.values import Text, Value, one_of
 
 MINUS, PLUS_MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{PLUS-MINUS SIGN}", "\N{THIN SPACE}", "\N{MULTIPLICATION SIGN}"
 
@@ -35,6 +35,7 @@ FORMATS = {
     "sd": "the standard deviation between the units",
     "n": "the number of units (prompts or seeds) behind it",
     "seeds": "the number of seeds behind it",
+    "noun": "with what is counted: noun prints 48 prompts, seeds,noun 3 seeds or 1 seed",
     "raw": "every digit that was stored",
     "int": "rounded to a whole number",
     "percent": "in per cent, with the sign",
@@ -61,6 +62,7 @@ class Spec:
     percent: bool = False
     unit: bool = False
     sign: bool = False
+    noun: bool = False
 
 
 def parse_format(text: str) -> Spec:
@@ -88,7 +90,7 @@ def parse_format(text: str) -> Spec:
 def plain(value: Value | Text, text: str = "") -> str:
     """The value in Unicode, for terminals, JSON and figures: `12.3 ± 0.4`."""
     if isinstance(value, Text):
-        return value.text
+        return value.text if text == "raw" else value.printed
     number, unit = _written(value, parse_format(text))
     return number + unit
 
@@ -96,7 +98,7 @@ def plain(value: Value | Text, text: str = "") -> str:
 def tex(value: Value | Text, text: str = "") -> Tex:
     """The value as TeX for `\\result`: needs `TEX_MACROS`; balanced, and safe in captions, titles and bookmarks."""
     if isinstance(value, Text):
-        return Tex(escape_ascii(value.text))
+        return Tex(escape_ascii(value.text if text == "raw" else value.printed))
     number, unit = _written(value, parse_format(text))
     return Tex(number_tex(number) + escape_ascii(unit).replace(THIN, r"\,"))
 
@@ -155,8 +157,11 @@ def _written(value: Value, spec: Spec) -> tuple[str, str]:
         return _in_words(value, spec), ""
     if spec.percent and value.unit not in {"", "%"}:
         raise PapergenError(f"{value.key}: counts in {value.unit}; it cannot be written in per cent.")
-    if spec.style in {"n", "seeds"}:
-        return grouped(str(value.n if spec.style == "n" else value.num_seeds)), ""
+    if spec.style in {"n", "seeds"} or spec == Spec(noun=True):
+        count, over = (value.num_seeds, "seeds") if spec.style == "seeds" else (value.n, value.over)
+        return counted(grouped(str(count)), one_of(over), over) if spec.noun else grouped(str(count)), ""
+    if spec.noun:
+        raise PapergenError(f"the format {spec.style}: noun names what is counted.", hint="Write n,noun or seeds,noun.")
     unit = "%" if spec.percent or (spec.unit and value.is_percent) else f"{THIN}{value.unit}" if spec.unit else ""
     unit = unit if value.unit or spec.percent else ""
     if spec.style == "raw":
@@ -236,6 +241,6 @@ def _bootstrap(value: Value) -> tuple[float, float]:
 
 def _no_spread(value: Value, what: str) -> PapergenError:
     return PapergenError(
-        f"{value.key}: has no {what}: it rests on one {value.over.removesuffix('s')}.",
+        f"{value.key}: has no {what}: it rests on one {one_of(value.over)}.",
         hint=f"Use more seeds in experiments/{value.key.split('/')[0]}.yaml, or print it without.",
     )

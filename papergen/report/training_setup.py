@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from papergen.errors import counted
 from papergen.report.parts import View
 from papergen.report.tex import Tex
 from papergen.report.words import either, translated
@@ -85,22 +86,19 @@ def _english(said: Setup) -> str:
         f"We train {either([_model(model, rows) for model, rows in said.by_model().items()], 'en', last='and')}. "
         f"The corpus is {said.of('corpus', lambda name: corpora.get(name) or said.named(name))} "
         f"({said.recorded('num_characters')} characters), of which {said.recorded('num_validation_characters')} are "
-        f"held out and never trained on. Training takes {said.recorded('num_steps')} steps of "
-        f"{said.of('batch_size')} sequences of {said.of('block_size')} tokens with "
+        f"held out and never trained on. Training takes {counted(said.recorded('num_steps'), 'step')} of "
+        f"{counted(said.of('batch_size'), 'sequence')} of {counted(said.of('block_size'), 'token')} with "
         f"AdamW~\\cite{{loshchilov2019decoupled}} at a peak learning rate of "
         f"{said.of('learning_rate', lambda rate: f'${power(rate)}$')} ({said.of('lr_scheduler_type', said.escaped)} "
-        f"schedule, {said.of('warmup_steps')} warm-up steps), in {said.of('dtype', said.escaped)} arithmetic. "
-        f"{_parallel(said)} {_order(said)}, and {_average(said)}.\n"
+        f"schedule, {counted(said.of('warmup_steps'), 'warm-up step')}), "
+        f"in {said.of('dtype', said.escaped)} arithmetic. {_parallel(said)} {_order(said)}, and {_average(said)}.\n"
     )
 
 
 def _model(model: str | None, said: Setup) -> str:
     if model is not None:
         return f"{said.named(model)} with {said.recorded('num_parameters')} parameters"
-    layers, heads = (
-        f"{count} {noun if count == '1' else f'{noun}s'}"
-        for count, noun in ((said.of("n_layer"), "layer"), (said.of("n_head"), "head"))
-    )
+    layers, heads = (counted(said.of(name), noun) for name, noun in (("n_layer", "layer"), ("n_head", "head")))
     return (
         f"a GPT-2-shaped model~\\cite{{radford2019language}} with {layers} of width {said.of('n_embd')}, {heads} and "
         f"{said.recorded('num_parameters')} parameters, over a byte-level BPE vocabulary~\\cite{{sennrich2016neural}} "

@@ -8,6 +8,7 @@ over seeds. One seed and no units: no interval.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -97,6 +98,18 @@ class Text:
     key: str
     text: str
     digests: tuple[str, ...] = ()
+    label: str = ""
+    """How a paper prints it, where that is not the text itself: a row's name as tables have it."""
+
+    @property
+    def printed(self) -> str:
+        """The text as a paper has it."""
+        return self.label or self.text
+
+
+def one_of(units: str) -> str:
+    """The singular of what a mean runs over: `seeds` is `seed`, `batches` is `batch`."""
+    return re.sub(r"(?<=ch)es$|s$", "", units)
 
 
 def value_of(results: Results, key: str) -> Value | Text:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from papergen.errors import counted
 from papergen.tasks.settings import HEADS, TaskSettings
 
 DECIDES_NUMBERS = False
@@ -31,10 +32,9 @@ def heads_method(
     text += say["embedded" if sources == {True} else "own" if sources == {False} else "both"]
     if trained:
         text += say["fine-tuned"].format(
-            epochs=_span([one.num_train_epochs for one in trained], say),
-            plural="" if {one.num_train_epochs for one in trained} == {1} else "s",
+            epochs=_span([one.num_train_epochs for one in trained], say, "epoch"),
             batch=_span([one.batch_size for one in trained], say),
-            length=_span([one.max_length for one in trained], say),
+            length=_span([one.max_length for one in trained], say, "token"),
         )
     tasks = {one.task for one in params}
     measured = "".join(say[name] for name, of in MEASURES.items() if tasks & of)
@@ -51,7 +51,7 @@ def _backbone(
 ) -> str:
     if first.model is None:
         layers, widths = [one.num_hidden_layers for one in rows], [one.hidden_size for one in rows]
-        return say["new backbone"].format(layers=_span(layers, say), width=_span(widths, say))
+        return say["new backbone"].format(layers=_span(layers, say, "layer"), width=_span(widths, say))
     if isinstance(first.model, str):
         return f"\\texttt{{{escape(first.model)}}}"
     source = escape(first.model.source)
@@ -59,12 +59,11 @@ def _backbone(
         return say["model of"].format(source=source)
     return say["backbone of"].format(
         source=source,
-        layers=upstream.num_hidden_layers,
+        layers=_span([upstream.num_hidden_layers], say, "layer"),
         width=upstream.hidden_size,
         pieces=upstream.vocab_size,
         head=_head(upstream.task),
-        epochs=upstream.num_train_epochs,
-        plural="" if upstream.num_train_epochs == 1 else "s",
+        epochs=_span([upstream.num_train_epochs], say, "epoch"),
         rate=f"{upstream.learning_rate:g}",
         masked=say["masked"].format(share=f"{100 * upstream.mlm_probability:.0f}")
         if upstream.task == "masked_lm"
@@ -78,10 +77,11 @@ def _head(task: str) -> str:
     return f"\\texttt{{{name}}}"
 
 
-def _span(values: Sequence[int], say: Mapping[str, str]) -> str:
-    """From the smallest to the largest, or the one that there is."""
+def _span(values: Sequence[int], say: Mapping[str, str], noun: str = "") -> str:
+    """From the smallest to the largest, or the one that there is; in English with the noun that is counted."""
     least, most = min(values), max(values)
-    return str(least) if least == most else say["span"].format(least=least, most=most)
+    said = str(least) if least == most else say["span"].format(least=least, most=most)
+    return counted(said, noun) if noun and say is PHRASES["en"] else said
 
 
 def pipelines_method(rows: Sequence[Any], *, language: str, escape: Escape) -> str:
@@ -94,7 +94,12 @@ def pipelines_method(rows: Sequence[Any], *, language: str, escape: Escape) -> s
         batches = say["batches by length" if first.group_by_length else "batches in order"].format(tokens=tokens)
     named = {} if language == "en" else PIPELINES_ZH
     tasks = say["and"].join(dict.fromkeys(named.get(params.task, escape(params.task)) for params in rows))
-    return say["pipelines"].format(tasks=tasks, inputs=first.num_inputs, batches=batches, rounds=first.num_rounds)
+    return say["pipelines"].format(
+        tasks=tasks,
+        inputs=_span([first.num_inputs], say, "input"),
+        batches=batches,
+        rounds=_span([first.num_rounds], say, "round"),
+    )
 
 
 MEASURES: Mapping[str, set[str]] = {
@@ -121,19 +126,19 @@ PIPELINES_ZH: Mapping[str, str] = {
 PHRASES: Mapping[str, Mapping[str, str]] = {
     "en": {
         "heads": "We evaluate the heads {names} of Transformers~\\cite{{wolf2020transformers}} on {backbone}.",
-        "new backbone": "a BERT-shaped encoder~\\cite{{devlin2019bert}} of {layers} layers of width {width}, built "
+        "new backbone": "a BERT-shaped encoder~\\cite{{devlin2019bert}} of {layers} of width {width}, built "
         "from scratch for each task",
         "model of": "the model of the experiment {source}",
         "backbone of": "the model of the experiment {source}, a BERT-shaped encoder~\\cite{{devlin2019bert}} of "
-        "{layers} layers of width {width} with {pieces} word pieces, trained from scratch as {head} for {epochs} "
-        "epoch{plural} at a learning rate of {rate}{masked}",
-        "masked": ", {share}\\,\\% of the tokens masked",
+        "{layers} of width {width} with {pieces} word pieces, trained from scratch as {head} for {epochs} "
+        "at a learning rate of {rate}{masked}",
+        "masked": ", {share}\\% of the tokens masked",
         "embedded": " The data are made from Python's language reference and standard library, whose structure "
         "supplies the labels.",
         "own": " The data are the author's own.",
         "both": " The data are the author's own and some made from Python's language reference and standard library.",
-        "fine-tuned": " Heads are fine-tuned for {epochs} epoch{plural} in batches of {batch} with "
-        "AdamW~\\cite{{loshchilov2019decoupled}}, a linear schedule and at most {length} tokens per input.",
+        "fine-tuned": " Heads are fine-tuned for {epochs} in batches of {batch} with "
+        "AdamW~\\cite{{loshchilov2019decoupled}}, a linear schedule and at most {length} per input.",
         "and": ", ",
         "span": "{least} to {most}",
         "classes": " Classification is measured by accuracy and macro-averaged F1.",
@@ -148,8 +153,8 @@ PHRASES: Mapping[str, Mapping[str, str]] = {
         "baseline": " The baseline always gives the most frequent answer of the test set.",
         "pipelines": "A pipeline of Transformers~\\cite{{wolf2020transformers}} has three stages: a tokenizer turns "
         "text into numbers, a model turns numbers into logits, and post-processing turns logits into an answer. We "
-        "run the stages apart for {tasks}, on {inputs} inputs in {batches} unless stated otherwise, in {rounds} "
-        "rounds, and compare the results with those of the library's own pipeline, called for one input after the "
+        "run the stages apart for {tasks}, on {inputs} in {batches} unless stated otherwise, in {rounds}, "
+        "and compare the results with those of the library's own pipeline, called for one input after the "
         "other. Time is per input.\n",
         "batches of rows": "batches of {rows}",
         "batches by length": "batches{tokens} made of inputs of like length",

@@ -40,9 +40,10 @@ def rows_of(path: Path) -> Iterator[tuple[str, Row]]:
 
 
 def _table(path: Path, delimiter: str) -> Iterator[tuple[str, Row]]:
+    text = io.StringIO(decoded(path.read_bytes(), path.name), newline="")
     most = csv.field_size_limit(sys.maxsize)  # the default, 128 KiB, is less than a long document
     try:
-        reader = csv.reader(io.StringIO(decoded(path.read_bytes(), path.name), newline=""), delimiter=delimiter, strict=True)
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
         header: list[str] | None = None
         while True:
             begin = reader.line_num + 1

@@ -83,6 +83,8 @@ def test_named_formats() -> None:
     assert plain(value, "sd") == "0.056"
     assert plain(value, "n") == "5"
     assert plain(value, "seeds") == "2"
+    assert (plain(value, "noun"), plain(value, "seeds,noun")) == ("5 seeds", "2 seeds")
+    assert (plain(bare(1.5), "n,noun"), plain(bare(1.5), "seeds,noun")) == ("1 seed", "1 seed")
     assert plain(value, "percent") == "43.2%"
     assert plain(value, "percent,0") == "43%"
     assert plain(value, "pm,percent") == "(43.2 ± 1.2)%"
@@ -101,6 +103,8 @@ def test_tex_is_balanced_and_carries_signs_as_macros() -> None:
     assert tex(spread(0.4321, 0.0123), "ci") == "{[}0.420, 0.444{]}"
     assert tex(bare(0.0000123)) == r"1.23\papergenpower{-5}"
     assert tex(bare(3.5, "tokens_per_%"), "unit") == r"3.5\,tokens\_per\_\%"
+    best = Text(key="e/r/m", text="nucleus@top_p-0.9", label="nucleus, top_p 0.9")
+    assert (tex(best), tex(best, "raw")) == (r"nucleus, top\_p 0.9", r"nucleus@top\_p-0.9")
     assert tex(Text(key="e/r/m", text="50% of A&B_c")) == r"50\% of A\&B\_c"
 
 

@@ -32,7 +32,7 @@ def test_heads_are_told_with_their_backbone_data_and_measures(language: str) -> 
     assert "\\texttt{For\\allowbreak Masked\\allowbreak LM}" in text
     for fact in (
         "0.003",
-        "30\\,\\%" if language == "en" else "30\\%",
+        "30\\%",
         "2048",
         "\\cite{alain2016understanding}",
         "\\cite{devlin2019bert}",
