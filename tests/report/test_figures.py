@@ -10,11 +10,9 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib.figure
 import pytest
 
 from papergen.errors import MachineError, PapergenError
-from papergen.report.draw import _draw_kind
 from papergen.report.figures import Figure, Note, Rule, Series
 from papergen.report.placing import Box, nearest_edge, place
 from papergen.report.rendering import cache_key, cached, prune, render
@@ -164,11 +162,15 @@ def test_steps_and_counts_have_whole_numbers_at_their_ticks(tmp_path: Path) -> N
     assert "2.5" not in shown_in(render(counts, 3.3, tmp_path), tmp_path)
 
 
-def test_a_curve_of_one_point_shows_it(tmp_path: Path) -> None:
+def test_a_curve_of_one_point_shows_it() -> None:
     """A line through one point draws nothing: a short training left an empty frame."""
+    from matplotlib.figure import Figure as Picture
+
+    from papergen.report.draw import _draw_kind
+
     one = Series(label="a", x=[3.0], y=[2.0])
     curve = Figure(name="curve", kind="band", series=[one], x_label="Steps", y_label="Loss")
-    axes = matplotlib.figure.Figure().add_subplot()
+    axes = Picture().add_subplot()
     _draw_kind(curve, axes)
     assert [line.get_marker() for line in axes.lines] == ["o"]
     _draw_kind(replace(curve, series=[replace(one, low=[1.0], high=[3.0])]), axes)
