@@ -68,6 +68,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         should_save=ctx.should_save,
         attempt=ctx.attempt,
         may_write=ctx.may_write,
+        note=ctx.note,
         log=lambda step, values: ctx.log(step, **values),
         progress=lambda done, total, values: ctx.step(done, total, **values),
     )

@@ -114,6 +114,10 @@ class Context:
         """
         self.emit("step", {"done": done, "total": total, "fields": fields})
 
+    def note(self, text: str) -> None:
+        """Tell the person waiting, in one line, what they should know; nothing of it is recorded."""
+        self.emit("note", {"text": text})
+
     def units(self, name: str, values: Sequence[float]) -> None:
         """Record one value per unit (prompt, example) of the metric `name`, in the same order in every trial."""
         self.emit("units", {"name": name, "values": list(values)})

@@ -318,7 +318,7 @@ class Supervisor(Launcher):
     def _on_message(self, running: Running, rank: int, message: Message) -> None:
         running.watch.heard(rank, message, time.monotonic())
         kind = message.pop("event")
-        if kind in {"progress", "log"}:
+        if kind in {"progress", "log", "note"}:
             self._told.append(Event(job=running.job, kind=kind, data=message))
 
     def _advance(self, running: Running) -> None:

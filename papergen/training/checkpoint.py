@@ -3,11 +3,13 @@
     <folder>/step-00000040/rank-0.pt   a rank's random states, curve and shards; what is equal on all ranks with rank 0
     <folder>/LATEST                    name of the newest checkpoint that all ranks have finished
 
-Each checkpoint has a new name and LATEST is renamed into place, so there is always one to go back to.
+Each checkpoint has a new name and LATEST is renamed into place, so there is always one to go back to. One that cannot
+be read lies in <folder>-damaged/ from then on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import random
 import shutil
@@ -28,6 +30,10 @@ LATEST = "LATEST"
 """Name of the file that names the newest whole checkpoint."""
 
 
+class DamagedError(Exception):
+    """A checkpoint's file is missing or holds no checkpoint: what is wrong with it."""
+
+
 class Checkpoints:
     """One rank's view of a run's checkpoints; the folder must be shared by all ranks."""
 
@@ -41,14 +47,16 @@ class Checkpoints:
         draws_on_all_gpus: bool = False,
         attempt: str = "",
         may_write: Callable[[], bool] = lambda: True,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
         """`draws_on_all_gpus`: this process draws random numbers on every GPU, not on its own alone (DataParallel).
 
         The `attempt` is part of the checkpoints' names, so that none is ever made of two attempts' files; one that may
-        no longer write leaves alone what another has made.
+        no longer write leaves alone what another has made. `note` is told, in one line, when a checkpoint is damaged.
         """
         self._suffix = f".{attempt}" if attempt else ""
         self._may_write = may_write
+        self._note = note
         self._draws_on_all_gpus = draws_on_all_gpus
         self._folder = folder
         self._ranks = ranks
@@ -80,15 +88,27 @@ class Checkpoints:
     def load(self) -> tuple[int, Mapping[str, Any], Mapping[str, Any]] | None:
         """Step, own and shared state of the newest whole checkpoint, random states restored; None when there is none.
 
-        PapergenError when the checkpoint belongs to
-        other settings, another seed or another world size: continuing it would be no run at all.
+        One that some rank cannot read is set aside by all: a checkpoint only saves time, and the run without it is the
+        same. PapergenError when the checkpoint belongs to other settings, another seed or another world size:
+        continuing it would be no run at all; or when the system does not let it be read, which may pass.
         """
-        name = self._ranks.from_main(self._newest() if self._ranks.is_main else None)
-        if not name:
-            return None
-        own = self._read(name, self._ranks.rank)
-        shared = own if self._ranks.is_main else self._read(name, 0)
-        self._ranks.barrier()
+        while True:
+            name = self._ranks.from_main(self._newest() if self._ranks.is_main else None)
+            if not name:
+                return None
+            damage = ""
+            try:
+                own = self._read(name, self._ranks.rank)
+                shared = own if self._ranks.is_main else self._read(name, 0)
+            except DamagedError as error:
+                damage = str(error)
+            faults = [fault for fault in self._ranks.gathered(damage) if fault]
+            if not faults:
+                break
+            self._check()
+            if self._ranks.is_main:
+                self._set_aside(name, faults[0])
+            self._ranks.barrier()
         if self._ranks.is_main:
             # A checkpoint that was cut short may hold some ranks' files, which must not count for the next attempt.
             self._drop(lambda path: path.name != name)
@@ -120,17 +140,40 @@ class Checkpoints:
         path = self._folder / name / f"rank-{rank}.pt"
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
+            owner = state["owner"]
+        except FileNotFoundError as error:
+            raise DamagedError(f"{path.name} is missing") from error
+        except (OSError, MemoryError) as error:
             raise PapergenError(
-                f"{path}: this checkpoint cannot be read ({type(error).__name__}).",
-                hint=f"Remove {self._folder} to train from the start.",
+                f"{path}: this checkpoint cannot be read ({error}).",
+                hint=f"Run the same command again, or remove {self._folder} to train from the start.",
             ) from error
-        if state["owner"] != self._owner:
+        except Exception as error:
+            raise DamagedError(f"{path.name}: {type(error).__name__}") from error
+        if owner != self._owner:
             raise PapergenError(
                 f"{path}: this checkpoint is of a run with other settings, data, seed or number of ranks.",
                 hint=f"Remove {self._folder} to train from the start.",
             )
         return state
+
+    def _set_aside(self, name: str, damage: str) -> None:
+        """Move a damaged checkpoint out of the way; the newest older one that has all its files is LATEST now."""
+        target = self._folder.with_name(f"{self._folder.name}-damaged") / f"{name}-{time.time_ns():x}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # not even its folder is there
+            (self._folder / name).rename(target)
+        older = [
+            path.name
+            for path in self._folder.glob("step-*")
+            if path.name < name and all(file.exists() for file in self._files(path))
+        ]
+        if older:
+            write_atomic(self._folder / LATEST, max(older) + "\n")
+        else:
+            (self._folder / LATEST).unlink()
+        then = f"going on from {max(older)}" if older else "training from the start"
+        self._note(f"the checkpoint {name} cannot be read ({damage}): set aside as {target}, {then}")
 
     def _write(self, step: int, content: dict[str, Any]) -> None:
         try:
@@ -146,7 +189,7 @@ class Checkpoints:
 
     def _publish(self, place: Path) -> None:
         """Name the checkpoint the newest once every rank's file stands (each appears by rename, so whole)."""
-        files = [place / f"rank-{rank}.pt" for rank in range(self._ranks.world_size)]
+        files = self._files(place)
         deadline = time.monotonic() + self._timeout_s
         while not all(path.exists() for path in files):
             if time.monotonic() > deadline:
@@ -155,6 +198,9 @@ class Checkpoints:
         self._check()
         write_atomic(self._folder / LATEST, place.name + "\n")
         self._drop(lambda path: path.name < place.name)
+
+    def _files(self, place: Path) -> list[Path]:
+        return [place / f"rank-{rank}.pt" for rank in range(self._ranks.world_size)]
 
     def _check(self) -> None:
         if not self._may_write():

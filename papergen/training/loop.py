@@ -66,13 +66,15 @@ def train(
     attempt: str = "",
     may_write: Callable[[], bool] = lambda: True,
     is_only_timed: bool = False,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Trained:
     """Train on this rank; called by all ranks alike, with MASTER_ADDR and MASTER_PORT set when there are several.
 
     Rank 0 writes `folder`/model. On every rank `log(step, metrics)` gets the curves and `progress(done, total, fields)`
     each step. A relative corpus or model path is relative to `project`. Raises ResultError when the loss diverges.
     Checkpoints stand in `checkpoints` until the run is complete; with `resume` it continues from the newest of them,
-    bitwise as if it had never stopped, its curves logged again from the start.
+    bitwise as if it had never stopped, its curves logged again from the start. One that cannot be read is set aside, as
+    `note(text)` is told, and the one before it is taken, or none.
     When `should_save()` holds on some rank, all write a checkpoint at the next multiple of `log_every` steps and raise
     PapergenError: the machine is wanted back.
     Where another `attempt` at the same run may have begun elsewhere, `may_write()` says whether this one still counts;
@@ -112,6 +114,7 @@ def train(
         draws_on_all_gpus=settings.strategy == "dp",
         attempt=attempt,
         may_write=may_write,
+        note=note,
     )
     first_step, before_s = 0, 0.0
     tracer = StepProfiler(first=NUM_WARMUP_STEPS, num_steps=settings.profile_steps, last=num_steps, device=ranks.device)

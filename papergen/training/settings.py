@@ -144,7 +144,7 @@ class TrainingSettings(Params):
     def _possible(self) -> Self:
         faults = [fault for check in (self._batch, self._sizes, self._steps, self._parallel) for fault in check()]
         if faults:
-            raise ValueError(" ".join(faults))
+            raise ValueError("\n".join(faults))
         return self
 
     def _batch(self) -> list[str]:
@@ -172,7 +172,8 @@ class TrainingSettings(Params):
             if self.num_train_epochs is not None:
                 faults.append(f"max_steps = {self.max_steps} and num_train_epochs both say when to stop. Keep one.")
             if self.warmup_steps > self.max_steps:
-                faults.append(f"warmup_steps = {self.warmup_steps} is more than max_steps = {self.max_steps}.")
+                most = f"max_steps = {self.max_steps}"
+                faults.append(f"warmup_steps = {self.warmup_steps} is more than {most}. Try {self.max_steps // 10}.")
         return faults
 
     def _parallel(self) -> list[str]:

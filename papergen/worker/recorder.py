@@ -43,6 +43,8 @@ class Recorder:
                 self._log(data["step"], data["metrics"])
             case "progress":
                 self._tell("progress", plain(data, "ctx.progress"))
+            case "note":
+                self._tell("note", {"text": str(data["text"])})
             case "units":
                 where = f"ctx.units({data['name']!r})"
                 self._units[data["name"]] = [number(value, where) for value in data["values"]]

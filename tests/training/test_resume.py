@@ -73,16 +73,39 @@ def test_nothing_to_resume_from_is_a_run_from_the_start(text_project: Path, tmp_
     assert losses(fresh) == losses(resumed)
 
 
-def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(text_project: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_run_is_refused_and_a_damaged_one_set_aside(text_project: Path, tmp_path: Path) -> None:
     ranks.start(ranks.train_rank, 1, text_project, tmp_path, LONG, False, 5, may_die=True)
-    kept = tmp_path / "kept"
-    shutil.copytree(tmp_path / "checkpoints", kept)
     with pytest.raises(ranks.RankFailedError, match="other settings, data, seed"):
         ranks.start(ranks.train_rank, 1, text_project, tmp_path, {**LONG, "learning_rate": 0.1}, True)
     state = tmp_path / "checkpoints" / "step-00000004" / "rank-0.pt"
     state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(ranks.RankFailedError, match="this checkpoint cannot be read"):
-        ranks.start(ranks.train_rank, 1, text_project, tmp_path, LONG, True)
+    found = ranks.start(ranks.train_rank, 1, text_project, tmp_path, LONG, True)[0]
+    assert "resumed_from_step" not in found["facts"]
+    assert losses(found) == losses(ranks.start(ranks.train_rank, 1, text_project, tmp_path / "fresh", LONG)[0])
+    (aside,) = (tmp_path / "checkpoints-damaged").iterdir()
+    assert (aside / "rank-0.pt").stat().st_size == 1000
+
+
+@pytest.mark.parametrize("has_older", [True, False])
+def test_behind_a_damaged_checkpoint_the_one_before_is_taken(tmp_path: Path, has_older: bool) -> None:
+    alone = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
+    told: list[str] = []
+    store = Checkpoints(tmp_path / "kept", alone, owner="run", timeout_s=5, note=told.append)
+    store.save(4, own={"at": 4}, shared={})
+    store.wait()
+    if has_older:  # a kill between LATEST and the removal of the one before
+        shutil.copytree(tmp_path / "kept" / "step-00000004", tmp_path / "aside")
+    store.save(8, own={"at": 8}, shared={})
+    store.wait()
+    if has_older:
+        (tmp_path / "aside").rename(tmp_path / "kept" / "step-00000004")
+    (tmp_path / "kept" / "step-00000008" / "rank-0.pt").unlink()
+    found = store.load()
+    assert (found and found[0]) == (4 if has_older else None)
+    (line,) = told
+    assert line.startswith("the checkpoint step-00000008 cannot be read (rank-0.pt is missing): set aside as ")
+    assert line.endswith("going on from step-00000004" if has_older else "training from the start")
+    assert store.load() is None or has_older
 
 
 def test_random_states_go_through_a_checkpoint() -> None:
