@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import queue
 import re
+import selectors
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import transformers
 from safetensors import SafetensorError
@@ -20,7 +28,9 @@ UNKNOWN_HEAD = re.compile(
     r"Unrecognized configuration class <class '[\w.]*?(\w+?)Config'>.*AutoModel: (\w+)", re.DOTALL
 )
 HUB_TIMEOUT_S = 5.0
-"""How long the Hub may take to answer at all before we say that it cannot be reached."""
+"""How long the Hub may take to answer once there is a connection."""
+CONNECT_TIMEOUT_S = 1.5
+"""How long its name and a connection may take: without a network the resolver alone would wait half a minute."""
 
 
 def load_weights(family: Any, path_or_id: str | Path, **options: Any) -> tuple[Any, dict[str, Any]]:
@@ -111,9 +121,54 @@ def _reach_hub(model_id: str) -> None:
     if constants.HF_HUB_OFFLINE:
         raise MachineError(f"{said}; HF_HUB_OFFLINE is set.", hint=remedy)
     try:
+        connect(constants.ENDPOINT)
         get_session().head(constants.ENDPOINT, timeout=HUB_TIMEOUT_S)
     except Exception as error:
         raise MachineError(f"{said}; {constants.ENDPOINT} cannot be reached.", hint=remedy) from error
+
+
+def connect(endpoint: str) -> None:
+    """Return when the host of `endpoint`, or the proxy on the way to it, takes connections; else OSError, soon."""
+    target = urlsplit(endpoint)
+    proxy = "" if proxy_bypass(target.hostname or "") else getproxies().get(target.scheme, "")
+    if proxy:
+        target = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    port = target.port or (443 if target.scheme == "https" else 80)
+    deadline = time.monotonic() + CONNECT_TIMEOUT_S
+    addresses = _addresses(target.hostname or "", port)
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as opened:
+        for family, kind, protocol, _, address in addresses:  # all at once: IPv6 may lead nowhere
+            one = opened.enter_context(socket.socket(family, kind, protocol))
+            one.setblocking(False)
+            if one.connect_ex(address) in {0, errno.EINPROGRESS}:
+                selector.register(one, selectors.EVENT_WRITE)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise TimeoutError(f"{endpoint} did not answer")
+            for key, _ in ready:
+                selector.unregister(key.fileobj)
+                assert isinstance(key.fileobj, socket.socket)
+                if not key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                    return
+    raise ConnectionError(f"{endpoint} refuses connections, or its name is not known")
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    """`getaddrinfo`, which knows no limit of time, with one; on a thread that nobody waits for."""
+    found: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError:
+            found.put([])
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        return found.get(timeout=CONNECT_TIMEOUT_S)
+    except queue.Empty:
+        return []
 
 
 def asked(path_or_id: str | Path, load: Any) -> Any:

@@ -1,5 +1,7 @@
 import json
 import shutil
+import socket
+import threading
 import time
 
 import pytest
@@ -10,7 +12,7 @@ from transformers.activations import NewGELUActivation
 
 from papergen.decoding.models import load_model
 from papergen.errors import MachineError, PapergenError
-from papergen.pretrained import load_tokenizer
+from papergen.pretrained import connect, load_tokenizer
 
 
 @pytest.fixture
@@ -114,6 +116,30 @@ def test_a_hub_that_does_not_answer_is_one_clear_error(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(MachineError, match="cannot be reached"):
         load_tokenizer("some-org/some-model")
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch):
+    hangs = threading.Event()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: hangs.wait(30) and [])
+    start = time.monotonic()
+    with pytest.raises(MachineError, match="cannot be reached"):
+        load_tokenizer("some-org/some-model")
+    assert time.monotonic() - start < 10
+    hangs.set()
+
+
+def test_an_address_that_answers_is_enough_and_a_proxy_is_asked_in_the_hubs_place(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setenv("https_proxy", f"127.0.0.1:{port}")
+        connect("https://a-name-that-nobody-has.invalid")
+        monkeypatch.delenv("https_proxy")
+        connect(f"http://localhost:{port}")  # two addresses, ::1 refuses
+    with pytest.raises(ConnectionError, match="refuses connections"):
+        connect(f"http://127.0.0.1:{port}")
 
 
 def test_a_folder_without_tokenizer(folder):
