@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from papergen.decoding.reported import HUMAN, TEXT_METRICS
 from papergen.decoding.settings import Strategy
 from papergen.decoding.sources import DecodingSettings, model_digests, model_places
+from papergen.errors import PapergenError
 from papergen.experiment import Context, Metric
 
 if TYPE_CHECKING:
@@ -62,11 +63,16 @@ class Params(DecodingSettings):
             raise ValueError(
                 f"idle_remedy = {self.idle_remedy} runs plain greedy decoding with nothing else. Leave the rest out."
             )
-        if self.early_tokens > self.reference_tokens:
-            raise ValueError(
-                f"early_tokens = {self.early_tokens} is above the {self.reference_tokens} tokens there may be."
-            )
+        # An encoder-decoder model counts no prompt in max_length; which kind the model is, is known when it is loaded.
+        if fault := self.too_early(self.max_new_tokens or (self.max_length or 0) - 1):
+            raise ValueError(fault)
         return self
+
+    def too_early(self, most_new: int) -> str | None:
+        """Why every text that may have `most_new` tokens would end early, None where not."""
+        if self.early_tokens <= most_new:
+            return None
+        return f"early_tokens = {self.early_tokens} is above the {most_new} tokens there may be. Try {most_new}."
 
     @property
     def num_ranks(self) -> int:
@@ -111,6 +117,8 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     from papergen.training.corpus import load_corpus, openings
 
     loaded = load(params, ctx)
+    if fault := params.too_early(loaded.most_new(params)):
+        raise PapergenError(f"{fault} max_length counts the prompt as well.")
     passages = openings(
         load_corpus(params, ctx.project),
         loaded.tokenizer,

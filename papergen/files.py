@@ -190,7 +190,8 @@ def slug(text: str) -> str:
 def locked(path: Path, busy: str) -> Iterator[None]:
     """Hold an exclusive lock on `path` for the block; PapergenError(`busy`) when another process holds it.
 
-    The kernel drops the lock with the process, so `kill -9` leaves nothing to clean up.
+    The kernel drops the lock with the process, so `kill -9` leaves nothing to clean up. The file's time of change is
+    that of the last one who got it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -199,6 +200,22 @@ def locked(path: Path, busy: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise PapergenError(busy) from error
+        os.utime(handle)
         yield
     finally:
         os.close(handle)
+
+
+def locked_since(path: Path) -> int | None:
+    """When the process that holds the lock `path` now got it, in ns since the epoch; None when nobody holds it."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.fstat(handle).st_mtime_ns
+    finally:
+        os.close(handle)
+    return None

@@ -17,6 +17,8 @@ from papergen.records import State, Trial, digest_of
 from papergen.runs import Store
 
 T = TypeVar("T")
+ABSENT = object()
+"""In the place of the value of a parameter that there is not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +243,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What changed between the parts of two trials, in words: `num_beams 4 -> 5`, `code: decoding/beam.py changed`."""
     single = ("kind", "seed")
     found = [f"{part} {old.get(part)} -> {new.get(part)}" for part in single if old.get(part) != new.get(part)]
-    found += [f"{name} {_brief(before)} -> {_brief(after)}" for name, before, after in _changed(old, new, "params")]
+    found += [_told(name, before, after) for name, before, after in _changed(old, new, "params", absent=ABSENT)]
     found += [f"{name} {b or 'none'} -> {a or 'none'}" for name, b, a in _changed(old, new, "libraries")]
     found += [f"code: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "code")]
     found += [f"data: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "data")]
@@ -257,11 +259,24 @@ def _upstream_name(parts: Mapping[str, Any], parameter: str) -> str:
     return f"{parameter} ({source.get('from')}/{source.get('row')} seed {source.get('seed')})"
 
 
-def _changed(old: Mapping[str, Any], new: Mapping[str, Any], part: str) -> Iterator[tuple[str, Any, Any]]:
-    before, after = _flat(old.get(part, {})), _flat(new.get(part, {}))
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            yield name, before.get(name), after.get(name)
+def _told(name: str, before: Any, after: Any) -> str:
+    """A parameter of another value; or one that the kind did not have yet when the result was made, or has no more."""
+    if before is ABSENT:
+        return f"{name} = {_brief(after)} is a parameter that the result did not have yet"
+    if after is ABSENT:
+        return f"{name} = {_brief(before)} is no parameter any more"
+    return f"{name} {_brief(before)} -> {_brief(after)}"
+
+
+def _changed(
+    old: Mapping[str, Any], new: Mapping[str, Any], part: str, *, absent: Any = None
+) -> Iterator[tuple[str, Any, Any]]:
+    sides = [(_flat(of.get(part, {})), of.get(part, {})) for of in (old, new)]
+    for name in sorted({*sides[0][0], *sides[1][0]}):
+        # A nested value that was not given has its parameter nevertheless.
+        before, after = (flat.get(name, None if name.split(".")[0] in all_ else absent) for flat, all_ in sides)
+        if before != after:
+            yield name, before, after
 
 
 def _flat(data: Mapping[str, Any], before: str = "") -> dict[str, Any]:

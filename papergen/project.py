@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from papergen.config import ExperimentConfig, Paper, find_project, read_experiments, read_paper
+from papergen.config.sweeps import is_of_row
 from papergen.errors import PapergenError, did_you_mean
 from papergen.experiment import Metric, Recipe, load_recipes
 from papergen.plan import Planned, assess, plan_trials
@@ -53,18 +54,25 @@ class Project:
         return assess(self.store, self.trials)
 
     def select(self, names: Sequence[str], rows: Sequence[str]) -> tuple[Trial, ...]:
-        """The trials of the named experiments (all when none is named) and rows (`experiment/row` or `row`)."""
+        """The trials of the named experiments (all when none is named) and rows (`experiment/row` or `row`).
+
+        The name of a row that a grid multiplies stands for all that came of it, `nucleus` for `nucleus@top_p-0.9` too.
+        """
         for name in names:
             if name not in self.configs:
                 raise PapergenError(
                     f"{name}: there is no experiment of this name in experiments/. {did_you_mean(name, self.configs)}"
                 )
         chosen = [trial for trial in self.trials if not names or trial.experiment in names]
-        known = {trial.row for trial in chosen} | {trial.key for trial in chosen}
+        known = {name for trial in chosen for name in (trial.row, trial.key)}
         for row in rows:
-            if row not in known:
+            if not any(is_of_row(name, row) for name in known):
                 raise PapergenError(f"--only {row}: there is no such row. {did_you_mean(row, known)}")
-        return tuple(trial for trial in chosen if not rows or trial.row in rows or trial.key in rows)
+        return tuple(
+            trial
+            for trial in chosen
+            if not rows or any(is_of_row(name, row) for row in rows for name in (trial.row, trial.key))
+        )
 
 
 def open_project(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, TypeVar
@@ -14,6 +15,8 @@ SCHEMA = 2
 """Version of the JSON below; a reader refuses a newer one by name and brings an older one up (`migrations`)."""
 
 T = TypeVar("T")
+DISK_FULL = re.compile(r"No space left on device|disk is full|Disk quota exceeded", re.IGNORECASE)
+"""What the system, SQLite and `files.disk_error` say when there is no room."""
 _JSON_TYPES = (dict, list, str, int, float, bool, type(None))
 
 
@@ -179,6 +182,11 @@ class Failure:
     """Path of the log to read."""
     attempts: Sequence[str] = field(default_factory=list)
     """Causes of the attempts that failed before, oldest first."""
+
+    @property
+    def is_of_disk(self) -> bool:
+        """Whether there was no room on the disk: nothing is wrong with the trial."""
+        return DISK_FULL.search(self.cause) is not None
 
 
 State = Literal["finished", "pending", "failed", "stale", "unavailable"]

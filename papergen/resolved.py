@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from papergen.config import ExperimentConfig, checked
 from papergen.config.interpolation import environment_names
+from papergen.config.sweeps import is_of_row
 from papergen.errors import PapergenError, did_you_mean
 from papergen.experiment import Recipe, recipe_named
 from papergen.resources import shipped
@@ -62,11 +63,10 @@ def resolved_rows(config: ExperimentConfig, recipes: Mapping[str, Recipe], proje
     return found
 
 
-def row_named(rows: Sequence[ResolvedRow], name: str, experiment: str) -> ResolvedRow:
-    """The row of that name; an error with the nearest name."""
-    for row in rows:
-        if row.name == name:
-            return row
+def rows_named(rows: Sequence[ResolvedRow], name: str, experiment: str) -> list[ResolvedRow]:
+    """The row of that name, or all that a grid made of it; an error with the nearest name."""
+    if found := [row for row in rows if is_of_row(row.name, name)]:
+        return found
     known = [row.name for row in rows]
     raise PapergenError(f"--row {name}: {experiment} has no row of this name. {did_you_mean(name, known)}")
 

@@ -17,13 +17,23 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from papergen.errors import PapergenError
-from papergen.files import compress, digest_file, disk_error, locked, read_json, slug, sync_folder, write_json
+from papergen.files import (
+    compress,
+    digest_file,
+    disk_error,
+    locked,
+    locked_since,
+    read_json,
+    slug,
+    sync_folder,
+    write_json,
+)
 from papergen.records import SCHEMA, Failure, Outcome, Provenance, Result, Trial
 
 LARGE_SAMPLES = 2**18
@@ -257,11 +267,27 @@ class Store:
             self.scratch(trial).rmdir()
         return kept
 
+    def is_running(self) -> Callable[[Trial], bool]:
+        """Whether a run-exp on this machine is at work on a trial at this moment (not what a killed one left)."""
+        since = locked_since(self._lock)
+
+        def found(trial: Trial) -> bool:
+            try:
+                return since is not None and self.attempt(trial).trial_file.stat().st_mtime_ns >= since
+            except OSError:
+                return False
+
+        return found
+
+    @property
+    def _lock(self) -> Path:
+        return self.root / ".lock"
+
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """One run-exp per project at a time."""
         with locked(
-            self.root / ".lock",
+            self._lock,
             f"{self.shown(self.root)}: another `papergen run-exp` is running here.\nWait for it, or stop it first.",
         ):
             yield

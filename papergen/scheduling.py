@@ -20,7 +20,7 @@ PASSING = re.compile(
     r"|was lost: |node \S+ (failed|was lost)|preempted",
     re.IGNORECASE,
 )
-LASTING = re.compile(r"time limit|memory limit|cancelled|No space left|disk is full", re.IGNORECASE)
+LASTING = re.compile(r"time limit|memory limit|cancelled", re.IGNORECASE)
 
 
 def may_pass(failure: Failure) -> bool:
@@ -29,7 +29,8 @@ def may_pass(failure: Failure) -> bool:
     So it is for a process that was killed, hangs or lost its machine, for memory, network and communication. An
     exception of the experiment's own code comes again with the same numbers, and so does the end at a limit.
     """
-    return PASSING.search(failure.cause) is not None and LASTING.search(failure.cause) is None
+    lasts = failure.is_of_disk or LASTING.search(failure.cause) is not None
+    return PASSING.search(failure.cause) is not None and not lasts
 
 
 class TrialQueue:

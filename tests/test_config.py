@@ -8,8 +8,10 @@ import pytest
 from fakes import FAKE_KIND
 from test_cli import papergen
 
-from papergen.config import ExperimentConfig, find_project, read_experiments, read_paper
+from papergen.config import ExperimentConfig, checked, find_project, read_experiments, read_paper
 from papergen.errors import PapergenError
+from papergen.project import open_project
+from papergen.training.settings import TrainingSettings
 from papergen.yaml_strict import parse_yaml
 
 
@@ -225,6 +227,9 @@ def test_exclusions_leave_out_and_must_meet_something(project: Path) -> None:
     assert "first.yaml:6: no row is {'size': 4}; this excludes nothing." in nothing
     assert "nothing is left" in fault_of(project, "kind: fake\nsize: 1\nexclude:\n- {size: 1}\n")
     assert "write `- {parameter: value" in fault_of(project, "kind: fake\nexclude: {size: 1}\n")
+    whole = fault_of(project, text + "- {row: b}\n")
+    assert "first.yaml:6: nothing is left of the row b. Remove the row; or" in whole
+    assert "first.yaml:5: nothing is left of the row a." in fault_of(project, text.replace("[1, 2]}\n", "[1, 2, 3]}\n"))
 
 
 def test_a_value_twice_in_a_grid_is_told(project: Path) -> None:
@@ -386,3 +391,27 @@ def test_the_fast_parser_reads_what_the_slow_one_reads() -> None:
     assert yaml_strict._loader(long) is not yaml_strict._loader(text)
     assert repr(first) == repr(second)
     assert lines[0] == lines[1]
+
+
+def test_a_value_that_the_author_never_wrote_is_called_a_default() -> None:
+    def where(*path: object) -> str:
+        return f"x.yaml:{path[0] if path else 'row'}"
+
+    with pytest.raises(PapergenError) as caught:
+        checked(TrainingSettings, {"max_steps": 30}, where)
+    assert caught.value.message == (
+        "x.yaml:max_steps: warmup_steps = 50 is more than max_steps = 30. Try 3. "
+        "(warmup_steps is not written here and has its default: add a line `warmup_steps: ...`.)"
+    )
+    with pytest.raises(PapergenError) as caught:
+        checked(TrainingSettings, {"max_steps": 30, "warmup_steps": 40}, where)
+    assert caught.value.message == "x.yaml:warmup_steps: warmup_steps = 40 is more than max_steps = 30. Try 3."
+
+
+def test_a_row_of_a_grid_stands_for_all_that_came_of_it(project: Path) -> None:
+    (project / "experiments" / "first.yaml").write_text("kind: fake\nrows: {a: {}, ab: {}}\ngrid: {size: [1, 2]}\n")
+    opened = open_project(project)
+    assert [trial.row for trial in opened.select([], ["first/a"])] == ["a@size-1", "a@size-2"]
+    assert [trial.row for trial in opened.select([], ["a", "ab@size-1"])] == ["a@size-1", "a@size-2", "ab@size-1"]
+    with pytest.raises(PapergenError, match="--only b: there is no such row"):
+        opened.select([], ["b"])

@@ -11,7 +11,7 @@ from papergen.config import read_experiments
 from papergen.errors import PapergenError
 from papergen.experiment import load_recipes
 from papergen.files import write_json
-from papergen.plan import assess, plan_trials, with_upstream
+from papergen.plan import assess, differences, plan_trials, with_upstream
 from papergen.records import Outcome, Provenance, Trial
 from papergen.runs import Store
 
@@ -121,6 +121,17 @@ def test_states_and_why_a_result_is_stale(project: Path) -> None:
     (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace("FACTOR = 2", "FACTOR = 3"))
     edited = assess(store, plan(project))[0]
     assert (edited.state, edited.reason) == ("stale", "code: experiments/fake.py changed")
+
+
+def test_a_parameter_that_the_kind_got_later_is_said_to_be_new() -> None:
+    old = {"params": {"size": 1, "model": None, "gone": 3}}
+    new = {"params": {"size": 1, "model": {"lr": 2}, "world_size": 1, "cap": None}}
+    assert differences(old, new) == [
+        "cap = None is a parameter that the result did not have yet",
+        "gone = 3 is no parameter any more",
+        "model.lr None -> 2",
+        "world_size = 1 is a parameter that the result did not have yet",
+    ]
 
 
 def test_damaged_result_is_set_aside_and_named(project: Path) -> None:

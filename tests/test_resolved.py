@@ -37,6 +37,8 @@ def test_each_value_has_its_origin(project: Path) -> None:
         "rate": (0.25, "preset p, experiments/first.yaml:3"),
         "exact": (True, "grid, experiments/first.yaml:9"),
     }
+    both = papergen("config", "first", "--row", "b", "--json", cwd=project)
+    assert [row["name"] for row in json.loads(both.stdout)["rows"]] == ["b@exact-True", "b@exact-False"]
     changed = papergen("config", "first", "-o", "first.rows.a.rate=7", cwd=project)
     assert "first/a@exact-False  (seed 0)" in changed.stdout
     assert "-o first.rows.a.rate=7" in changed.stdout

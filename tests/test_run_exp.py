@@ -81,6 +81,17 @@ def test_a_failed_trial_is_kept_apart_and_the_others_go_on(project: Path) -> Non
     assert not list((project / "results" / ".failed").rglob("rank0.log"))
 
 
+def test_a_full_disk_is_the_machines_fault_and_not_the_trials(project: Path) -> None:
+    full = "    if params.size == 5: raise OSError(28, 'No space left on device', ctx.folder / 'x')\n    return {"
+    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace("    return {", full))
+    done = papergen("run-exp", cwd=project)
+    assert done.returncode == 3
+    assert "3 trials finished, 2 failed" in done.stdout
+    assert done.stderr.endswith("The disk is full: free some space and run the same command again.\n")
+    (project / "experiments" / "fake.py").write_text(FAKE_KIND)
+    assert papergen("run-exp", cwd=project).returncode == 0
+
+
 def test_a_trial_whose_upstream_failed_is_skipped_by_name(project: Path) -> None:
     kind = FAKE_KIND.replace(
         "class Params(Base):", "from papergen.experiment import From\nclass Params(Base):\n    model: From"
@@ -121,6 +132,8 @@ def test_two_at_once_are_refused(project: Path) -> None:
         second = papergen("run-exp", cwd=project)
         assert second.returncode == 2
         assert "another `papergen run-exp` is running here" in second.stderr
+        told = papergen("status", "first", "--state", "running", cwd=project).stdout
+        assert [line.split("  ")[0] for line in told.splitlines()] == ["running", "4 pending, 1 running"]
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=10)
@@ -139,6 +152,7 @@ def test_a_stopped_run_keeps_what_was_finished_and_leaves_no_process(project: Pa
     assert process.wait(timeout=10) == code
     wait_for(lambda: not marked(str(project)), limit_s=5)
     assert len(results(project)) == 4
+    assert "4 finished, 1 pending" in papergen("status", cwd=project).stdout
     (project / "experiments" / "first.yaml").write_text("kind: fake\nseeds: [0, 1]\nrate: 1e-3\nrows:\n  small: {}\n")
     done = papergen("run-exp", cwd=project)
     assert "Nothing to run: all 2 trials are finished" in done.stderr

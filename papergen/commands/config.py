@@ -7,7 +7,7 @@ import click
 
 @click.command("config")
 @click.argument("name", required=False, metavar="[EXPERIMENT]")
-@click.option("--row", metavar="ROW", help="Show only this row")
+@click.option("--row", metavar="ROW", help="Show only this row, or all that a grid made of it")
 @click.option("--preset", "presets", multiple=True, metavar="NAME", help="With a preset of the files; repeatable")
 @click.option(
     "-o",
@@ -41,7 +41,7 @@ def config(
     from papergen.errors import PapergenError, did_you_mean
     from papergen.experiment import load_recipes
     from papergen.resolved import as_json as json_of
-    from papergen.resolved import as_text, resolved_rows, row_named
+    from papergen.resolved import as_text, resolved_rows, rows_named
     from papergen.schema import schema_of
 
     if schema:
@@ -64,7 +64,7 @@ def config(
     for experiment in configs if name is None else [name]:
         rows = resolved_rows(configs[experiment], recipes, root)
         if row is not None:
-            rows = [row_named(rows, row, experiment)]
+            rows = rows_named(rows, row, experiment)
         shown.append((experiment, configs[experiment].kind, rows))
     if as_json:
         data = [json_of(*item) for item in shown]

@@ -12,7 +12,7 @@ import click
 
 from papergen.availability import Divided, divided
 from papergen.commands.launching import Chosen, Request, choose, launch
-from papergen.errors import PapergenError, counted
+from papergen.errors import MachineError, PapergenError, ResultError, counted
 from papergen.plan import Planned, with_upstream
 from papergen.project import Project, open_project
 from papergen.records import Trial
@@ -28,7 +28,7 @@ MAX_SKIPPED = 20
 
 
 def run(request: Request) -> int:
-    """Carry out the request; the exit code is 1 when a trial failed, else 0."""
+    """Carry out the request; the exit code is 3 when a trial failed for want of disk space, 1 for another reason."""
     project = open_project(overrides=request.overrides, seeds=_seeds(request.seeds), presets=request.presets)
     _recover(project.store)
     if not request.dry_run:
@@ -142,7 +142,10 @@ def _conclude(project: Project, summary: Summary, cached: int, request: Request)
             "write them there to have these results in it.",
             err=True,
         )
-    return 1 if summary.failed or summary.skipped else 0
+    if any(failure.is_of_disk for _, failure in summary.failed):
+        click.echo("The disk is full: free some space and run the same command again.", err=True)
+        return MachineError.exit_code
+    return ResultError.exit_code if summary.failed or summary.skipped else 0
 
 
 def _excerpt(traceback: str) -> list[str]:

@@ -16,7 +16,7 @@ import click
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per trial")
 def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> None:
-    """Show what is finished, failed or stale, and why; and what waits or runs on SLURM, with its job
+    """Show what is finished, running, failed or stale, and why; on SLURM what waits or runs, with its job
 
     \b
     papergen status
@@ -39,11 +39,14 @@ def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> No
         left = []
         click.echo(f"What waits or runs on SLURM is not known: {error.message}.", err=True)
     on_cluster = {task.trial.digest: task for task in left}
+    is_running = project.store.is_running()
     rows = []
     for item in project.states():
         task = on_cluster.get(item.trial.digest) if item.state != "finished" else None
         state = item.state if task is None or task.state == "ended" else task.state
         reason = item.reason if task is None else task.shown
+        if task is None and state != "finished" and is_running(item.trial):
+            state, reason = "running", ""
         if item.trial.digest in chosen:
             rows.append((item.trial, state, reason, task))
     shown = [row for row in rows if not wanted or row[1] in wanted]

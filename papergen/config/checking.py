@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from papergen.errors import did_you_mean, gathered
 from papergen.yaml_strict import full_width_note
 
+_ASSIGNED = re.compile(r"\b([A-Za-z_]\w*) = ")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -32,7 +33,23 @@ def _faults(model: type[BaseModel], item: Any, where: Any, data: Mapping[str, An
         return [_fault(model, item, where)]
     lines = str(item["msg"]).removeprefix("Value error, ").split("\n")
     named = [(re.split(r"[ :=]", line, maxsplit=1)[0], line) for line in lines]
-    return [f"{where(word) if word in data else where()}: {line}" for word, line in named]
+    return [f"{_place(word, line, where, data)}: {line}{_defaults_in(model, line, data)}" for word, line in named]
+
+
+def _place(word: str, line: str, where: Any, data: Mapping[str, Any]) -> str:
+    """Where the parameter stands that a fault begins with; else the first that it names and the author wrote."""
+    written = [name for name in (word, *_ASSIGNED.findall(line)) if name in data]
+    return str(where(written[0]) if written else where())
+
+
+def _defaults_in(model: type[BaseModel], line: str, data: Mapping[str, Any]) -> str:
+    """A note on the values in a fault that the author never wrote."""
+    names = [name for name in dict.fromkeys(_ASSIGNED.findall(line)) if name in _names(model, ()) and name not in data]
+    if not names:
+        return ""
+    if len(names) == 1:
+        return f" ({names[0]} is not written here and has its default: add a line `{names[0]}: ...`.)"
+    return f" ({', '.join(names)} are not written here and have their defaults: add lines `{names[0]}: ...`.)"
 
 
 def _fault(model: type[BaseModel], item: Any, where: Any) -> str:

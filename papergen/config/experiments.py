@@ -116,7 +116,7 @@ def _experiment(name: str, document: Document, asked: Sequence[str]) -> Experime
     rows: dict[str, dict[str, Any]] = {}
     seeds: dict[str, tuple[int, ...]] = {}
     origins: dict[str, dict[str, Keys]] = {}
-    used: set[int] = set()
+    met: dict[str, set[int]] = {}
     for row, own in (data.get("rows") or {"main": {}}).items():
         # A row that sets a swept parameter itself keeps its value: the sweep multiplies over the others.
         for point in points(grid, zips, document.where, fixed=own or ()):
@@ -135,14 +135,14 @@ def _experiment(name: str, document: Document, asked: Sequence[str]) -> Experime
                 faults.append(error)
                 continue
             hits = [index for index, item in enumerate(conditions) if is_excluded(item, row, values)]
-            used.update(hits)
+            met.setdefault(row, set()).update(hits)
             if not hits:
                 own_seeds = values.pop("seeds", None)
                 keys.pop("seeds", None)
                 if own_seeds is not None:
                     seeds[full] = tuple(own_seeds)
                 rows[full], origins[full] = values, keys
-    faults += faults_of_exclusions(document, conditions, used, rows) if not faults else []
+    faults += faults_of_exclusions(document, conditions, met, rows) if not faults else []
     if faults:
         raise gathered(list({str(fault): fault for fault in faults}.values()), "faults")
     shared_seeds = read_seeds(data.get("seeds", [0]), document, ("seeds",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from papergen.config.interpolation import interpolated
@@ -92,15 +92,31 @@ def _rows_of(data: Mapping[str, Any]) -> list[str]:
 
 
 def faults_of_exclusions(
-    document: Document, conditions: Sequence[Mapping[str, Any]], used: set[int], rows: Mapping[str, Any]
+    document: Document,
+    conditions: Sequence[Mapping[str, Any]],
+    hits: Mapping[str, Set[int]],
+    rows: Mapping[str, Any],
 ) -> list[PapergenError]:
-    """An exclusion that meets no row is a misspelling (unless `-o` changed the rows); one that meets all, a mistake."""
+    """An exclusion that meets no row is a misspelling (unless `-o` changed the rows); one that meets all, a mistake.
+
+    So is one that leaves nothing of a row: the paper would lack it, and nobody would be told. `hits`: row as it is
+    written -> the conditions that its combinations met.
+    """
     if not rows:
         return [PapergenError(f"{document.where('exclude')}: nothing is left: every row is excluded.")]
     if document.overridden:
         return []
+    used = {index for found in hits.values() for index in found}
+    kept = {row.split("@")[0] for row in rows}
     return [
         PapergenError(f"{document.where('exclude', index)}: no row is {item}; this excludes nothing.")
         for index, item in enumerate(conditions)
         if index not in used
+    ] + [
+        PapergenError(
+            f"{document.where('exclude', min(found))}: nothing is left of the row {row}. Remove the row; or, to have "
+            "it once, give it one value of each swept parameter; or name the combinations that are not wanted."
+        )
+        for row, found in hits.items()
+        if found and row not in kept
     ]

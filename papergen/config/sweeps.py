@@ -30,6 +30,11 @@ class Point:
         return "".join(f"@{name}-{_NOT_IN_NAMES.sub('-', str(value))}" for name, value in self.values.items())
 
 
+def is_of_row(name: str, row: str) -> bool:
+    """Whether `name` is that row, or one of those that a sweep made of it (`nucleus@top_p-0.9` of `nucleus`)."""
+    return name == row or name.startswith(f"{row}@")
+
+
 def values_of(written: Any, where: str) -> list[Any]:
     """The values of a sweep: a list as it is, or one of the ranges below; PapergenError for anything else."""
     if isinstance(written, list) and written:

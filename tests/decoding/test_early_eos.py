@@ -75,6 +75,7 @@ def test_remedies_that_are_refused_change_no_text_of_transformers(remedy, models
         ({"reference": True, "prompt_prefix": "In detail: "}, "no wording changes"),
         ({"reference": True, "do_sample": True}, "generates nothing"),
         ({"early_tokens": 97}, "above the 96 tokens"),
+        ({"early_tokens": 40, "max_length": 40}, "above the 39 tokens"),
         ({"length_penalty": 2.0}, "num_beams = 1 has one"),
         ({"bad_words_ids": [["eos"]]}, "bad_words_ids with EOS does nothing"),
     ],
@@ -85,6 +86,13 @@ def test_rows_that_mean_nothing_are_refused(changes, reason):
     with pytest.raises(ValidationError) as caught:
         params.model_validate({"model": "m", **changes})
     assert reason in str(caught.value)
+
+
+def test_an_encoder_decoder_model_has_no_prompt_in_its_max_length():
+    params = load_recipes(None)["early_eos"].params
+    rows = params.model_validate({"model": "m", "early_tokens": 39, "max_length": 40, "prompt_tokens": 8})
+    assert rows.too_early(40 - 1) is None
+    assert rows.too_early(40 - 8) == "early_tokens = 39 is above the 32 tokens there may be. Try 32."
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
