@@ -9,7 +9,6 @@ import gzip
 import os
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from papergen.errors import PapergenError
 from papergen.files import digest_file, disk_error, read_json, sync_folder
 from papergen.records import Result
 from papergen.runs import Run, Store
+from papergen.scratch import scratch_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,20 +104,19 @@ def _take(store: Store, run: Run, outcome: Imported, where: str) -> None:
         return
     if final.folder.exists():
         store.set_aside(final)
-    staged = store.root / ".running" / f"import-{os.getpid()}"
-    try:
-        shutil.rmtree(staged, ignore_errors=True)
-        shutil.copytree(run.folder, staged)
-        for file in staged.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as stream:
-                    os.fsync(stream.fileno())
-        final.folder.parent.mkdir(parents=True, exist_ok=True)
-        staged.rename(final.folder)
-        sync_folder(final.folder.parent)
-    except OSError as error:
-        shutil.rmtree(staged, ignore_errors=True)
-        raise disk_error(error, final.folder) from error
+    with scratch_folder("import", store.root / ".running") as scratch:
+        try:
+            # Deeper than attempts lie: what a killed import leaves is not taken for a trial that has finished.
+            staged = Path(shutil.copytree(run.folder, scratch / "copy" / "trial"))
+            for file in staged.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as stream:
+                        os.fsync(stream.fileno())
+            final.folder.parent.mkdir(parents=True, exist_ok=True)
+            staged.rename(final.folder)
+            sync_folder(final.folder.parent)
+        except OSError as error:
+            raise disk_error(error, final.folder) from error
     outcome.taken.append(path)
     if missing:
         outcome.incomplete[path] = missing
@@ -129,10 +128,8 @@ def _unpacked(source: Path, store: Store) -> Iterator[Path]:
     if source.is_dir():
         yield source
         return
-    place = store.root / ".running"
-    place.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="import-", dir=place) as name:
-        folder = Path(name) / "unpacked"
+    with scratch_folder("import", store.root / ".running") as scratch:
+        folder = scratch / "unpacked"
         try:
             with tarfile.open(source) as archive:
                 archive.extractall(folder, filter="data")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from papergen.latex.sources import Use
 from papergen.latex.tree import Place, SourceTree
 from papergen.report import claims, formats
 from papergen.report.values import Value
+from papergen.scratch import scratch_folder
 
 SCHEMA = 1
 MAX_KEPT = 20
@@ -229,14 +229,11 @@ def keep(project: Path, snapshot: Snapshot, tree: Path) -> Path:
     target = folder_of(project) / snapshot.digest[:16]
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
-    try:
+    with scratch_folder("snapshot", target.parent) as scratch:
+        staging = scratch / "whole"
         shutil.copytree(tree, staging / "tree")
         write_json(staging / "snapshot.json", snapshot.to_json())
         staging.rename(target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     for old in kept(project)[MAX_KEPT:]:
         shutil.rmtree(old, ignore_errors=True)
     return target

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from papergen.experiment import Context, Recipe
 from papergen.project import Project, open_project
 from papergen.records import Outcome, Trial
 from papergen.runs import Run
+from papergen.scratch import scratch_folder
 from papergen.secret_values import revealed
 from papergen.worker.recorder import Recorder
 
@@ -31,11 +31,11 @@ def run_once(
     recipe = opened.recipes[trial.kind]
     if trial.num_ranks > 1:
         raise PapergenError(f"{trial.label}: needs {trial.num_ranks} processes; a test can run trials of one.")
-    with tempfile.TemporaryDirectory(prefix="papergen-test-") as folder, _as_in_a_worker(opened.root, recipe):
-        run = Run(Path(folder) / "trial")
+    with scratch_folder("test") as folder, _as_in_a_worker(opened.root, recipe):
+        run = Run(folder / "trial")
         run.folder.mkdir()
         recorder = Recorder(run, is_main=True, tell=lambda *_: None)
-        scratch = Path(folder) / "scratch"
+        scratch = folder / "scratch"
         scratch.mkdir()
         params = recipe.params_of(trial.params if recipe.reveals_secrets else revealed(trial.params))
         metrics = recipe.run(params, _context(opened, trial, run.folder, scratch, recorder))

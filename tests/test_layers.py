@@ -16,7 +16,7 @@ PACKAGE = Path(papergen.__file__).parent
 ROOMS = [
     ["errors", "unchanged", "widths"],
     ["files", "hub_ids", "migrations", "resources", "secret_values"],
-    ["remembered", "yaml_strict"],
+    ["remembered", "scratch", "yaml_strict"],
     ["records", "known_digests"],
     ["runs", "config", "code_digest"],
     ["index", "experiment"],

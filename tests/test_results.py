@@ -19,6 +19,7 @@ from papergen.archive import import_results, write_archive
 from papergen.errors import PapergenError
 from papergen.index import Index
 from papergen.runs import Store
+from papergen.upkeep import recover
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,21 @@ def test_what_was_changed_on_the_way_is_not_taken(project: Path, tmp_path: Path)
     assert "does not match its hash" in "".join(outcome.faults)
     assert other_small.exists()
     assert other_large.exists()
+
+
+def test_what_a_killed_import_leaves_is_no_finished_trial(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(make_project(tmp_path / "other"))
+    seen: list[Path] = []
+
+    def at_fsync(handle: int) -> None:
+        seen.extend(store.root.rglob("result.json"))
+        assert recover(store) == []
+
+    monkeypatch.setattr("papergen.archive.os.fsync", at_fsync)
+    import_results(store, Store(project).run(plan(project)[0]).folder)
+    assert any(".running" in path.parts for path in seen)
 
 
 def test_a_broken_archive_is_told(project: Path) -> None:

@@ -46,22 +46,22 @@ def add(works: tuple[str, ...], bibtex: object, key: str, timeout_s: float, dry_
     papergen cite add holtzman2020curious
     papergen cite add --bibtex entry.bib
     """
-    import tempfile
     from pathlib import Path
     from typing import IO, cast
 
     from papergen.cite.add import add as add_entries
     from papergen.config import find_project
     from papergen.errors import PapergenError
+    from papergen.scratch import scratch_folder
 
     if not works and bibtex is None:
         raise PapergenError("nothing to add.", hint="Name a DOI, an arXiv or ACL id, or give --bibtex FILE.")
     pasted = "" if bibtex is None else cast("IO[str]", bibtex).read()
     path = find_project(Path.cwd()) / "references.bib"
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder("cite") as folder:
         target = path
         if dry_run:
-            target = Path(folder) / path.name
+            target = folder / path.name
             target.write_bytes(path.read_bytes() if path.is_file() else b"")
         for added in add_entries(target, works, pasted, key=key, timeout_s=timeout_s):
             if added.why:

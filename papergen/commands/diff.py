@@ -41,21 +41,20 @@ def diff(old: str, new: str, output: Path | None, no_pdf: bool, as_json: bool, w
     papergen diff submitted.pdf build     since the submission, as of the last build
     """
     import json
-    import tempfile
     from contextlib import ExitStack
     from dataclasses import asdict
 
     from papergen.config import find_project
     from papergen.errors import MachineError
+    from papergen.scratch import scratch_folder
     from papergen.sharing.differences import compare
     from papergen.sharing.latexdiff import difference_pdf
     from papergen.sharing.versions import opened
 
     project = find_project(Path.cwd())
-    with tempfile.TemporaryDirectory(prefix="papergen-diff-") as scratch, ExitStack() as stack:
+    with scratch_folder("diff") as scratch, ExitStack() as stack:
         versions = [
-            stack.enter_context(opened(name, project, Path(scratch) / side))
-            for name, side in ((old, "old"), (new, "new"))
+            stack.enter_context(opened(name, project, scratch / side)) for name, side in ((old, "old"), (new, "new"))
         ]
         report = compare(versions[0].snapshot, versions[1].snapshot)
         for version in versions:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import selectors
-import shutil
 import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from papergen.scratch import scratch_folder
 
 MAX_ADDRESS = 100
 """Bytes that the path of a Unix socket may have; the kernel takes 107."""
@@ -58,8 +59,9 @@ class Hub:
 
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
-        base = tempfile.gettempdir()
-        self.folder = Path(tempfile.mkdtemp(prefix="papergen-", dir=base if len(base.encode()) < 60 else "/tmp"))
+        self._scratch = contextlib.ExitStack()
+        is_short = len(tempfile.gettempdir().encode()) < 60
+        self.folder = self._scratch.enter_context(scratch_folder("hub", None if is_short else Path("/tmp")))
         self.address = str(self.folder / "ranks.sock")
         assert len(self.address.encode()) <= MAX_ADDRESS, f"{self.address} is too long for a Unix socket"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -95,4 +97,4 @@ class Hub:
             self.drop(line)
         self._selector.unregister(self._listener)
         self._listener.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.close()

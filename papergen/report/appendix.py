@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,7 @@ def runs_table(results: Results, *, has_targets: bool = False) -> Table:
                 str(result.trial.seed) if result.trial.is_seeded else Tex("--"),
                 _digest(result.trial.digest[:12], is_target=has_targets),
                 result.provenance.started[:10],
-                f"{result.provenance.duration_s:.0f}",
+                _seconds(result.provenance.duration_s),
             ),
         )
         for result in sorted(_in_order(results), key=lambda result: order.index(result.trial.experiment))
@@ -88,6 +89,13 @@ def runs_table(results: Results, *, has_targets: bool = False) -> Table:
         Column(name="seconds", heading="Time (s)", align="r"),
     )
     return Table(name="runs", columns=columns, rows=tuple(rows), corner="Run", marks_best=False, is_long=True)
+
+
+def _seconds(duration_s: float) -> str:
+    """Whole seconds; two significant digits of what takes less than one, plainly written (`0.034`)."""
+    if not 0 < duration_s < 0.995:
+        return f"{duration_s:.0f}"
+    return f"{duration_s:.{1 - math.floor(math.log10(float(f'{duration_s:.1e}')))}f}"
 
 
 def _name(name: str) -> Tex:

@@ -5,7 +5,6 @@ The folders and the names of the files stay, so that nothing of TeX's file handl
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from papergen.latex.engine import Toolchain
 from papergen.latex.macros import RESULTS_FILE
 from papergen.latex.tree import SourceTree, TexError
 from papergen.paper import Built, Progress
+from papergen.scratch import scratch_folder
 from papergen.sharing.pages import page_differences
 from papergen.sharing.plain import (
     OUR_INPUT,
@@ -54,15 +54,15 @@ def cleaned(built: Built, *, keep_bibliography: bool = False, progress: Progress
     files = {name: (built.tree / name).read_bytes() for name in tree.names}
     files, notes = _plain(files, built)
     main = built.assembly.sources.main
-    with tempfile.TemporaryDirectory(prefix="papergen-export-") as scratch:
+    with scratch_folder("export") as scratch:
         progress("finding the files that the paper needs")
-        _compiled(Path(scratch) / "all", files, main, built.engine)
-        bbl, opened = _by_products(Path(scratch) / "all", Path(main).stem)
+        _compiled(scratch / "all", files, main, built.engine)
+        bbl, opened = _by_products(scratch / "all", Path(main).stem)
         kept = {name: content for name, content in files.items() if name in opened or name == main}
         if bbl is not None:
             kept[f"{Path(main).stem}.bbl"] = bbl
         progress("compiling the export in an empty folder")
-        pdf, pages = _compiled(Path(scratch) / "alone", kept, main, built.engine)
+        pdf, pages = _compiled(scratch / "alone", kept, main, built.engine)
         progress("comparing its pages with the paper's")
         if differences := page_differences(built.compiled.pdf, pdf):
             shown = "\n".join(f"  {line}" for line in differences[:8])

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from papergen.files import slug
 from papergen.latex.tree import SourceTree
 from papergen.paper import Progress, build, prepared, publish
 from papergen.project import Project
+from papergen.scratch import scratch_folder
 from papergen.sharing.archive import require_ending, write_archive
 from papergen.sharing.cleaning import Clean, cleaned
 
@@ -78,10 +78,10 @@ def _overleaf(project: Project, path: Path, progress: Progress) -> Exported:
 def _camera_ready(project: Project, path: Path, progress: Progress) -> Exported:
     """The cleaned sources below source/ and the PDF, in the template's camera-ready mode."""
     final = replace(project, paper=project.paper.model_copy(update={"mode": "camera-ready"}))
-    with tempfile.TemporaryDirectory(prefix="papergen-camera-ready-") as scratch:
+    with scratch_folder("final") as scratch:
         ready = prepared(final, progress=progress)
-        ready = replace(ready, assembly=replace(ready.assembly, folder=Path(scratch) / "tree"))
-        built = publish(ready, Path(scratch) / "paper.pdf", progress=progress)
+        ready = replace(ready, assembly=replace(ready.assembly, folder=scratch / "tree"))
+        built = publish(ready, scratch / "paper.pdf", progress=progress)
         _as_the_venue_asks(subject_of(built.assembly, ready.setting, built.compiled))
         clean = cleaned(built, keep_bibliography=True, progress=progress)
         files = {f"source/{name}": content for name, content in clean.files.items()}
@@ -117,8 +117,8 @@ def _source(project: Project, path: Path, progress: Progress) -> Exported:
 
 def _kept_by_git(root: Path) -> list[str]:
     """Every file below `root` that .gitignore does not name, whether or not it is in a repository."""
-    with tempfile.TemporaryDirectory(prefix="papergen-source-") as scratch:
-        _git(["init", "--quiet", "--bare", scratch], root)
+    with scratch_folder("source") as scratch:
+        _git(["init", "--quiet", "--bare", str(scratch)], root)
         listed = _git([f"--git-dir={scratch}", "--work-tree=.", *_LISTING], root)
     names = [name for name in listed.split("\0") if name]
     return sorted(name for name in names if not name.startswith("build/") and (root / name).is_file())

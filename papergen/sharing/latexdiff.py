@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from papergen.errors import MachineError, ResultError
@@ -15,6 +14,7 @@ from papergen.latex.engine import find_engine, locate
 from papergen.latex.macros import RESULTS_FILE
 from papergen.latex.sources import scan
 from papergen.latex.tree import SourceTree, TexError
+from papergen.scratch import scratch_folder
 from papergen.sharing.plain import OUR_INPUT, one_file, standing_macros, with_numbers, without_comments
 from papergen.sharing.versions import Version
 
@@ -43,8 +43,7 @@ def difference_pdf(old: Version, new: Version, output: Path, *, timeout_s: float
     underlines = new.snapshot.engine == "pdflatex" and locate(["ulem.sty"])["ulem.sty"]
     style = "UNDERLINE" if underlines else "CFONT"
     options = [f"--type={style}", "--math-markup=whole", "--graphics-markup=none", "--disable-citation-markup"]
-    with tempfile.TemporaryDirectory(prefix="papergen-diff-") as scratch:
-        folder = Path(scratch)
+    with scratch_folder("marked") as folder:
         for name, version in (("old.tex", old), ("new.tex", new)):
             write_atomic(folder / name, flat(version))
         faults: list[TexError] = []

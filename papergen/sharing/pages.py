@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from papergen.errors import MachineError
+from papergen.scratch import scratch_folder
 
 DPI = 72
 
@@ -43,9 +43,9 @@ def page_texts(pdf: Path) -> list[str]:
 
 def _pictures(pdf: Path) -> Iterator[bytes]:
     """Each page as grey pixels."""
-    with tempfile.TemporaryDirectory(prefix="papergen-pages-") as folder:
+    with scratch_folder("pages") as folder:
         _run([_program("pdftoppm"), "-r", str(DPI), "-gray", str(pdf), f"{folder}/page"])
-        for path in sorted(Path(folder).iterdir(), key=lambda path: (len(path.name), path.name)):
+        for path in sorted(folder.iterdir(), key=lambda path: (len(path.name), path.name)):
             yield path.read_bytes()
 
 

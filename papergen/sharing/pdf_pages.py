@@ -10,7 +10,6 @@ import bisect
 import gzip
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from papergen.latex.compile import compile_tree
 from papergen.latex.engine import find_engine
 from papergen.latex.pdf import inspect_pdf
 from papergen.latex.tree import SourceTree
+from papergen.scratch import scratch_folder
 from papergen.sharing.pages import page_texts
 from papergen.sharing.versions import kept_for
 from papergen.snapshots import Snapshot
@@ -117,13 +117,13 @@ def _pieces(snapshot: Snapshot, lines: Lines, tree: SourceTree) -> dict[str, tup
 
 
 def _lines(tree: Path, snapshot: Snapshot) -> dict[str, dict[int, list[int]]]:
-    with tempfile.TemporaryDirectory(prefix="papergen-trace-") as scratch:
-        copy = Path(shutil.copytree(tree, Path(scratch) / "tree"))
+    with scratch_folder("trace") as scratch:
+        copy = Path(shutil.copytree(tree, scratch / "tree"))
         main = copy / snapshot.main
         main.write_bytes(b"\\synctex=1 " + main.read_bytes())  # in the first line, so that no line moves
         compile_tree(copy, snapshot.main, engine=find_engine(snapshot.engine), output=copy.with_suffix(".pdf"))
         stem = Path(snapshot.main).stem
-        records = sorted(Path(scratch).rglob(f"{stem}.synctex*"))
+        records = sorted(scratch.rglob(f"{stem}.synctex*"))
         if not records:
             raise PapergenError("This TeX wrote no SyncTeX record, so the pages of the numbers are not known.")
         content = records[0].read_bytes()

@@ -12,7 +12,6 @@ import json
 import re
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from papergen.errors import MachineError
+from papergen.scratch import scratch_folder
 from papergen.watching.session import Session, State
 
 DEFAULT_PORT = 8765
@@ -188,10 +188,10 @@ def _drawn(pdf: bytes, page: int) -> bytes:
     program = shutil.which("pdftoppm")
     if program is None:
         raise MachineError("No pdftoppm on this machine.", hint="Install it: sudo apt-get install poppler-utils")
-    with tempfile.NamedTemporaryFile(prefix="papergen-preview-", suffix=".pdf") as file:
-        file.write(pdf)
-        file.flush()
-        command = [program, "-r", str(DPI), "-f", str(page), "-l", str(page), "-singlefile", file.name]
+    with scratch_folder("preview") as scratch:
+        file = scratch / "paper.pdf"
+        file.write_bytes(pdf)
+        command = [program, "-r", str(DPI), "-f", str(page), "-l", str(page), "-singlefile", str(file)]
         drawn = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=True).stdout
     from PIL import Image
 
