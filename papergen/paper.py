@@ -9,9 +9,10 @@ from pathlib import Path
 from papergen import snapshots
 from papergen.assembly import Assembly, assemble, read_results
 from papergen.generated import Generated
-from papergen.latex.compile import Compiled, compile_tree, precompile, set_aside
+from papergen.latex.compile import Compiled, compile_tree, set_aside
 from papergen.latex.engine import Toolchain, find_engine, require_files
 from papergen.latex.macros import RESULTS_FILE
+from papergen.latex.precompile import precompile
 from papergen.latex.render import Sources
 from papergen.latex.tree import TexError
 from papergen.latex.typesetting import Typeset, typeset

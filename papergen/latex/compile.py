@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from papergen.errors import PapergenError
 from papergen.files import digest_bytes, digest_file, digest_json, write_atomic, write_json
 from papergen.latex.bibliography_run import BibliographyRun
 from papergen.latex.engine import Toolchain
@@ -86,7 +85,7 @@ def compile_tree(
     TimeLimitError, or MachineError; then `output` does not exist, and an earlier PDF is beside it as
     `NAME.previous.pdf`.
     """
-    build = _Build(tree, main, engine, output, line_map or LineMap(), epoch_s)
+    build = Build(tree, main, engine, output, line_map or LineMap(), epoch_s)
     if (done := build.unchanged()) is not None:
         return done
     say, deadline = (lambda _: None) if progress is None else progress, Deadline(timeout_s)
@@ -102,20 +101,6 @@ def compile_tree(
     except BaseException:
         set_aside(output)
         raise
-
-
-def precompile(
-    tree: Path, main: str, *, engine: Toolchain, output: Path, after_builds: int = 2, timeout_s: float = 120
-) -> bool:
-    """Make the next builds faster: dump the preamble of a tree that was just built, where that is worth its time.
-
-    Worth it is a preamble that so many builds had already. Whether a format was made; what hinders it is no fault of
-    the paper, and nothing is raised for it.
-    """
-    try:
-        return _Build(tree, main, engine, output, LineMap(), None).precompile(after_builds, Deadline(timeout_s))
-    except PapergenError:
-        return False
 
 
 def _work_folder(tree: Path, engine: Engine) -> Path:
@@ -134,13 +119,16 @@ def last_build(tree: Path, main: str, *, engine: Toolchain, output: Path) -> Com
     """
     if not (tree / main).is_file() or not output.is_file():
         return None
-    build = _Build(tree, main, engine, output, LineMap(), None)
+    build = Build(tree, main, engine, output, LineMap(), None)
     done = build.unchanged(publishes=False)
     return done if done is not None and digest_file(output) == build.state["pdf"] else None
 
 
-class _Build:
-    """One compilation. `work` holds what TeX sees (`tex`), those of the last good build (`settled`) and the state."""
+class Build:
+    """One compilation, which `precompile` starts from too.
+
+    `work` holds what TeX sees (`tex`), the auxiliary files of the last good build (`settled`) and the state.
+    """
 
     def __init__(
         self, tree: Path, main: str, engine: Toolchain, output: Path, line_map: LineMap, epoch_s: int | None
@@ -176,6 +164,11 @@ class _Build:
         """The preamble's format, looked at only when something is to be done."""
         return PreambleFormat(self.work / "format", self.tree, self.main, self.engine, self.setting)
 
+    @property
+    def pdf_of_last_build(self) -> Path:
+        """The PDF that the last good build left with its auxiliary files."""
+        return self.settled / f"{self.job}.pdf"
+
     # -- nothing to do ---------------------------------------------------------------------------------------------
 
     def _read_state(self) -> dict[str, object]:
@@ -187,8 +180,8 @@ class _Build:
 
     def unchanged(self, *, publishes: bool = True) -> Compiled | None:
         """The earlier result when no input changed; its PDF is put back in place if somebody removed or changed it."""
-        good = self.settled / f"{self.job}.pdf"
-        if not self.state or not good.is_file() or not self._same_inputs():
+        good = self.pdf_of_last_build
+        if not self.state or not good.is_file() or not self.has_same_inputs():
             return None
         if digest_file(good) != self.state["pdf"]:
             return None
@@ -200,7 +193,8 @@ class _Build:
         system = (str(self.engine.path), *cast("dict[str, object]", self.state["system"]))
         return Compiled(self.output, 0, int(str(self.state["pages"])), warnings, system)
 
-    def _same_inputs(self) -> bool:
+    def has_same_inputs(self) -> bool:
+        """Whether all that the last build read is as it was; only where there was one."""
         read, names, system = self.state["read"], self.state["names"], self.state["system"]
         assert isinstance(read, dict), "the state holds the digests of the files read"
         assert isinstance(names, list), "the state holds the names of the tree"
@@ -215,7 +209,7 @@ class _Build:
 
     def run(self, deadline: Deadline, progress: Progress) -> Compiled:
         """All passes, then the publication."""
-        self._prepare()
+        self.prepare()
         known = self.format.known(self.inputs)
         self.known = known if known and known["usable"] and self.format.dump.is_file() else {}
         self._prepare_bibliography(deadline, progress)
@@ -252,7 +246,7 @@ class _Build:
         """Whether the first pass found auxiliary files that no pass of this build wrote."""
         return bool(self.state) or self.has_foreseen
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Make the private folder hold the tree, and the auxiliary files of the last good build, and nothing else."""
         self.tex.mkdir(parents=True, exist_ok=True)
         for path in sorted(self.tex.rglob("*"), reverse=True):
@@ -286,16 +280,16 @@ class _Build:
         What goes wrong with the preamble's format is tried again without it, so that every fault is told as ever.
         """
         try:
-            return self._one_pass(deadline)
+            return self.one_pass(deadline)
         except TexError:
             if not self.known:
                 raise
             self.known = {}
-            log = self._one_pass(deadline)
+            log = self.one_pass(deadline)
             self.format.refuse()
             return log
 
-    def _run_engine(self, deadline: Deadline, *more: str) -> int:
+    def run_engine(self, deadline: Deadline, *more: str) -> int:
         """Run the engine on the main file; its exit code."""
         for ending in (".pdf", ".log"):
             (self.tex / f"{self.job}{ending}").unlink(missing_ok=True)
@@ -308,14 +302,15 @@ class _Build:
             read=[self.format.folder],
         ).returncode
 
-    def _one_pass(self, deadline: Deadline) -> str:
+    def one_pass(self, deadline: Deadline) -> str:
+        """One run of the engine, from the format where one is `known`; its log, or TexError."""
         pdf, log_path = self.tex / f"{self.job}.pdf", self.tex / f"{self.job}.log"
         if self.known and self.format.split:
             with self.format.main_file(self.tex, self.format.split.resumed(self.known["replayed"])):
                 format_ = f"-fmt={self.format.name_from(self.tex)}"
-                code = self._run_engine(deadline, f"-progname={self.engine.engine}", format_)
+                code = self.run_engine(deadline, f"-progname={self.engine.engine}", format_)
         else:
-            code = self._run_engine(deadline)
+            code = self.run_engine(deadline)
         log = log_path.read_text(encoding="utf-8", errors="replace") if log_path.is_file() else ""
         seen = SourceTree(self.tex, self.line_map)
         errors = [problem for problem in read_errors(log, seen) if not _unsettled(problem)]
@@ -330,39 +325,6 @@ class _Build:
                 errors += self.bibliography.problems(deadline)
             raise TexError(errors)
         return str(self.known.get("log", "")) + log
-
-    # -- the preamble's format -------------------------------------------------------------------------------------
-
-    def precompile(self, after_builds: int, deadline: Deadline) -> bool:
-        """Dump the format of the preamble, and keep it when it gives the bytes of the last build."""
-        good = self.settled / f"{self.job}.pdf"
-        if (
-            not self.format.split
-            or self.state.get("preamble") != self.format.key
-            or int(str(self.state["num_builds"])) < after_builds
-            or self.format.known(self.inputs) is not None
-            or not good.is_file()
-            or not self._same_inputs()
-        ):
-            return False
-        self._prepare()
-        with self.format.main_file(self.tex, self.format.split.to_dump):
-            self._run_engine(deadline, "-ini", f"-jobname={self.job}", "&pdflatex")
-        known = self.format.describe(self.tex, self.job, self.inputs)
-        if known is not None and self._gives_same_pdf(known, good.read_bytes(), deadline):
-            self.format.approve(known)
-            return True
-        self.format.refuse()
-        return False
-
-    def _gives_same_pdf(self, known: dict[str, Any], good: bytes, deadline: Deadline) -> bool:
-        self.format.keep(self.tex / f"{self.job}.fmt")
-        self.known = known
-        try:
-            self._one_pass(deadline)
-        except TexError:
-            return False
-        return (self.tex / f"{self.job}.pdf").read_bytes() == good
 
     # -- publication -----------------------------------------------------------------------------------------------
 
@@ -431,4 +393,4 @@ def _unsettled(problem: Problem) -> bool:
     return problem.message.startswith(("undefined citation", "undefined reference"))
 
 
-__all__ = ["Compiled", "Progress", "TimeLimitError", "compile_tree", "last_build", "precompile", "set_aside"]
+__all__ = ["Compiled", "Progress", "TimeLimitError", "compile_tree", "last_build", "set_aside"]

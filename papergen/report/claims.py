@@ -12,24 +12,30 @@ from __future__ import annotations
 
 import inspect
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from papergen.errors import PapergenError, did_you_mean
 from papergen.report import derived, statistics
-from papergen.report.formats import plain
+from papergen.report.operands import (
+    Found,
+    Share,
+    beside,
+    flattened,
+    items_of,
+    number_of,
+    of_numbers,
+    of_two_values,
+    row_name,
+    shown,
+    value_in,
+    with_number,
+    word_of,
+)
 from papergen.report.results import ResultKeyError, Results
 from papergen.report.syntax import Call, Comparison, Items, Name, Node, Number, Operation, fault, parse
-from papergen.report.tables import row_label
 from papergen.report.values import Text, Value, value_of
-
-
-class Share(float):
-    """A number written in per cent: `5%` is the share 0.05."""
-
-
-Found = Value | Text | float | bool | list[Any]
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -97,9 +103,9 @@ def check(results: Results, claim: str, family: Mapping[Tested, float] | None = 
     reader = _Reader(results, claim, family)
     found = reader.read()
     if not isinstance(found, bool):
-        raise fault(claim, 1, f"a claim is true or false, and this is {_shown(found)}. Compare it with something.")
+        raise fault(claim, 1, f"a claim is true or false, and this is {shown(found)}. Compare it with something.")
     digests = tuple(dict.fromkeys(digest for value in reader.met.values() for digest in value.digests))
-    values = [f"{key} = {_shown(value)}{_count(value)}" for key, value in reader.met.items()]
+    values = [f"{key} = {shown(value)}{_count(value)}" for key, value in reader.met.items()]
     return Verdict(claim, found, (*values, *reader.notes), tuple(dict.fromkeys(reader.warnings)), digests)
 
 
@@ -109,7 +115,7 @@ def evaluate(results: Results, key: str) -> Value | Text:
         return value_of(results, key)
     found = _Reader(results, key).read()
     if isinstance(found, bool | list):
-        raise fault(key, 1, f"this is {_shown(found)}, which cannot be printed as a result.")
+        raise fault(key, 1, f"this is {shown(found)}, which cannot be printed as a result.")
     return Value(key=key, mean=found) if isinstance(found, float) else found
 
 
@@ -171,7 +177,7 @@ class _Reader:
                 continue
             if isinstance(left, Value) and isinstance(right, Value):
                 self._same_unit(left, right)
-            holds &= _COMPARE[sign](_beside(left, right), _beside(right, left))
+            holds &= _COMPARE[sign](beside(left, right), beside(right, left))
         return holds
 
     def _operated(self, node: Operation) -> Found:
@@ -183,17 +189,17 @@ class _Reader:
             only = operands[0]
             if isinstance(only, Value):
                 return only.scaled(-1)
-            return Share(-only) if isinstance(only, Share) else -_number(only)
+            return Share(-only) if isinstance(only, Share) else -number_of(only)
         left, right = operands
         if isinstance(left, Value) and isinstance(right, Value):
-            return _both(node.sign, left, right)
+            return of_two_values(node.sign, left, right)
         if isinstance(left, Value):
-            return _by_number(node.sign, left, _beside(right, left if node.sign in {"+", "-"} else right))
+            return with_number(node.sign, left, beside(right, left if node.sign in {"+", "-"} else right))
         if isinstance(right, Value) and node.sign == "*":
-            return _by_number("*", right, _number(left))
+            return with_number("*", right, number_of(left))
         if isinstance(right, Value) and node.sign in {"+", "-"}:
-            return _by_number("+", right.scaled(1 if node.sign == "+" else -1), _beside(left, right))
-        return _plain(node.sign, left, right)
+            return with_number("+", right.scaled(1 if node.sign == "+" else -1), beside(left, right))
+        return of_numbers(node.sign, left, right)
 
     def _called(self, node: Call) -> Found:
         known = {name: getattr(self, f"_{name}") for name in FUNCTIONS}
@@ -211,7 +217,7 @@ class _Reader:
     def _truth(self, node: Node) -> bool:
         found = self.evaluate(node)
         if not isinstance(found, bool):
-            raise fault(self.text, node.column, f"expected something true or false, found {_shown(found)}.")
+            raise fault(self.text, node.column, f"expected something true or false, found {shown(found)}.")
         return found
 
     def _same_unit(self, *values: Value) -> None:
@@ -220,8 +226,8 @@ class _Reader:
             raise PapergenError(f"{' and '.join(value.key for value in values)} count in different units.")
 
     def _extreme(self, which: Any, experiment: Found, metric: Found, rows: Found | None) -> tuple[str, Value]:
-        names = None if rows is None else [_word(row) for row in _list(rows)]
-        row, value = derived.extreme(self.results, which, _word(experiment), _word(metric), names)
+        names = None if rows is None else [word_of(row) for row in items_of(rows)]
+        row, value = derived.extreme(self.results, which, word_of(experiment), word_of(metric), names)
         self.met[value.key] = value
         return row, value
 
@@ -229,44 +235,44 @@ class _Reader:
         return self._extreme("best", experiment, metric, rows)[1]
 
     def _argbest(self, experiment: Found, metric: Found, rows: Found | None = None) -> Found:
-        return _row_name(*self._extreme("best", experiment, metric, rows))
+        return row_name(*self._extreme("best", experiment, metric, rows))
 
     def _argmin(self, experiment: Found, metric: Found, rows: Found | None = None) -> Found:
-        return _row_name(*self._extreme("min", experiment, metric, rows))
+        return row_name(*self._extreme("min", experiment, metric, rows))
 
     def _argmax(self, experiment: Found, metric: Found, rows: Found | None = None) -> Found:
-        return _row_name(*self._extreme("max", experiment, metric, rows))
+        return row_name(*self._extreme("max", experiment, metric, rows))
 
     def _min(self, *items: Found) -> Found:
-        flat = _flat(items)
-        return flat[min(range(len(flat)), key=lambda index: _number(flat[index]))]
+        flat = flattened(items)
+        return flat[min(range(len(flat)), key=lambda index: number_of(flat[index]))]
 
     def _max(self, *items: Found) -> Found:
-        flat = _flat(items)
-        return flat[max(range(len(flat)), key=lambda index: _number(flat[index]))]
+        flat = flattened(items)
+        return flat[max(range(len(flat)), key=lambda index: number_of(flat[index]))]
 
     def _abs(self, item: Found) -> Found:
         if isinstance(item, Value):
             return item.scaled(-1) if item.mean < 0 else item
-        return abs(_number(item))
+        return abs(number_of(item))
 
     def _diff(self, a: Found, b: Found) -> Found:
-        return derived.difference(_value(a), _value(b))
+        return derived.difference(value_in(a), value_in(b))
 
     def _ratio(self, a: Found, b: Found) -> Found:
-        return derived.ratio(_value(a), _value(b))
+        return derived.ratio(value_in(a), value_in(b))
 
     def _p(self, a: Found, b: Found, test: Found | None = None) -> Found:
-        return self._test(_value(a), _value(b), test).p
+        return self._test(value_in(a), value_in(b), test).p
 
     def _significant(self, a: Found, b: Found, level: Found = 0.05, test: Found | None = None) -> Found:
-        return self._test(_value(a), _value(b), test).p < _number(level)
+        return self._test(value_in(a), value_in(b), test).p < number_of(level)
 
     def _about(self, a: Found, b: Found, within: Found = 0.05) -> Found:
-        return abs(_beside(a, b) - _beside(b, a)) <= _number(within) * abs(_beside(b, a))
+        return abs(beside(a, b) - beside(b, a)) <= number_of(within) * abs(beside(b, a))
 
     def _gain(self, a: Found, b: Found) -> Found:
-        mine, theirs = _value(a), _value(b)
+        mine, theirs = value_in(a), value_in(b)
         if "none" in {mine.direction, theirs.direction}:
             raise PapergenError(f"{mine.key}: neither higher nor lower is better, so there is no gain.")
         return derived.ratio(*((mine, theirs) if mine.direction == "higher" else (theirs, mine)))
@@ -281,7 +287,7 @@ class _Reader:
         test: Found | None = None,
     ) -> Found:
         wins, how = self._won(a, others, level, on, test)
-        needed = len(wins) if at_least is None else int(_number(at_least))
+        needed = len(wins) if at_least is None else int(number_of(at_least))
         self.notes.append(f"better in {sum(wins)} of {len(wins)} comparisons{how} (needed: {needed})")
         return sum(wins) >= needed
 
@@ -302,13 +308,13 @@ class _Reader:
         self, a: Found, others: Found, level: Found | None, on: Found | None, test: Found | None
     ) -> tuple[list[bool], str]:
         """Which comparisons `a` wins, and by what rule in words."""
-        rivals = _list(others)
+        rivals = items_of(others)
         if on is None:
-            pairs = [(_value(a), _value(rival)) for rival in rivals]
+            pairs = [(value_in(a), value_in(rival)) for rival in rivals]
         else:
-            metrics = [_word(metric) for metric in _list(on)]
+            metrics = [word_of(metric) for metric in items_of(on)]
             pairs = [
-                (_value(self._named(f"{_word(a)}/{metric}")), _value(self._named(f"{_word(rival)}/{metric}")))
+                (value_in(self._named(f"{word_of(a)}/{metric}")), value_in(self._named(f"{word_of(rival)}/{metric}")))
                 for rival in rivals
                 for metric in metrics
             ]
@@ -318,12 +324,12 @@ class _Reader:
         adjusted = [self._test(mine, theirs, test).p for mine, theirs in pairs]
         if self.family is None:
             adjusted = statistics.holm(adjusted)
-        wins = [win and p < _number(level) for win, p in zip(wins, adjusted, strict=True)]
+        wins = [win and p < number_of(level) for win, p in zip(wins, adjusted, strict=True)]
         over = "" if self.family is None else f" over the {len(self.family)} tests of the paper"
-        return wins, f" at level {_number(level):g} with Holm's correction{over}"
+        return wins, f" at level {number_of(level):g} with Holm's correction{over}"
 
     def _test(self, a: Value, b: Value, test: Found | None) -> statistics.Test:
-        name = "t" if test is None else _word(test)
+        name = "t" if test is None else word_of(test)
         if name not in derived.TESTS:
             raise PapergenError(f"there is no test {name!r}. {did_you_mean(name, derived.TESTS)}")
         outcome = derived.compare(a, b, name)
@@ -343,90 +349,5 @@ def _shown_p(p: float) -> str:
     return "p < 0.0001" if p < 1e-4 else f"p = {p:.3g}"
 
 
-def _both(sign: str, a: Value, b: Value) -> Value:
-    if sign in {"+", "-"}:
-        return derived.total(a, b) if sign == "+" else derived.difference(a, b)
-    if sign == "/":
-        return derived.ratio(a, b)
-    digests = tuple(dict.fromkeys((*a.digests, *b.digests)))
-    return Value(key=f"{a.key} * {b.key}", mean=a.mean * b.mean, digests=digests)
-
-
-def _by_number(sign: str, value: Value, number: float) -> Value:
-    """A value and a plain number: its interval goes with it."""
-    if sign in {"+", "-"}:
-        return value.shifted(number if sign == "+" else -number)
-    if sign == "/" and number == 0:
-        raise PapergenError("nothing can be divided by zero.")
-    return value.scaled(number if sign == "*" else 1 / number)
-
-
-def _plain(sign: str, left: Found, right: Found) -> float:
-    """Arithmetic on written numbers and on a number over a value (which has no interval)."""
-    a, b = _number(left), _number(right)
-    if sign == "/" and b == 0:
-        raise PapergenError("nothing can be divided by zero.")
-    are_shares = isinstance(left, Share), isinstance(right, Share)
-    if sign in {"+", "-"} and are_shares in {(True, False), (False, True)}:
-        raise PapergenError("a number in per cent and one without cannot be added: write both alike.")
-    signs = {"+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv}
-    found = float(signs[sign](a, b))
-    stays_share = all(are_shares) if sign in {"+", "-"} else any(are_shares) and are_shares != (True, True)
-    return Share(found) if stays_share and not isinstance(right, Value) else found
-
-
-def _beside(found: Found, other: Found) -> float:
-    """The number of `found` as it is compared with `other`: `5%` is 5 beside a value that counts in per cent."""
-    in_percent = isinstance(found, Share) and isinstance(other, Value) and other.is_percent
-    return _number(found) * (100 if in_percent else 1)
-
-
-def _row_name(row: str, value: Value) -> Text:
-    return Text(key=value.key, text=row, digests=value.digests, label=row_label(row))
-
-
-def _number(found: Found) -> float:
-    if isinstance(found, Value):
-        return found.mean
-    if isinstance(found, float) and not isinstance(found, bool):
-        return found
-    raise PapergenError(f"expected a number, found {_shown(found)}.")
-
-
-def _value(found: Found) -> Value:
-    if isinstance(found, Value):
-        return found
-    raise PapergenError(f"expected a key such as decoding/nucleus/rep_4, found {_shown(found)}.")
-
-
-def _word(found: Found) -> str:
-    if isinstance(found, Text):
-        return found.text
-    raise PapergenError(f"expected a name, found {_shown(found)}.")
-
-
-def _list(found: Found) -> list[Any]:
-    return found if isinstance(found, list) else [found]
-
-
-def _flat(items: Sequence[Found]) -> list[Found]:
-    flat = [item for part in items for item in _list(part)]
-    if not flat:
-        raise PapergenError("expected at least one number.")
-    return flat
-
-
 def _count(value: Value | Text) -> str:
     return f", n = {value.n} {value.over}" if isinstance(value, Value) and value.low is not None else ""
-
-
-def _shown(found: Found) -> str:
-    if isinstance(found, bool):
-        return "true" if found else "false"
-    if isinstance(found, list):
-        return "a list"
-    if isinstance(found, Text):
-        return f"the name {found.text!r}" if found.key == found.text else found.text
-    if isinstance(found, Value):
-        return plain(found, "pm,unit" if found.low is not None else "unit")
-    return f"{found:g}"

@@ -8,9 +8,10 @@ from made import make_result, make_results, make_trial
 from scipy import stats
 
 from papergen.errors import PapergenError
-from papergen.report.claims import FUNCTIONS, _row_name, _shown_p, check, comparisons_of, evaluate, family_of
+from papergen.report.claims import FUNCTIONS, _shown_p, check, comparisons_of, evaluate, family_of
 from papergen.report.derived import compare, difference, ratio
 from papergen.report.formats import plain
+from papergen.report.operands import row_name
 from papergen.report.results import Results, UnknownKeyError
 from papergen.report.syntax import parse
 from papergen.report.values import Text, Value, summary, value_of
@@ -157,7 +158,7 @@ def test_computed_keys_are_values_with_intervals(results: Results) -> None:
     name = evaluate(results, "argbest(decoding, rep_4)")
     assert isinstance(name, Text)
     assert name.text == "nucleus"
-    assert _row_name("nucleus@top_p-0.9", greedy).printed == "nucleus, top_p 0.9"
+    assert row_name("nucleus@top_p-0.9", greedy).printed == "nucleus, top_p 0.9"
     half = evaluate(results, "100 - decoding/greedy/rep_4 / 2")
     assert isinstance(half, Value)
     assert half.half_width == pytest.approx((greedy.half_width or 0) / 2)
