@@ -16,7 +16,7 @@ from papergen.latex.tree import Place, Problem
 from papergen.latex.typesetting import Typeset
 from papergen.project import Project
 from papergen.report import appendix
-from papergen.report.declared import figure_from, table_from
+from papergen.report.declared import figure_from, stars_said, table_from
 from papergen.report.figures import Figure
 from papergen.report.floats import table_tex
 from papergen.report.long_tables import long_tex
@@ -115,13 +115,15 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
     makers: list[tuple[str, str, Callable[[], None]]] = []
 
     def table(name: str, spec: TableSpec) -> None:
+        made = table_from(results, name, spec)
+        stars = stars_said(made, spec, escape, paper.language) if spec.caption else ""
         text = table_tex(
-            in_language(table_from(results, name, spec), paper.language),
+            in_language(made, paper.language),
             escape,
             column_in=template.column_width_in,
             text_in=template.text_width_in,
             max_rows=spec.max_rows,
-            caption=spec.caption,
+            caption=spec.caption + stars,
             place=spec.place,
             language=paper.language,
         )

@@ -11,7 +11,9 @@ from papergen.errors import PapergenError, did_you_mean
 from papergen.report.figures import Figure, Series
 from papergen.report.results import NotApplicableError, Results
 from papergen.report.tables import Table, marked_against, row_label, table_of
+from papergen.report.tex import Escape
 from papergen.report.values import Text, Value, value_of
+from papergen.report.words import translated
 
 Index = int | slice | str | Sequence[int | str]
 
@@ -53,6 +55,22 @@ def table_from(results: Results, name: str, spec: TableSpec) -> Table:
     if spec.against is not None:
         table = marked_against(table, spec.against, level=spec.level)
     return table[parse_slice(spec.slice)] if spec.slice else table
+
+
+STARS = {
+    "en": r" $^{{*}}$: differs from {row} at $p < {level:g}$ (paired $t$ test, Welch's where the numbers share no "
+    "units, with Holm's correction within the column).",
+    "zh": r"$^{{*}}$ 表示与 {row} 有显著差异（配对 $t$ 检验，无共同单元时为 Welch 检验，"
+    r"列内经 Holm 校正后 $p < {level:g}$）。",
+}
+
+
+def stars_said(table: Table, spec: TableSpec, escape: Escape, language: str) -> str:
+    """What the stars of a table say, as the end of its caption; "" where it has none."""
+    if spec.against is None or not table.notes:
+        return ""
+    label = spec.labels.get(spec.against) or translated(row_label(spec.against), language)
+    return STARS[language].format(row=escape(label), level=spec.level)
 
 
 def parse_slice(text: str) -> tuple[Index, Index]:

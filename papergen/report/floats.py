@@ -40,7 +40,7 @@ def table_tex(
         heading = [f"\\caption{{{caption}}}", f"\\label{{tab:{table.name}}}"]
         if index:
             heading = [r"\addtocounter{table}{-1}", f"\\caption[]{{{caption}{CONTINUED[language]}}}"]
-        lines = [f"\\begin{{{environment}}}[{place}]", r"\centering", *heading, body, f"\\end{{{environment}}}"]
+        lines = [f"\\begin{{{environment}}}[{place}]", r"\centering\small", *heading, body, f"\\end{{{environment}}}"]
         floats.append("\n".join(lines) + "\n")
     return Tex("".join(floats))
 

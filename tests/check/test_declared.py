@@ -56,7 +56,8 @@ def test_declared_tables_and_figures_are_in_the_paper(paper: Path) -> None:
     assert [check for check, _ in said(built(paper)) if check != "overfull"] == []
     tables = next((paper / "build").glob("my-paper*/tables"))
     text = (tables / "main.tex").read_text(encoding="utf-8")
-    assert "\\begin{table}[t]" in text
+    assert "\\begin{table}[t]\n\\centering\\small\n" in text
+    assert "$^{*}$: differs from Greedy \\& co at $p < 0.05$ (paired $t$ test" in text
     assert "\\label{tab:main}" in text
     assert "\\multicolumn{2}{c}{Text}" in text
     assert "Greedy \\& co" in text
