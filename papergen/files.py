@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,10 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", "".join(kept)).strip("-") or "x"
 
 
+LOOK_S = 0.2
+"""For one who only looks whether a lock is held (`locked_since`), and so holds it for an instant, to be gone."""
+
+
 @contextlib.contextmanager
 def locked(path: Path, busy: str) -> Iterator[None]:
     """Hold an exclusive lock on `path` for the block; PapergenError(`busy`) when another process holds it.
@@ -196,10 +201,15 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise PapergenError(busy) from error
+        deadline = time.monotonic() + LOOK_S
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise PapergenError(busy) from error
+                time.sleep(LOOK_S / 20)
         os.utime(handle)
         yield
     finally:

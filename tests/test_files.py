@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from papergen.errors import MachineError, PapergenError, ResultError, counted, did_you_mean, gathered
-from papergen.files import canonical_json, locked, read_json, read_text, slug, write_atomic, write_json
+from papergen.files import canonical_json, locked, locked_since, read_json, read_text, slug, write_atomic, write_json
 
 
 def test_a_count_agrees_with_its_noun() -> None:
@@ -83,6 +85,18 @@ def test_lock_is_exclusive_and_dies_with_its_holder(tmp_path: Path) -> None:
         pass
     with locked(path, "busy here"):
         pass
+
+
+def test_one_who_looks_at_a_lock_for_an_instant_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    handle = os.open(path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    looking = threading.Timer(0.05, os.close, [handle])
+    looking.start()
+    with locked(path, "busy here"):
+        looking.join()
+    assert locked_since(path) is None
 
 
 def test_errors_are_short_and_keep_their_exit_code() -> None:
