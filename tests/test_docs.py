@@ -71,3 +71,14 @@ def test_every_file_that_the_guides_show_is_part_of_a_project_that_runs(tmp_path
     assert "published/ours/accuracy = 78" in papergen("trace", "published/ours/accuracy", cwd=project).stdout
     quick = papergen("run-exp", "sgd", "-o", "sgd.grid.lr=[0.1]", "--dry-run", cwd=project)
     assert "0 of 6 trials would be run." in quick.stdout
+
+
+def test_what_help_says_of_changed_parameters_works_in_a_new_paper(tmp_path: Path) -> None:
+    assert papergen("new", "p", cwd=tmp_path).returncode == 0
+    told = "\n".join(papergen(command, "--help", cwd=tmp_path).stdout for command in ("run-exp", "config"))
+    examples = re.findall(r"papergen (run-exp|config) ((?:\w+ )?)-o (\S+)", told)
+    assert {command for command, _, _ in examples} == {"run-exp", "config"}
+    for command, name, override in examples:
+        arguments = [command, *name.split(), "-o", override, *(["--dry-run"] if command == "run-exp" else [])]
+        done = papergen(*arguments, cwd=tmp_path / "p")
+        assert done.returncode == 0, done.stderr

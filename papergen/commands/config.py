@@ -30,7 +30,7 @@ def config(
     \b
     papergen config decoding                      all rows
     papergen config decoding --row nucleus --json
-    papergen config training -o training.max_steps=50
+    papergen config training -o training.num_train_epochs=1
     papergen config --schema > experiments/schema.json
     papergen config --schema decoding
     """

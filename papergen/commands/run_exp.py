@@ -119,7 +119,7 @@ def run_exp(
     \b
     papergen run-exp                              all that is not finished
     papergen run-exp decoding --only nucleus      one row of one experiment
-    papergen run-exp -o training.max_steps=50     with a parameter changed
+    papergen run-exp -o decoding.num_prompts=8     with a parameter changed
     papergen run-exp --preset quick               with the values that the files keep under presets: quick
     papergen run-exp --jobs 2 --retries 1         two trials at a time, each tried again once if its process dies
     papergen run-exp --dry-run                    what would be run

@@ -91,6 +91,10 @@ class Sources:
         return Rendered(folder, self.main, tuple(sorted(self.contents)), self.line_map(folder))
 
 
+class EncodingError(PapergenError):
+    """A template that is not UTF-8, told at its line."""
+
+
 class ProjectTemplates(jinja2.FileSystemLoader):
     """The project's templates; one that is not UTF-8 is an error at its line."""
 
@@ -99,7 +103,10 @@ class ProjectTemplates(jinja2.FileSystemLoader):
         try:
             return super().get_source(environment, template)
         except UnicodeDecodeError:
-            read_text(Path(self.searchpath[0]) / template, template)
+            try:
+                read_text(Path(self.searchpath[0]) / template, template)
+            except PapergenError as fault:
+                raise EncodingError(fault.message, hint=fault.hint) from fault
             raise
 
 
@@ -187,7 +194,7 @@ def _render(
         text = environment.get_template(name).render(**context)
     except jinja2.TemplateSyntaxError as error:
         raise _fault(project, error.name or name, error.lineno, error.message or "not a template") from error
-    except PapergenError:
+    except EncodingError:
         raise
     except RecursionError as error:
         raise PapergenError(f"{name}: the template includes or calls itself without end.") from error
