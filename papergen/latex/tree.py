@@ -10,6 +10,7 @@ from pathlib import Path
 
 from papergen.errors import PapergenError
 from papergen.latex.sources import Kind, Lines, Use, masked, scan
+from papergen.widths import width_of
 
 TEX_SUFFIXES = {".tex", ".sty", ".cls", ".ltx"}
 
@@ -72,7 +73,7 @@ class Problem:
             shown, column = _window(self.excerpt, self.place.column)
             lines.append(f"    {shown}")
             if column:
-                lines.append(f"    {' ' * (column - 1)}^")
+                lines.append(f"    {' ' * width_of(shown[: column - 1])}^")
         lines += [f"  {text}" for text in (self.cause, self.remedy) if text]
         return "\n".join(lines)
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from papergen.errors import PapergenError
+from papergen.widths import width_of
 
 _WORD = r"\w(?:[\w.+@-]*\w)?"
 _TOKEN = re.compile(
@@ -100,7 +101,7 @@ def parse(text: str) -> Node:
 
 def fault(text: str, column: int, message: str) -> PapergenError:
     """An error about one place of an expression."""
-    return PapergenError(f"column {column}: {message}", hint=f"  {text}\n  {' ' * (column - 1)}^")
+    return PapergenError(f"column {column}: {message}", hint=f"  {text}\n  {' ' * width_of(text[: column - 1])}^")
 
 
 class _Parser:

@@ -129,3 +129,8 @@ def test_what_is_wrong_in_several_places_is_said_once() -> None:
         "  The same at sections/a.tex:3, sections/a.tex:4, sections/a.tex:9.",
         "sections/a.tex:5: y is unknown.",
     ]
+
+
+def test_the_mark_stands_under_the_sign_behind_chinese_text() -> None:
+    problem = Problem("error", "x", place=Place("a.tex", 1, 4), excerpt="中文字\\foo")
+    assert str(problem).splitlines()[1:] == ["    中文字\\foo", "    " + " " * 6 + "^"]
