@@ -82,7 +82,7 @@ def test_nothing_that_a_shipped_kind_prints_is_left_in_english(kind: str) -> Non
 def test_the_rows_of_the_shipped_papers_have_chinese_names() -> None:
     folder = shipped("templates") / "twocolumn/project/experiments"
     assert translated("means_of_ranks", "zh") == "各进程均值"
-    for kind in ("ablation", "throughput", "decoding"):
+    for kind in ("ablation", "throughput", "decoding", "tasks", "pipeline"):
         block = (folder / f"{kind}.yaml.new").read_text(encoding="utf-8").split("\nrows:\n")[1]
         rows = [row for row in re.findall(r"^  (\w+):", block, re.MULTILINE) if row not in {"ddp", "dp"}]
         assert rows

@@ -22,6 +22,7 @@ WORDS = {
     "Training completed (%)": "训练进度 (%)",
     "Training loss (nats)": "训练损失 (奈特)",
     "features": "特征",
+    "embeddings": "词嵌入",
     "topics": "主题分类",
     "tags": "序列标注",
     "questions": "问答",
