@@ -171,8 +171,8 @@ def arguments_of(name: str, instead: Mapping[str, dict[str, Any]] = INSTEAD) -> 
 def contenders(
     name: str, model: Any, prompts: Prompts, folder: str, legacy: Elsewhere | None
 ) -> dict[str, Callable[[], Any]]:
-    """The ways to do the same work."""
-    strategy, plain = strategy_of(name, folder), arguments_of(name)
+    """The ways to do the same work, ours on the model as papergen loads it."""
+    strategy, plain, own = strategy_of(name, folder), arguments_of(name), load_model(f"{folder}/model")
     if name == "assisted":
         assistant = load_model(f"{folder}/draft")
         for key, value in STRATEGIES[name].items():
@@ -181,7 +181,7 @@ def contenders(
         assistant.generation_config.num_assistant_tokens_schedule = "constant"
         plain["assistant_model"] = assistant
     ways: dict[str, Callable[[], Any]] = {
-        "papergen": lambda: generate(model, None, prompts, strategy, seed=0, batch_size=len(prompts)),
+        "papergen": lambda: generate(own, None, prompts, strategy, seed=0, batch_size=len(prompts)),
         "plain loop": lambda: loop(model, prompts, plain),
     }
     if name not in ONE_PROMPT:
