@@ -25,20 +25,14 @@ from tasks_contenders import OURS, THEIRS, head_of
 from papergen.launch.detect import choose_device
 from papergen.tasks.agreement import call_pipeline, pipeline_of
 from papergen.tasks.inputs import inputs_for
+from papergen.tasks.pipeline_settings import DATA
 from papergen.tasks.stages import Options, stages_of
 from papergen.tasks.staging import run_stages
 
 SAME_WEIGHTS = 1e-5
 """Relative difference of the sums of squares of all weights, by rounding in another order of the same arithmetic."""
 TRAINED = ("sequence_classification", "token_classification", "question_answering")
-PIPELINES = {
-    "text-classification": "sequence_classification",
-    "zero-shot-classification": "entailment",
-    "token-classification": "token_classification",
-    "fill-mask": "masked_lm",
-    "text-generation": "causal_lm",
-    "feature-extraction": "feature_extraction",
-}
+PIPELINES = {name: data for name, data in DATA.items() if name != "question-answering"}  # the library has none
 """Pipeline -> the embedded data that its head is built for."""
 SHAPES: dict[str, dict[str, int]] = {
     "default": {},

@@ -154,19 +154,6 @@ def params_of(view: View, row: str) -> Params:
     return found
 
 
-def most_new(view: View, row: str) -> int:
-    """Most tokens of a text of the row, as its model counts them."""
-    facts = next((result.outcome.facts for result in view.finished(row)), {})
-    return int(facts.get("reference_tokens", params_of(view, row).reference_tokens))
-
-
-def limits(view: View) -> str:
-    """`most_new` in words, of all rows."""
-    from papergen.report.words import either
-
-    return either([str(most_new(view, row)) for row in view.rows], view.language)
-
-
 def baseline(view: View) -> str | None:
     """The first strategy, with which the others are compared."""
     return next((row for row in view.rows if not params_of(view, row).reference), None)
@@ -256,6 +243,7 @@ def speed_quality(view: View) -> tuple[Figure, ...]:
 def method(view: View) -> Any:
     """The set-up in words, from the parameters of the rows."""
     from papergen.decoding.describing import describe
+    from papergen.report.decoding_setup import limits
     from papergen.report.tex import Tex
 
     rows = [row for row in view.rows if not params_of(view, row).reference]
@@ -296,6 +284,7 @@ def num_ranks_of(view: View, rows: list[str]) -> int:
 def _method_zh(view: View, rows: list[str], seeds: int) -> str:
     """`method` in Chinese."""
     from papergen.decoding.describing_zh import describe
+    from papergen.report.decoding_setup import limits
 
     num_ranks = num_ranks_of(view, rows)
     shared = f"，提示由 {num_ranks} 个进程分担" if num_ranks > 1 else ""

@@ -198,21 +198,9 @@ def changed(view: View, row: str) -> Any:
     return Value(key=view.key(row, "changed"), unit="%", over="prompts", digests=digests, **summary(flags))
 
 
-def most_new(view: View, row: str) -> int:
-    """Most tokens of a text of the row, as its model counts them."""
-    facts = next((result.outcome.facts for result in view.finished(row)), {})
-    return int(facts.get("reference_tokens", of(view, row).reference_tokens))
-
-
-def limits(view: View) -> str:
-    """`most_new` in words, of all rows."""
-    from papergen.report.words import either
-
-    return either([str(most_new(view, row)) for row in view.rows], view.language)
-
-
 def survival(view: View) -> Figure:
     """Share of texts that are not over yet, by the number of tokens."""
+    from papergen.report.decoding_setup import most_new
     from papergen.report.figures import Figure, Rule, Series
     from papergen.report.tables import row_label
 
@@ -285,6 +273,7 @@ def cost(view: View) -> Figure:
 def method(view: View) -> Any:
     """The set-up in words, from the parameters of the rows."""
     from papergen.decoding.describing import describe
+    from papergen.report.decoding_setup import limits
     from papergen.report.tex import Tex
 
     rows = [row for row in view.rows if not of(view, row).reference and of(view, row).idle_remedy is None]
@@ -314,6 +303,7 @@ def method(view: View) -> Any:
 def _method_zh(view: View, rows: list[str]) -> str:
     """`method` in Chinese."""
     from papergen.decoding.describing_zh import describe
+    from papergen.report.decoding_setup import limits
     from papergen.report.words import translated
 
     phrases = []
@@ -340,6 +330,7 @@ def _method_zh(view: View, rows: list[str]) -> str:
 def idle(view: View) -> Any:
     """What is often tried and does nothing: the reasons, and how many texts it changed where that was run."""
     from papergen.decoding.early_eos import refused
+    from papergen.report.decoding_setup import most_new
     from papergen.report.tex import Tex
     from papergen.report.words import translated
 

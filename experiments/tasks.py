@@ -189,8 +189,8 @@ def method(view: View) -> Any:
     from papergen.report.tex import Tex
     from papergen.tasks.describing import heads_method
 
-    rows: dict[str, Any] = {row: view.params(row) for row in view.rows}
-    given = next((params.model for params in rows.values() if isinstance(params.model, From)), None)
+    rows: list[Any] = [view.params(row) for row in view.rows]
+    given = next((params.model for params in rows if isinstance(params.model, From)), None)
     upstream: Any = None if given is None else _upstream(view, given)
     return Tex(heads_method(rows, upstream=upstream, language=view.language, escape=view.escape))
 

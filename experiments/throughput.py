@@ -231,10 +231,12 @@ def breakdown(view: View) -> list[Figure]:
 
 def method(view: View, found: list[Line]) -> Any:
     """How the times were taken, from the recorded parameters and facts."""
+    from papergen.errors import counted
     from papergen.report.tex import Tex
+    from papergen.report.training_setup import Setup
     from papergen.report.words import either, translated
 
-    outcomes = [view.finished(row)[0].outcome for row in view.rows]
+    said = Setup(view, view.rows, row_label)
     rounds = max(len(view.finished(row)) for row in view.rows)
     often = "once" if rounds == 1 else f"in each of {rounds} rounds"
     scaling = (
@@ -243,18 +245,15 @@ def method(view: View, found: list[Line]) -> Any:
         if found
         else ""
     )
-    counts = sorted({float(outcome.metrics["num_parameters"] or 0) for outcome in outcomes})
-    grouped = either([f"{count:,.0f}".replace(",", "\\,") for count in counts], view.language)
-    wires = either(
-        [view.escape(str(wire)) for one in outcomes if (wire := one.facts["backend"]) != "none"], view.language
-    )
+    num_parameters = said.recorded("num_parameters")
+    wires = either([said.escaped(wire) for wire in said.backends if wire != "none"], view.language)
 
     def model(params: Any) -> str:
         if params.model:
             return view.escape(params.model)
         if view.language == "zh":
             return f"{params.n_layer} 层，宽度 {params.n_embd}"
-        return f"{params.n_layer} layer{'' if params.n_layer == 1 else 's'} of width {params.n_embd}"
+        return f"{counted(params.n_layer, 'layer')} of width {params.n_embd}"
 
     size = either([model(view.params(row)) for row in view.rows], view.language)
     if view.language == "zh":
@@ -268,7 +267,7 @@ def method(view: View, found: list[Line]) -> Any:
         return Tex(
             f"{'各行只运行一轮' if rounds == 1 else f'共运行 {rounds} 轮'}，每轮依次运行各行，"
             f"每行报告预热之后各优化步耗时的中位数{compared if rounds > 1 else ''}。"
-            f"模型为 {size}，共 {grouped} 个参数；序列长 {view.each('block_size')} 个词元"
+            f"模型为 {size}，共 {num_parameters} 个参数；序列长 {view.each('block_size')} 个词元"
             f"{f'；梯度经 {wires} 传输' if wires else ''}。{lines}\n"
         )
     compared = (
@@ -278,6 +277,6 @@ def method(view: View, found: list[Line]) -> Any:
     return Tex(
         f"Every row runs {often}, one row after the other, and reports the median time of its optimiser steps after a "
         f"warm-up{compared if rounds > 1 else ''}. The model has {size} and "
-        f"{grouped} parameters, and sequences have {view.each('block_size')} tokens."
+        f"{num_parameters} parameters, and sequences have {view.each('block_size')} tokens."
         f"{f' Gradients travel over {wires}.' if wires else ''}{scaling}\n"
     )

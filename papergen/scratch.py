@@ -52,7 +52,7 @@ def _made(stem: Path) -> tuple[Path, int]:
         except FileExistsError:
             continue
         except OSError as error:
-            raise disk_error(error, folder) from error
+            raise disk_error(error, stem.parent) from error
         # Another command's sweep may see the folder before it is locked, and take it: then another one.
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

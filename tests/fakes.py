@@ -53,3 +53,24 @@ def make_project(folder: Path) -> Path:
         encoding="utf-8",
     )
     return folder
+
+
+def training_yaml(*, max_steps: int) -> str:
+    """A training on two ranks that is long enough to be interrupted: checkpoints at every fiftieth step."""
+    return f"""
+kind: training
+corpus: text.txt
+world_size: 2
+n_layer: 1
+n_embd: 32
+n_head: 2
+dropout: 0.1
+vocab_size: 300
+block_size: 32
+batch_size: 8
+max_steps: {max_steps}
+warmup_steps: 2
+log_every: 20
+eval_every: 200
+save_every: 50
+"""

@@ -151,10 +151,11 @@ class LooseBeam:
     def give_up(self, met: Pool, step: int) -> None:
         """Be done where as many texts of `met` as are wanted score above all that this beam can still come to.
 
-        A text's total only falls as it grows, and counts most at the length that divides it by most.
+        A text's total only falls as it grows, and counts most at the length that divides it by most. So it is not known
+        where something may raise a score above 0, the logarithm of certainty.
         """
         strategy, count = self.batch.strategy, self.batch.strategy.num_return_sequences
-        if strategy.sequence_bias:  # which may raise a total
+        if strategy.sequence_bias or strategy.exponential_decay_length_penalty:
             return
         length = self.max_new if strategy.length_penalty > 0 else step + 2
         bound = self.scores.amax(dim=1).double() / length**strategy.length_penalty

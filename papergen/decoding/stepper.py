@@ -135,8 +135,7 @@ class Stepper:
 
     def keep_prompts(self, kept: torch.Tensor, num_rows: int) -> None:
         """After `fan_out(num_rows)`: the prompts `kept` (n,) go on, with all their rows; the others leave."""
-        every = torch.arange(num_rows, device=kept.device)
-        self.select((kept[:, None] * num_rows + every).flatten())
+        self.select(rows_of(kept, num_rows))
 
     def settle(self, best: torch.Tensor) -> None:
         """All rows of a prompt become its row `best` (prompts,); they differed in their last token."""
@@ -216,6 +215,11 @@ class Stepper:
                 cache.self_attention_cache.reorder_cache(index)
             else:
                 cache.reorder_cache(index)
+
+
+def rows_of(prompts: torch.Tensor, num_rows: int) -> torch.Tensor:
+    """The rows (n * num_rows,) of the prompts (n,), each of which has so many, side by side."""
+    return (prompts[:, None] * num_rows + torch.arange(num_rows, device=prompts.device)).flatten()
 
 
 def cache_name(kwargs: dict[str, Any]) -> str:

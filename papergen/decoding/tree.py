@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from papergen.decoding.stepper import Stepper, cache_name
+from papergen.decoding.stepper import Stepper, cache_name, rows_of
 from papergen.decoding.windows import takes_windows
 
 TIDY_EVERY = 16
@@ -102,7 +102,7 @@ class TreeStepper(Stepper):
 
     def keep_prompts(self, kept: torch.Tensor, num_rows: int) -> None:
         """The prompts `kept` (n,) go on, with all their rows; the others leave."""
-        rows = (kept[:, None] * num_rows + torch.arange(num_rows, device=kept.device)).flatten()
+        rows = rows_of(kept, num_rows)
         self._reorder_cache(kept, is_same_prompt=False)
         self._mask, self.ids, self.pads = self._mask[kept], self.ids[rows], self.pads[rows]
 

@@ -21,7 +21,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 from papergen.errors import PapergenError, did_you_mean, gathered
-from papergen.files import read_text, write_atomic
+from papergen.files import not_utf8, write_atomic
 from papergen.latex.environment import TexEnvironment, build_environment
 from papergen.latex.escape import Engine
 from papergen.latex.tree import LineMap, SourceTree
@@ -91,23 +91,16 @@ class Sources:
         return Rendered(folder, self.main, tuple(sorted(self.contents)), self.line_map(folder))
 
 
-class EncodingError(PapergenError):
-    """A template that is not UTF-8, told at its line."""
-
-
 class ProjectTemplates(jinja2.FileSystemLoader):
-    """The project's templates; one that is not UTF-8 is an error at its line."""
+    """The project's templates; one that is not UTF-8 has an error of syntax at the line."""
 
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
         """Jinja's hook: text, file, and whether it is as it was read."""
         try:
             return super().get_source(environment, template)
-        except UnicodeDecodeError:
-            try:
-                read_text(Path(self.searchpath[0]) / template, template)
-            except PapergenError as fault:
-                raise EncodingError(fault.message, hint=fault.hint) from fault
-            raise
+        except UnicodeDecodeError as error:
+            line, remedy = not_utf8(error.object, error)
+            raise jinja2.TemplateSyntaxError(f"not UTF-8 text. {remedy}", line, template) from error
 
 
 class LineMarkers(Extension):
@@ -194,8 +187,6 @@ def _render(
         text = environment.get_template(name).render(**context)
     except jinja2.TemplateSyntaxError as error:
         raise _fault(project, error.name or name, error.lineno, error.message or "not a template") from error
-    except EncodingError:
-        raise
     except RecursionError as error:
         raise PapergenError(f"{name}: the template includes or calls itself without end.") from error
     except Exception as error:

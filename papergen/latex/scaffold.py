@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,12 +21,10 @@ from papergen.latex.templates import Template, load_template
 from papergen.report.tex import Tex
 from papergen.resources import shipped
 from papergen.schema import EDITOR, SCHEMA_FILE, schema_text
+from papergen.scratch import scratch_folder
 
 RENDERED = ".new"
 """Suffix of the template files that are rendered once, when the project is made; the others are copied."""
-
-STAGING = ".papergen-new-"
-"""How the names of unfinished projects begin."""
 
 
 def scaffold(
@@ -65,7 +60,8 @@ def scaffold(
         _refuse_undecodable(text)
     files = _for_editors(project_files(chosen, context))
     try:
-        with _parents(folder), _staging(folder.parent) as staging:
+        with _parents(folder), scratch_folder("new", folder.parent) as scratch:
+            staging = scratch / "whole"
             for path, content in files.items():
                 write_atomic(staging / path, content)
             # Replaces an empty folder; the kernel refuses one that somebody has filled meanwhile.
@@ -228,24 +224,3 @@ def _parents(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 parent.rmdir()
         raise
-
-
-@contextlib.contextmanager
-def _staging(parent: Path) -> Iterator[Path]:
-    """A private folder in `parent`, gone after the block unless it was renamed; leftovers of killed runs go first.
-
-    Whoever builds holds a shared lock on `parent`; who gets it alone knows that all such folders are leftovers.
-    """
-    handle = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
-    staging = parent / f"{STAGING}{secrets.token_hex(8)}"
-    try:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            for leftover in parent.glob(f"{STAGING}*"):
-                shutil.rmtree(leftover, ignore_errors=True)
-        fcntl.flock(handle, fcntl.LOCK_SH)
-        staging.mkdir()
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        os.close(handle)

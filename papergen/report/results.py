@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Self
 
 from papergen.errors import PapergenError, ResultError, did_you_mean
@@ -127,14 +128,18 @@ class Results:
         """
         for metric in self.metrics.get(experiment, ()):
             if metric.name == name:
-                aim = metric.closest_to and (self._reference(experiment) or metric.closest_to)
+                aim = metric.closest_to and self._references.get(experiment, metric.closest_to)
                 return replace(metric, closest_to=aim)
         return Metric(name=name, label=name)
 
-    def _reference(self, experiment: str) -> str | None:
-        """The first row of the experiment that measures given text instead of generating one."""
-        own = (trial for trial in self.trials if trial.experiment == experiment)
-        return next((trial.row for trial in own if trial.params.get("reference") is True), None)
+    @cached_property
+    def _references(self) -> Mapping[str, str]:
+        """Experiment -> its first row that measures given text instead of generating one."""
+        found: dict[str, str] = {}
+        for trial in self.trials:
+            if trial.params.get("reference") is True:
+                found.setdefault(trial.experiment, trial.row)
+        return found
 
     def finished(self, experiment: str, row: str, key: str | None = None) -> list[Result]:
         """The results of all seeds of a row, one per digest; an error about `key` when it is unknown or unfinished."""

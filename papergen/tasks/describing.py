@@ -15,20 +15,17 @@ Escape = Callable[[str], str]
 """Text -> LaTeX that prints it."""
 
 
-def heads_method(
-    rows: Mapping[str, TaskSettings], *, upstream: TaskSettings | None, language: str, escape: Escape
-) -> str:
+def heads_method(rows: Sequence[TaskSettings], *, upstream: TaskSettings | None, language: str, escape: Escape) -> str:
     """How the heads were trained and measured, as LaTeX, from the parameters of the finished rows.
 
     `upstream`: the parameters of the trial that made the backbone, where that was a trial of this kind.
     """
     say = PHRASES[language]
-    params = list(rows.values())
-    first = next((one for one in params if one.model is not None), params[0])
-    trained = [one for one in params if one.is_trained]
-    names = say["and"].join(dict.fromkeys(_head(one.task) for one in params))
-    text = say["heads"].format(names=names, backbone=_backbone(params, first, upstream, say, escape))
-    sources = {one.embedded_data is not None for one in params}
+    first = next((one for one in rows if one.model is not None), rows[0])
+    trained = [one for one in rows if one.is_trained]
+    names = say["and"].join(dict.fromkeys(_head(one.task) for one in rows))
+    text = say["heads"].format(names=names, backbone=_backbone(rows, first, upstream, say, escape))
+    sources = {one.embedded_data is not None for one in rows}
     text += say["embedded" if sources == {True} else "own" if sources == {False} else "both"]
     if trained:
         text += say["fine-tuned"].format(
@@ -36,7 +33,7 @@ def heads_method(
             batch=_span([one.batch_size for one in trained], say),
             length=_span([one.max_length for one in trained], say, "token"),
         )
-    tasks = {one.task for one in params}
+    tasks = {one.task for one in rows}
     measured = "".join(say[name] for name, of in MEASURES.items() if tasks & of)
     text += measured.replace("{characters}", say["characters"] if False in sources else "")
     return text + say["baseline"] * bool(tasks & HAS_BASELINE) + "\n"

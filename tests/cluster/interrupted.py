@@ -6,23 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-TRAINING = """
-kind: training
-corpus: text.txt
-world_size: 2
-n_layer: 1
-n_embd: 32
-n_head: 2
-dropout: 0.1
-vocab_size: 300
-block_size: 32
-batch_size: 8
-max_steps: 900
-warmup_steps: 2
-log_every: 20
-eval_every: 200
-save_every: 50
-"""
+from fakes import training_yaml
+
+TRAINING = training_yaml(max_steps=900)
 SLURM = ("--launcher", "slurm", "--launch", "poll_s=0.5")
 
 

@@ -260,7 +260,16 @@ def test_drafts_change_no_text_of_encoder_decoder_models(name, request, prompts,
         assert [one.ids for one in found] == [one.ids for one in plain]
 
 
-@pytest.mark.parametrize("own", [{}, {"length_penalty": 0.0}, {"length_penalty": -1.0}, {"num_return_sequences": 2}])
+@pytest.mark.parametrize(
+    "own",
+    [
+        {},
+        {"length_penalty": 0.0},
+        {"length_penalty": -1.0},
+        {"num_return_sequences": 2},
+        {"length_penalty": 0.0, "exponential_decay_length_penalty": (2, 3.0)},  # raises the score of EOS above 0
+    ],
+)
 @pytest.mark.parametrize("name", ["gpt2", "llama", "t5"])
 def test_the_loose_beam_gives_up_only_where_it_finds_nothing_better(name, own, request, prompts, monkeypatch):
     model = request.getfixturevalue(name)
@@ -278,5 +287,5 @@ def test_the_loose_beam_gives_up_only_where_it_finds_nothing_better(name, own, r
     monkeypatch.setattr(LooseBeam, "give_up", lambda *_: None)
     whole = generate(model, None, prompts, strategy, seed=0, batch_size=6)
     assert [(one.ids, one.score) for one in found] == [(one.ids, pytest.approx(one.score, abs=1e-5)) for one in whole]
-    if own.get("length_penalty", 1.0) <= 0:
+    if own.get("length_penalty", 1.0) <= 0 and "exponential_decay_length_penalty" not in own:
         assert sum(given_up) > len(prompts) / 2

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from papergen.config import Author, read_experiments, read_paper
 from papergen.errors import MachineError, PapergenError
 from papergen.latex import scaffold as room
-from papergen.latex.scaffold import STAGING, author_from, scaffold, shell_quoted, yaml_scalar
+from papergen.latex.scaffold import author_from, scaffold, shell_quoted, yaml_scalar
 from papergen.report.tex import Tex
 from papergen.yaml_strict import parse_yaml
 
@@ -182,7 +182,7 @@ room.scaffold(Path(sys.argv[1]))
 def test_kill_9_leaves_no_project_and_the_next_run_cleans_up(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path / "p")]
     assert subprocess.run(command, check=False).returncode == -9
-    assert [path.name.startswith(STAGING) for path in tmp_path.iterdir()] == [True]
+    assert [path.name.startswith(".papergen-scratch-new-") for path in tmp_path.iterdir()] == [True]
     scaffold(tmp_path / "p")
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
 

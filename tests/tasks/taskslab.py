@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from papergen.tasks.encoding import Encoder
 from papergen.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
 from papergen.tasks.heads import build_head
 from papergen.tasks.learning import finetune
-from papergen.tasks.running import labels_of
+from papergen.tasks.running import Finished, labels_of, run_task
 from papergen.tasks.settings import TaskSettings
 from papergen.tasks.vocabulary import texts_of, train_wordpiece, wrap
 
@@ -29,6 +30,29 @@ SMALL: Mapping[str, Any] = {
 }
 
 WORDS = ("red", "green", "blue", "seven", "eight", "nine")
+
+
+def run_alone(
+    settings: TaskSettings,
+    folder: Path,
+    *,
+    source: Path | None = None,
+    tell: Callable[..., None] = lambda *_: None,
+) -> Finished:
+    """The trial of these settings in this process, in a project that is `folder`; `tell` hears of every step."""
+    return run_task(
+        settings,
+        source=source,
+        seed=0,
+        rank=0,
+        world_size=1,
+        local_rank=0,
+        device="cpu",
+        folder=folder,
+        project=folder,
+        log=tell,
+        progress=tell,
+    )
 
 
 def examples(task: str, count: int = 12) -> list[Example]:

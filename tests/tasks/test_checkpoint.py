@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from taskslab import run_alone
 from transformers import AutoModel
 
 from papergen.distributed import Ranks
@@ -21,7 +22,7 @@ from papergen.tasks.examples import Labelled
 from papergen.tasks.heads import load_head, load_tokenizer, reload_difference
 from papergen.tasks.inputs import inputs_for, load_for
 from papergen.tasks.learning import finetune
-from papergen.tasks.running import labels_of, run_task
+from papergen.tasks.running import labels_of
 from papergen.tasks.settings import HEADS, TaskSettings
 from papergen.tasks.stages import Options, stages_of
 from papergen.tasks.staging import run_stages
@@ -105,18 +106,10 @@ def test_features_are_those_of_the_librarys_own_pipeline(batch_size: int, checkp
 
 
 def test_frozen_features_of_a_pretrained_model_tell_topics_apart(checkpoint: Path, tmp_path: Path) -> None:
-    done = run_task(
+    done = run_alone(
         settings_of("feature_extraction", max_train_examples=200, max_test_examples=80, model=str(checkpoint)),
+        tmp_path,
         source=checkpoint,
-        seed=0,
-        rank=0,
-        world_size=1,
-        local_rank=0,
-        device="cpu",
-        folder=tmp_path,
-        project=tmp_path,
-        log=lambda *_: None,
-        progress=lambda *_: None,
     )
     assert done.metrics["accuracy"] > 2 * done.metrics["baseline"]
     assert done.facts["reload_difference"] == 0

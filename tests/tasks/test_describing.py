@@ -20,14 +20,14 @@ def test_every_phrase_stands_in_both_languages_with_the_same_facts() -> None:
     assert list(english) == list(chinese)
     formatted = [name for name, phrase in english.items() if "{{" in phrase or name in {"masked", "span", "model of"}]
     for name in formatted:
-        assert places(chinese[name]) == places(english[name]) - {"plural"}, name
+        assert places(chinese[name]) == places(english[name]), name
 
 
 @pytest.mark.parametrize("language", PHRASES)
 def test_heads_are_told_with_their_backbone_data_and_measures(language: str) -> None:
     backbone = TaskSettings(task="masked_lm", num_train_epochs=4, learning_rate=0.003, mlm_probability=0.3)
     rows = {task: TaskSettings.model_validate({"task": task, "model": {"from": "backbone"}}) for task in HEADS}
-    text = heads_method(rows, upstream=backbone, language=language, escape=str)
+    text = heads_method(list(rows.values()), upstream=backbone, language=language, escape=str)
     assert text.count("\\texttt{") == len(HEADS) + 1
     assert "\\texttt{For\\allowbreak Masked\\allowbreak LM}" in text
     for fact in (
@@ -39,17 +39,17 @@ def test_heads_are_told_with_their_backbone_data_and_measures(language: str) -> 
     ):
         assert fact in text
     assert "{" not in text.replace("\\texttt{", "").replace("\\cite{", "")
-    alone = heads_method({"a": rows["causal_lm"]}, upstream=None, language=language, escape=str)
+    alone = heads_method([rows["causal_lm"]], upstream=None, language=language, escape=str)
     assert "alain" not in alone
     assert PHRASES[language]["baseline"] not in alone
     own = TaskSettings(task="causal_lm", train_file="a.csv", test_file="b.csv", num_train_epochs=1)
-    told = heads_method({"a": own}, upstream=None, language=language, escape=str)
+    told = heads_method([own], upstream=None, language=language, escape=str)
     assert PHRASES[language]["own"] in told
     assert "epochs" not in told
     asked = own.model_copy(update={"task": "question_answering"})
-    assert "\\cite{cui2019span}" in heads_method({"a": asked}, upstream=None, language=language, escape=str)
+    assert "\\cite{cui2019span}" in heads_method([asked], upstream=None, language=language, escape=str)
     assert "cui2019span" not in text
-    both = heads_method({"a": own, "b": rows["causal_lm"]}, upstream=None, language=language, escape=str)
+    both = heads_method([own, rows["causal_lm"]], upstream=None, language=language, escape=str)
     assert PHRASES[language]["both"] in both
 
 

@@ -16,7 +16,6 @@ from papergen.errors import PapergenError
 from papergen.tasks.evaluating import _ratio
 from papergen.tasks.heads import auto_class, build_head, load_head, load_tokenizer
 from papergen.tasks.inputs import load_for
-from papergen.tasks.running import run_task
 from papergen.tasks.settings import HEADS
 
 ALONE = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
@@ -30,19 +29,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(task: str, folder: Path, **changes: object) -> object:
-    return run_task(
-        lab.settings_of(task, **changes),
-        source=None,
-        seed=0,
-        rank=0,
-        world_size=1,
-        local_rank=0,
-        device="cpu",
-        folder=folder,
-        project=folder,
-        log=lambda *_: None,
-        progress=lambda *_: None,
-    )
+    return lab.run_alone(lab.settings_of(task, **changes), folder)
 
 
 @pytest.mark.parametrize("task", HEADS)

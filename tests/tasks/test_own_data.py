@@ -10,7 +10,7 @@ import taskslab as lab
 from pydantic import ValidationError
 
 from papergen.errors import PapergenError
-from papergen.tasks.running import examples_of, run_task
+from papergen.tasks.running import examples_of
 from papergen.tasks.settings import TaskSettings
 
 
@@ -23,19 +23,7 @@ def written(folder: Path, train: Sequence[str], test: Sequence[str], **changes: 
 
 
 def run(settings: TaskSettings, folder: Path) -> object:
-    return run_task(
-        settings,
-        source=None,
-        seed=0,
-        rank=0,
-        world_size=1,
-        local_rank=0,
-        device="cpu",
-        folder=folder,
-        project=folder,
-        log=lambda *_: pytest.fail("a step was made"),
-        progress=lambda *_: pytest.fail("a step was made"),
-    )
+    return lab.run_alone(settings, folder, tell=lambda *_: pytest.fail("a step was made"))
 
 
 def test_a_label_of_the_test_file_alone_is_told_before_any_step(tmp_path: Path) -> None:

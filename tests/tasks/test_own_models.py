@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import taskslab as lab
 import torch
 import transformers
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from tokenizers import ByteLevelBPETokenizer
 
 from papergen.errors import PapergenError
@@ -19,7 +22,6 @@ from papergen.tasks.heads import load_head, load_tokenizer
 from papergen.tasks.inputs import load_for
 from papergen.tasks.measuring import measure_pipeline
 from papergen.tasks.pipeline_settings import PipelineSettings
-from papergen.tasks.running import run_task
 
 WORDS = lab.encoder_of(lab.settings_of("masked_lm"), lab.examples("masked_lm")).tokenizer
 BERT = {
@@ -172,19 +174,7 @@ def test_a_head_is_put_on_a_folders_backbone(
     monkeypatch.setattr("papergen.tasks.running.embedded", lambda _: parts)
     source = saved(folder, name, words=words)
     own = {"task": task, "model": str(source), "max_length": 32, "doc_stride": 8, "batch_size": 4}
-    done = run_task(
-        lab.TaskSettings.model_validate({**own, "num_train_epochs": 1}),
-        source=source,
-        seed=0,
-        rank=0,
-        world_size=1,
-        local_rank=0,
-        device="cpu",
-        folder=tmp_path,
-        project=tmp_path,
-        log=lambda *_: None,
-        progress=lambda *_: None,
-    )
+    done = lab.run_alone(lab.TaskSettings.model_validate({**own, "num_train_epochs": 1}), tmp_path, source=source)
     assert done.facts["reload_difference"] == 0
     assert len(done.samples) == 8
 
@@ -225,3 +215,5 @@ def test_padding_is_a_token_that_the_tokenizer_has(folder: Path) -> None:
 )
 def test_a_name_that_the_hub_does_not_allow_is_a_path(name: str, can_be: bool) -> None:
     assert is_hub_id(name) == can_be
+    with contextlib.nullcontext() if can_be else pytest.raises(HFValidationError):
+        validate_repo_id(name)

@@ -7,26 +7,11 @@ import shutil
 import signal
 from pathlib import Path
 
+from fakes import training_yaml
 from test_cli import papergen
 from test_run_exp import marked, start, wait_for
 
-TRAINING = """
-kind: training
-corpus: text.txt
-world_size: 2
-n_layer: 1
-n_embd: 32
-n_head: 2
-dropout: 0.1
-vocab_size: 300
-block_size: 32
-batch_size: 8
-max_steps: 400
-warmup_steps: 2
-log_every: 20
-eval_every: 200
-save_every: 50
-"""
+TRAINING = training_yaml(max_steps=400)
 
 
 def test_a_killed_run_exp_goes_on_from_its_last_checkpoint_to_the_same_bits(text_project: Path, tmp_path: Path) -> None:
