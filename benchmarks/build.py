@@ -29,9 +29,9 @@ from common import interleaved, ratios, save, show
 
 OURS = """import sys
 from pathlib import Path
-from papergen.latex.compile import compile_tree
-from papergen.latex.engine import find_engine
-from papergen.latex.precompile import precompile
+from papergen.latex.build.driver import compile_tree
+from papergen.latex.build.engine import find_engine
+from papergen.latex.build.precompile import precompile
 tree = Path(sys.argv[1])
 paper = {"engine": find_engine("pdflatex"), "output": tree.parent / "paper.pdf"}
 if compile_tree(tree, "main.tex", **paper).num_passes:

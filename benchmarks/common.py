@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from papergen.launch.detect import cpu_model, memory_gib, num_cores
+from papergen.execution.devices import cpu_model, memory_gib, num_cores
 
 RESULTS = Path(__file__).with_name("results")
 

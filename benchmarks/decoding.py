@@ -39,9 +39,9 @@ from plain_scripts import Elsewhere, Prompts, batch, loop
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
-from papergen.decoding.generate import generate
-from papergen.decoding.models import load_model
-from papergen.decoding.settings import Strategy
+from papergen.ml.decoding.generate import generate
+from papergen.ml.decoding.models import load_model
+from papergen.ml.decoding.settings import Strategy
 
 NEW_TOKENS = 32
 

@@ -30,9 +30,9 @@ from common import interleaved, ratios, save, show
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from papergen.decoding.engine import Engine
-from papergen.decoding.generate import generate
-from papergen.decoding.settings import Strategy
+from papergen.ml.decoding.engine import Engine
+from papergen.ml.decoding.generate import generate
+from papergen.ml.decoding.settings import Strategy
 
 SIZES = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},

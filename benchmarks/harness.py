@@ -25,7 +25,7 @@ from common import machine, save
 
 KIND = """
 from pydantic import Field
-from papergen.experiment import Metric, Params as Base
+from papergen.experiment.kinds import Metric, Params as Base
 
 PRELOAD = ("torch",)
 
@@ -170,9 +170,9 @@ def large_plan(folder: Path, count: int) -> tuple[float, dict[str, float]]:
 
 def finish(project: Path) -> None:
     """Put results into the store without running anything; not timed."""
-    from papergen.files import write_json
-    from papergen.project import open_project
-    from papergen.records import Provenance
+    from papergen.core.files import write_json
+    from papergen.experiment.project import open_project
+    from papergen.store.records import Provenance
 
     empty = dict.fromkeys(("started", "ended", "hostname", "platform", "python", "papergen", "cpu", "backend"), "")
     provenance = Provenance(

@@ -22,12 +22,12 @@ import torch
 from common import interleaved, ratios, save, show
 from tasks_contenders import OURS, THEIRS, head_of
 
-from papergen.launch.detect import choose_device
-from papergen.tasks.agreement import call_pipeline, pipeline_of
-from papergen.tasks.inputs import inputs_for
-from papergen.tasks.pipeline_settings import DATA
-from papergen.tasks.stages import Options, stages_of
-from papergen.tasks.staging import run_stages
+from papergen.execution.devices import choose_device
+from papergen.ml.tasks.agreement import call_pipeline, pipeline_of
+from papergen.ml.tasks.inputs import inputs_for
+from papergen.ml.tasks.pipeline_settings import DATA
+from papergen.ml.tasks.stages import Options, stages_of
+from papergen.ml.tasks.staging import run_stages
 
 SAME_WEIGHTS = 1e-5
 """Relative difference of the sums of squares of all weights, by rounding in another order of the same arithmetic."""

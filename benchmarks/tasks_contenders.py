@@ -21,16 +21,16 @@ from typing import Any
 
 import torch
 
-from papergen.distributed import Ranks
-from papergen.launch.detect import choose_device
-from papergen.tasks.embedded import embedded
-from papergen.tasks.encoding import Encoder, Feature
-from papergen.tasks.heads import build_head
-from papergen.tasks.learning import finetune
-from papergen.tasks.ordering import Order
-from papergen.tasks.running import labels_of
-from papergen.tasks.settings import TaskSettings
-from papergen.tasks.vocabulary import texts_of, train_wordpiece, wrap
+from papergen.execution.devices import choose_device
+from papergen.ml.distributed import Ranks
+from papergen.ml.tasks.embedded import embedded
+from papergen.ml.tasks.encoding import Encoder, Feature
+from papergen.ml.tasks.heads import build_head
+from papergen.ml.tasks.learning import finetune
+from papergen.ml.tasks.ordering import Order
+from papergen.ml.tasks.running import labels_of
+from papergen.ml.tasks.settings import TaskSettings
+from papergen.ml.tasks.vocabulary import texts_of, train_wordpiece, wrap
 
 OURS = "papergen"
 THEIRS = "Trainer"

@@ -24,7 +24,7 @@ from typing import Any
 
 from common import save, show
 
-from papergen.launch.detect import choose_device
+from papergen.execution.devices import choose_device
 
 HERE = Path(__file__).parent
 NEEDS = {"ddp": "torch", "accelerate": "accelerate", "fabric": "lightning_fabric"}

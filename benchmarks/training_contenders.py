@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, DistributedSampler
 
-from papergen import distributed
-from papergen.training.material import Material, prepare
-from papergen.training.settings import TrainingSettings
+from papergen.ml import distributed
+from papergen.ml.training.material import Material, prepare
+from papergen.ml.training.settings import TrainingSettings
 
 Step = Callable[[torch.Tensor], None]
 """One optimiser step on a (batch, time + 1) tensor of tokens."""

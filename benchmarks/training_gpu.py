@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from papergen.training.loop import train
-from papergen.training.settings import TrainingSettings
+from papergen.ml.training.loop import train
+from papergen.ml.training.settings import TrainingSettings
 
 ADAMW_BYTES = 28
 COPY_BYTES = 2**30

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands' own help and docs/rooms.md from the modules' own docstrings: `make docs`.
+"""Write docs/cli.md from the commands' own help and docs/architecture.md from the modules' own docstrings: `make docs`.
 
 So neither can disagree with the code; a test compares.
 """
@@ -12,36 +12,21 @@ from pathlib import Path
 
 import click
 
-from papergen.cli import COMMANDS, cli
+from papergen.cli.main import COMMANDS, cli
+from papergen.core.layers import FORBIDDEN, LAYERS
 
 DOCS = Path(__file__).parent
 PACKAGE = DOCS.parent / "papergen"
 
-ROOMS = {
-    "": "Ground floor, and the doors to the house",
-    "code_digest": "code_digest/",
-    "config": "config/",
-    "decoding": "decoding/",
-    "training": "training/",
-    "external": "external/",
-    "ops": "ops/",
-    "tasks": "tasks/",
-    "worker": "worker/",
-    "launch": "launch/",
-    "report": "report/",
-    "latex": "latex/",
-    "sharing": "sharing/",
-    "watching": "watching/",
-    "check": "check/",
-    "cite": "cite/",
-    "commands": "commands/",
-}
+INTRODUCTION = """# Architecture
 
-INTRODUCTION = """# Rooms
+Made by `make docs` from the layers (`papergen/core/layers.py`) and the modules' docstrings. A package imports only
+packages below it, lazy and type-checking imports included, and no modules import each other in a circle
+(`tests/test_layers.py` checks every import). torch and transformers are met only in `ml/` and `execution/worker/`.
 
-Made by `make docs` from the modules' docstrings. A room imports only rooms below it (`tests/test_layers.py` holds the
-storeys and checks every import); torch and transformers are met only in decoding, training, tasks, ops, the worker and
-the two modules that these share (`distributed`, `pretrained`).
+    {layers}
+
+Besides: {forbidden}.
 
 What flows: `paper.yaml` and `experiments/*.yaml` -> **plan** (trials, each with a digest) -> **launcher** -> **result**
 (one folder per trial, written last) -> **report** (values, tables, figures, citations) -> **LaTeX tree** -> **PDF**.
@@ -76,17 +61,28 @@ def command_section(command: click.Command, name: str, parent: click.Context) ->
     return parts
 
 
-def rooms_page() -> str:
-    """The text of docs/rooms.md."""
-    parts = [INTRODUCTION]
-    for room, title in ROOMS.items():
-        parts.append(f"## {title}\n")
-        if room:
-            parts.append(first_sentence(PACKAGE / room / "__init__.py") + "\n")
-        modules = sorted(path for path in (PACKAGE / room).glob("*.py") if path.name != "__init__.py")
-        parts += [f"- `{path.relative_to(PACKAGE).as_posix()}` {first_sentence(path)}" for path in modules]
+def architecture_page() -> str:
+    """The text of docs/architecture.md."""
+    layers = " < ".join(names[0] if len(names) == 1 else "{ " + " | ".join(names) + " }" for names in LAYERS)
+    forbidden = ", ".join(f"`{importer}` never imports `{imported}`" for importer, imported in sorted(FORBIDDEN))
+    parts = [INTRODUCTION.format(layers=layers, forbidden=forbidden), "## papergen/\n", *modules(PACKAGE), ""]
+    for name in (name for names in LAYERS for name in names):
+        parts += [f"## {name}/\n", first_sentence(PACKAGE / name / "__init__.py") + "\n", *modules(PACKAGE / name)]
+        for folder in sorted(path.parent for path in (PACKAGE / name).rglob("*/__init__.py")):
+            parts += [
+                "",
+                f"### {folder.relative_to(PACKAGE).as_posix()}/\n",
+                first_sentence(folder / "__init__.py") + "\n",
+            ]
+            parts += modules(folder)
         parts.append("")
     return "\n".join(parts)
+
+
+def modules(folder: Path) -> list[str]:
+    """A line for each module that lies in the folder itself."""
+    paths = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+    return [f"- `{path.relative_to(PACKAGE).as_posix()}` {first_sentence(path)}" for path in paths]
 
 
 def first_sentence(path: Path) -> str:
@@ -97,7 +93,7 @@ def first_sentence(path: Path) -> str:
 
 def pages() -> Mapping[str, str]:
     """File name in docs/ -> text."""
-    return {"cli.md": cli_page(), "rooms.md": rooms_page()}
+    return {"cli.md": cli_page(), "architecture.md": architecture_page()}
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from papergen.experiment import Context, From, Metric
-from papergen.experiment import Params as Base
-from papergen.training.settings import TrainingSettings, data_digests
+from papergen.experiment.kinds import Context, From, Metric
+from papergen.experiment.kinds import Params as Base
+from papergen.ml.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:
     from papergen.report.parts import Part, View
@@ -77,10 +77,10 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Compare gradients over `num_batches` steps and evaluations over the held-out text."""
     import math
 
-    from papergen import distributed
-    from papergen.training.batches import Order
-    from papergen.training.biases import gradient_bias, padded_shards, scores
-    from papergen.training.material import prepare
+    from papergen.ml import distributed
+    from papergen.ml.training.batches import Order
+    from papergen.ml.training.biases import gradient_bias, padded_shards, scores
+    from papergen.ml.training.material import prepare
 
     ranks = distributed.join(rank=0, world_size=1, local_rank=ctx.local_rank, device=ctx.device, timeout_s=60)
     source = str(ctx.upstream.get("model") or params.model)
@@ -112,9 +112,9 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 def report(view: View) -> Part:
     """The biases by number of ranks, as a table and the gradient's as a figure."""
     from papergen.report.appendix import hyperparameter_table
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
     from papergen.report.parts import Part
-    from papergen.report.tables import table_of
+    from papergen.report.tables.table import table_of
 
     params: dict[str, Any] = {row: view.params(row) for row in view.rows}
     rows = sorted(view.rows, key=lambda row: params[row].world_size)
@@ -155,7 +155,7 @@ def report(view: View) -> Part:
 
 def method(view: View) -> Any:
     """What was compared, from the recorded parameters."""
-    from papergen.report.tex import Tex
+    from papergen.latex.text import Tex
 
     if view.language == "zh":
         return Tex(

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papergen.experiment import Context, Metric
-from papergen.external.command import CommandSettings
+from papergen.experiment.external.command import CommandSettings
+from papergen.experiment.kinds import Context, Metric
 
 if TYPE_CHECKING:
-    from papergen.code_digest import Code
+    from papergen.experiment.fingerprint import Code
     from papergen.report.parts import Part, View
 
 METRICS: Sequence[Metric] = ()
@@ -47,7 +47,7 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Run the program and read what it wrote."""
-    from papergen.external.running import run_command
+    from papergen.experiment.external.running import run_command
 
     return run_command(params, ctx)
 
@@ -61,7 +61,7 @@ def report(view: View) -> Part:
 
 def own(view: View, row: str) -> Any:
     """The parameters of the author's program, without papergen's settings."""
-    from papergen.external.command import Own
+    from papergen.experiment.external.command import Own
 
     params = view.params(row)
     assert isinstance(params, CommandSettings), "a command's parameters"

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
-from papergen.decoding.reported import TEXT_METRICS
-from papergen.decoding.sources import DecodingSettings, model_digests, model_places
-from papergen.experiment import Context
+from papergen.experiment.kinds import Context
+from papergen.ml.decoding.reported import TEXT_METRICS
+from papergen.ml.decoding.sources import DecodingSettings, model_digests, model_places
 
 if TYPE_CHECKING:
-    from papergen.report.figures import Figure
+    from papergen.report.figures.figure import Figure
     from papergen.report.parts import Part, View
-    from papergen.report.tables import Table
+    from papergen.report.tables.table import Table
 
 METRICS = TEXT_METRICS
 
@@ -46,7 +46,7 @@ def num_ranks(params: Params) -> int:
 
 def data(params: Params, project: Path) -> Mapping[str, str]:
     """The corpus, and the model folders that are named by path."""
-    from papergen.training.corpus import load_corpus
+    from papergen.ml.training.corpus import load_corpus
 
     return {"corpus": load_corpus(params, project).digest, **model_digests(params, project)}
 
@@ -58,8 +58,8 @@ def models(params: Params, upstream: Mapping[str, Path], project: Path) -> list[
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Continue the prompts, store the samples, and measure them."""
-    from papergen.decoding.trial import generated_texts, human_texts, load, record
-    from papergen.training.corpus import load_corpus, prompts
+    from papergen.ml.decoding.trial import generated_texts, human_texts, load, record
+    from papergen.ml.training.corpus import load_corpus, prompts
 
     loaded = load(params, ctx)
     corpus = load_corpus(params, ctx.project)
@@ -94,7 +94,7 @@ def report(view: View) -> Part:
 
 def row_label(row: str) -> str:
     """What a row is called in tables and figures: `nucleus@top_p-0.9` is nucleus, top_p 0.9."""
-    from papergen.report import tables
+    from papergen.report.tables import table as tables
 
     names = {
         "human": "human text",
@@ -108,7 +108,7 @@ def row_label(row: str) -> str:
 
 def strategies(view: View) -> Table:
     """Every strategy against the human text; stars for what differs significantly from the first strategy."""
-    from papergen.report.tables import marked_against, table_of
+    from papergen.report.tables.table import marked_against, table_of
 
     names = ["perplexity", "rep_2", "rep_4", "diversity", "distinct_2", "self_bleu", "zipf", "length", "tokens_per_s"]
     names[1:1] = [name for name in ("scorer_perplexity", "mauve", "coverage") if has_metric(view, name)]
@@ -120,10 +120,10 @@ def strategies(view: View) -> Table:
 
 def comparisons(view: View) -> Table:
     """Differences of diversity between every two strategies, row minus column, with stars as in `strategies`."""
+    from papergen.latex.text import Tex
     from papergen.report.derived import compare, difference
     from papergen.report.statistics import holm
-    from papergen.report.tables import Column, Row, Table
-    from papergen.report.tex import Tex
+    from papergen.report.tables.table import Column, Row, Table
 
     rows = [row for row in view.rows if not params_of(view, row).reference]
     values = {row: view.value(row, "diversity") for row in rows}
@@ -166,7 +166,7 @@ def has_metric(view: View, name: str) -> bool:
 
 def quality_diversity(view: View) -> Figure:
     """Perplexity against diversity: the nearer to the human text, the better."""
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
 
     series = []
     for row in view.rows:
@@ -196,7 +196,7 @@ def quality_diversity(view: View) -> Figure:
 
 def repetition(view: View) -> Figure:
     """Share of tokens that occurred shortly before, over the position in the continuation."""
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
 
     series = []
     for row in view.rows:
@@ -216,7 +216,7 @@ def repetition(view: View) -> Figure:
 
 def lengths(view: View) -> Figure:
     """How long the continuations are."""
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
 
     rows = [row for row in view.rows if not params_of(view, row).reference]
     series = [
@@ -227,7 +227,7 @@ def lengths(view: View) -> Figure:
 
 def speed_quality(view: View) -> tuple[Figure, ...]:
     """Tokens per second against diversity, where anything was timed."""
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
 
     rows = [row for row in view.rows if not params_of(view, row).reference]
     if not rows:
@@ -242,9 +242,9 @@ def speed_quality(view: View) -> tuple[Figure, ...]:
 
 def method(view: View) -> Any:
     """The set-up in words, from the parameters of the rows."""
-    from papergen.decoding.describing import describe
-    from papergen.report.decoding_setup import limits
-    from papergen.report.tex import Tex
+    from papergen.latex.text import Tex
+    from papergen.ml.decoding.describing import describe
+    from papergen.ml.decoding.setup import limits
 
     rows = [row for row in view.rows if not params_of(view, row).reference]
     phrases = [describe(params_of(view, row)) for row in rows]
@@ -283,8 +283,8 @@ def num_ranks_of(view: View, rows: list[str]) -> int:
 
 def _method_zh(view: View, rows: list[str], seeds: int) -> str:
     """`method` in Chinese."""
-    from papergen.decoding.describing_zh import describe
-    from papergen.report.decoding_setup import limits
+    from papergen.ml.decoding.describing_zh import describe
+    from papergen.ml.decoding.setup import limits
 
     num_ranks = num_ranks_of(view, rows)
     shared = f"，提示由 {num_ranks} 个进程分担" if num_ranks > 1 else ""
@@ -311,7 +311,7 @@ def _method_zh(view: View, rows: list[str], seeds: int) -> str:
 
 def samples(view: View) -> Any:
     """Two prompts side by side and how every row continues them: a tabular for a float over both columns."""
-    from papergen.report.tex import Tex
+    from papergen.latex.text import Tex
     from papergen.report.words import translated
 
     of_rows = {row: {one["prompt_index"]: one for one in reversed(view.samples(row))} for row in view.rows}

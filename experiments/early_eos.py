@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from papergen.decoding.reported import HUMAN, TEXT_METRICS
-from papergen.decoding.settings import Strategy
-from papergen.decoding.sources import DecodingSettings, model_digests, model_places
-from papergen.errors import PapergenError
-from papergen.experiment import Context, Metric
+from papergen.core.errors import PapergenError
+from papergen.experiment.kinds import Context, Metric
+from papergen.ml.decoding.reported import HUMAN, TEXT_METRICS
+from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.sources import DecodingSettings, model_digests, model_places
 
 if TYPE_CHECKING:
-    from papergen.report.figures import Figure
+    from papergen.report.figures.figure import Figure
     from papergen.report.parts import Part, View
-    from papergen.report.tables import Table
+    from papergen.report.tables.table import Table
 
 LABEL = "Early ends of text"
 NONE = "none"
@@ -99,7 +99,7 @@ def num_ranks(params: Params) -> int:
 
 def data(params: Params, project: Path) -> Mapping[str, str]:
     """The corpus, and the model folders that are named by path."""
-    from papergen.training.corpus import load_corpus
+    from papergen.ml.training.corpus import load_corpus
 
     return {"corpus": load_corpus(params, project).digest, **model_digests(params, project)}
 
@@ -111,10 +111,10 @@ def models(params: Params, upstream: Mapping[str, Path], project: Path) -> list[
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Continue the openings, and count the ends."""
-    from papergen.decoding.early_eos import end_counts
-    from papergen.decoding.idle import texts_of_idle
-    from papergen.decoding.trial import generated_texts, human_texts, load, record
-    from papergen.training.corpus import load_corpus, openings
+    from papergen.ml.decoding.early_eos import end_counts
+    from papergen.ml.decoding.idle import texts_of_idle
+    from papergen.ml.decoding.trial import generated_texts, human_texts, load, record
+    from papergen.ml.training.corpus import load_corpus, openings
 
     loaded = load(params, ctx)
     if fault := params.too_early(loaded.most_new(params)):
@@ -168,8 +168,8 @@ def remedies(view: View) -> Table:
     """Rate and length, what was changed, and the cost; marks for what differs from the row without a remedy."""
     import dataclasses
 
-    from papergen.report.tables import marked_against, table_of
-    from papergen.report.tex import Tex
+    from papergen.latex.text import Tex
+    from papergen.report.tables.table import marked_against, table_of
 
     names = ["early_rate", "eos_rate", "length", "inner_eos", "changed", "perplexity", "rep_4", "diversity"]
     label = lambda row: Tex(rf"\texttt{{{view.escape(row)}}}")  # noqa: E731
@@ -200,9 +200,9 @@ def changed(view: View, row: str) -> Any:
 
 def survival(view: View) -> Figure:
     """Share of texts that are not over yet, by the number of tokens."""
-    from papergen.report.decoding_setup import most_new
-    from papergen.report.figures import Figure, Rule, Series
-    from papergen.report.tables import row_label
+    from papergen.ml.decoding.setup import most_new
+    from papergen.report.figures.figure import Figure, Rule, Series
+    from papergen.report.tables.table import row_label
 
     series = []
     for row in view.rows:
@@ -236,8 +236,8 @@ def survival(view: View) -> Figure:
 
 def cost(view: View) -> Figure:
     """Perplexity against the rate of early ends: what an end that is kept away costs."""
-    from papergen.report.figures import Figure, Series
-    from papergen.report.tables import row_label
+    from papergen.report.figures.figure import Figure, Series
+    from papergen.report.tables.table import row_label
 
     series = []
     for row in view.rows:
@@ -272,9 +272,9 @@ def cost(view: View) -> Figure:
 
 def method(view: View) -> Any:
     """The set-up in words, from the parameters of the rows."""
-    from papergen.decoding.describing import describe
-    from papergen.report.decoding_setup import limits
-    from papergen.report.tex import Tex
+    from papergen.latex.text import Tex
+    from papergen.ml.decoding.describing import describe
+    from papergen.ml.decoding.setup import limits
 
     rows = [row for row in view.rows if not of(view, row).reference and of(view, row).idle_remedy is None]
     if view.language == "zh":
@@ -302,8 +302,8 @@ def method(view: View) -> Any:
 
 def _method_zh(view: View, rows: list[str]) -> str:
     """`method` in Chinese."""
-    from papergen.decoding.describing_zh import describe
-    from papergen.report.decoding_setup import limits
+    from papergen.ml.decoding.describing_zh import describe
+    from papergen.ml.decoding.setup import limits
     from papergen.report.words import translated
 
     phrases = []
@@ -329,9 +329,9 @@ def _method_zh(view: View, rows: list[str]) -> str:
 
 def idle(view: View) -> Any:
     """What is often tried and does nothing: the reasons, and how many texts it changed where that was run."""
-    from papergen.decoding.early_eos import refused
-    from papergen.report.decoding_setup import most_new
-    from papergen.report.tex import Tex
+    from papergen.latex.text import Tex
+    from papergen.ml.decoding.early_eos import refused
+    from papergen.ml.decoding.setup import most_new
     from papergen.report.words import translated
 
     tried = {of(view, row).idle_remedy: view.value(row, "changed") for row in view.rows if of(view, row).idle_remedy}

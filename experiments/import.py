@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papergen.experiment import Context, Metric
-from papergen.external.imported import ImportSettings
+from papergen.experiment.external.imported import ImportSettings
+from papergen.experiment.kinds import Context, Metric
 
 if TYPE_CHECKING:
-    from papergen.code_digest import Code
+    from papergen.experiment.fingerprint import Code
     from papergen.report.parts import Part, View
 
 METRICS: Sequence[Metric] = ()
@@ -51,7 +51,7 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Read the lines of this row and seed."""
-    from papergen.external.imported import run_import
+    from papergen.experiment.external.imported import run_import
 
     return run_import(params, ctx)
 

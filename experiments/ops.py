@@ -11,10 +11,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from papergen.experiment import Context, Metric
-from papergen.ops.catalogue import CEILINGS, ITEM_BYTES, OPERATIONS
-from papergen.ops.settings import OpsSettings
-from papergen.ops.settings import unavailable as unavailable
+from papergen.experiment.kinds import Context, Metric
+from papergen.ml.ops.catalogue import CEILINGS, ITEM_BYTES, OPERATIONS
+from papergen.ml.ops.settings import OpsSettings
+from papergen.ml.ops.settings import unavailable as unavailable
 
 if TYPE_CHECKING:
     from papergen.report.parts import Part, View
@@ -44,10 +44,10 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     device = params.device or ctx.device
     if params.op == CEILINGS:
         return _ceilings(params, ctx, device)
-    from papergen.ops.accuracy import check
-    from papergen.ops.expressions import bind
-    from papergen.ops.memory import shares_memory
-    from papergen.ops.timing import time_operation
+    from papergen.ml.ops.accuracy import check
+    from papergen.ml.ops.expressions import bind
+    from papergen.ml.ops.memory import shares_memory
+    from papergen.ml.ops.timing import time_operation
 
     operation = OPERATIONS[params.op]
     bound = bind(operation, size=params.size, dtype=params.dtype, device=device, seed=ctx.trial.seed)
@@ -82,7 +82,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
 
 def _ceilings(params: Params, ctx: Context, device: str) -> Mapping[str, float]:
-    from papergen.ops.ceilings import measure_ceilings
+    from papergen.ml.ops.ceilings import measure_ceilings
 
     found = measure_ceilings(
         dtype=params.dtype,
@@ -101,11 +101,11 @@ def _ceilings(params: Params, ctx: Context, device: str) -> Mapping[str, float]:
 
 def report(view: View) -> Part:
     """Every operation at the largest size, dtypes and devices, the roofline, time over size, the method in words."""
-    from papergen.ops.describing import method
-    from papergen.report import operations as ops
+    from papergen.latex.text import Tex
+    from papergen.ml.ops import report as ops
+    from papergen.ml.ops.describing import method
+    from papergen.ml.ops.roofline import bandwidth_figure, roofline_figure
     from papergen.report.parts import Part
-    from papergen.report.roofline import bandwidth_figure, roofline_figure
-    from papergen.report.tex import Tex
 
     rows = ops.settings_of(view)
     roof = ops.roof_of(view, rows)

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papergen.experiment import Context, Metric
-from papergen.tasks.pipeline_settings import PipelineSettings, pipeline_digests
-from papergen.tasks.settings import model_source
+from papergen.experiment.kinds import Context, Metric
+from papergen.ml.tasks.pipeline_settings import PipelineSettings, pipeline_digests
+from papergen.ml.tasks.settings import model_source
 
 if TYPE_CHECKING:
-    from papergen.report.figures import Figure
+    from papergen.report.figures.figure import Figure
     from papergen.report.parts import Part, View
-    from papergen.report.tables import Table
+    from papergen.report.tables.table import Table
 
 LABEL = "Pipelines in three stages"
 
@@ -58,7 +58,7 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Run the stages, compare with transformers' own pipeline, and time both."""
-    from papergen.tasks.measuring import measure_pipeline
+    from papergen.ml.tasks.measuring import measure_pipeline
 
     source = model_source(params.model, ctx.upstream.get("model"), ctx.project)
     done = measure_pipeline(params, source, device=ctx.device, progress=ctx.step)
@@ -91,7 +91,7 @@ def report(view: View) -> Part:
 
 def row_label(row: str) -> str:
     """What a row is called in tables and figures."""
-    from papergen.report import tables
+    from papergen.report.tables import table as tables
 
     return tables.row_label(row)
 
@@ -116,7 +116,7 @@ def batches_table(view: View) -> Table:
 
 def _table(view: View, name: str, metrics: list[str]) -> Table:
     """Means of the metrics that some row has; rows differ in what they do, so that none is marked as the best."""
-    from papergen.report.tables import table_of
+    from papergen.report.tables.table import table_of
 
     reported = {metric for row in view.rows for metric in view.finished(row)[0].outcome.metrics}
     table = table_of(
@@ -130,7 +130,7 @@ def _table(view: View, name: str, metrics: list[str]) -> Table:
 
 def time_by_stage(view: View) -> Figure:
     """Where the time of an input goes."""
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
 
     series = []
     for stage, label in zip(STAGES, ("tokenizer", "model", "post-processing"), strict=True):
@@ -159,7 +159,7 @@ def _example_row(view: View) -> str | None:
 
 def probabilities(view: View) -> tuple[Figure, ...]:
     """The last two stages of one example: logits, and what the softmax makes of them."""
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
 
     row = _example_row(view)
     if row is None:
@@ -200,8 +200,8 @@ TRAVEL_ZH = {
 
 def travel(view: View) -> Any:
     """The stages of one example as boxes below each other, for a figure environment."""
+    from papergen.latex.text import Tex
     from papergen.report.excerpts import excerpt
-    from papergen.report.tex import Tex
 
     row = _example_row(view)
     if row is None:
@@ -235,8 +235,8 @@ def travel(view: View) -> Any:
 
 def method(view: View) -> Any:
     """The set-up in words."""
-    from papergen.report.tex import Tex
-    from papergen.tasks.describing import pipelines_method
+    from papergen.latex.text import Tex
+    from papergen.ml.tasks.describing import pipelines_method
 
     rows: list[Any] = [view.params(row) for row in view.rows]
     return Tex(pipelines_method(rows, language=view.language, escape=view.escape))

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papergen.experiment import Context, From, Metric
-from papergen.tasks.settings import TaskSettings, data_digests, model_source
+from papergen.experiment.kinds import Context, From, Metric
+from papergen.ml.tasks.settings import TaskSettings, data_digests, model_source
 
 if TYPE_CHECKING:
-    from papergen.report.figures import Figure
+    from papergen.report.figures.figure import Figure
     from papergen.report.parts import Part, View
-    from papergen.report.tables import Table
+    from papergen.report.tables.table import Table
 
 LABEL = "Task heads"
 
@@ -76,7 +76,7 @@ def is_seeded(params: Params) -> bool:
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Fine-tune and evaluate on this rank; rank 0 saves `model/`, which a pipeline or another row can take."""
-    from papergen.tasks.running import run_task
+    from papergen.ml.tasks.running import run_task
 
     done = run_task(
         params,
@@ -116,7 +116,7 @@ def heads(view: View) -> Table:
     """Every row with its head, its data and the measures that its task has."""
     import dataclasses
 
-    from papergen.report.tables import Column, table_of
+    from papergen.report.tables.table import Column, table_of
 
     reported = {name for row in view.rows for name in view.finished(row)[0].outcome.metrics}
     wanted = ("accuracy", "macro_f1", "exact_match", "span_f1", "entity_f1", "perplexity", "baseline")
@@ -145,7 +145,7 @@ def heads(view: View) -> Table:
 
 def curves(view: View) -> tuple[Figure, ...]:
     """Training loss over the share of the steps, so that rows of different length stand side by side."""
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
 
     series = []
     for row in view.rows:
@@ -179,15 +179,15 @@ def curves(view: View) -> tuple[Figure, ...]:
 
 def row_label(row: str) -> str:
     """What a row is called in tables and figures."""
-    from papergen.report import tables
+    from papergen.report.tables import table as tables
 
     return tables.row_label(row)
 
 
 def method(view: View) -> Any:
     """The set-up in words, from the recorded parameters."""
-    from papergen.report.tex import Tex
-    from papergen.tasks.describing import heads_method
+    from papergen.latex.text import Tex
+    from papergen.ml.tasks.describing import heads_method
 
     rows: list[Any] = [view.params(row) for row in view.rows]
     given = next((params.model for params in rows if isinstance(params.model, From)), None)

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from papergen.experiment import Context, Metric
-from papergen.training.available import unavailable as unavailable
-from papergen.training.settings import TrainingSettings, data_digests
+from papergen.experiment.kinds import Context, Metric
+from papergen.ml.training.available import unavailable as unavailable
+from papergen.ml.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:
-    from papergen.report.figures import Figure
+    from papergen.ml.training.scaling import Line
+    from papergen.report.figures.figure import Figure
     from papergen.report.parts import Part, View
-    from papergen.report.scaling import Line
-    from papergen.report.tables import Table
+    from papergen.report.tables.table import Table
 
 LABEL = "Throughput of data-parallel training"
 
@@ -85,7 +85,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Run the steps on this rank; the numbers are rank 0's, peak memory that of the hungriest rank."""
     import torch
 
-    from papergen.training.loop import train
+    from papergen.ml.training.loop import train
 
     if params.num_threads is not None:
         torch.set_num_threads(params.num_threads)
@@ -109,9 +109,9 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
 def report(view: View) -> Part:
     """All rows against the first; scaling over ranks and the breakdown of a step where rows measure them."""
+    from papergen.ml.training.scaling import lines, scaling_figure, scaling_table
     from papergen.report.appendix import hyperparameter_table
     from papergen.report.parts import Part
-    from papergen.report.scaling import lines, scaling_figure, scaling_table
 
     found = lines(
         {row: _facets(view, row) for row in view.rows},
@@ -139,7 +139,7 @@ def _facets(view: View, row: str) -> tuple[int, int, Mapping[str, Any]]:
 
 def row_label(row: str) -> str:
     """What a row is called: `bucket@bucket_cap_mb-1` is bucket, bucket_cap_mb 1."""
-    from papergen.report import tables
+    from papergen.report.tables import table as tables
 
     names = {"ddp": "DDP", "dp": "DataParallel", "single": "single process", "fsdp2": "FSDP2"}
     return tables.row_label(row, names)
@@ -149,10 +149,10 @@ def steps(view: View) -> Table:
     """Every row: step time, speed, speed relative to the first row, and whether that is more than noise."""
     import dataclasses
 
-    from papergen.report.cells import Cell, NotAvailable
     from papergen.report.derived import ratio
     from papergen.report.noise import verdicts
-    from papergen.report.tables import Column, table_of
+    from papergen.report.tables.cells import Cell, NotAvailable
+    from papergen.report.tables.table import Column, table_of
 
     table = table_of(
         view.results,
@@ -199,7 +199,7 @@ def ranks_and_threads(view: View, row: str) -> str:
 
 def breakdown(view: View) -> list[Figure]:
     """Where the time of a traced step goes, for the rows that were profiled (`profile_steps`)."""
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
 
     rows = [row for row in view.rows if view.params(row).profile_steps]  # type: ignore[attr-defined]
     if not rows:
@@ -231,9 +231,9 @@ def breakdown(view: View) -> list[Figure]:
 
 def method(view: View, found: list[Line]) -> Any:
     """How the times were taken, from the recorded parameters and facts."""
-    from papergen.errors import counted
-    from papergen.report.tex import Tex
-    from papergen.report.training_setup import Setup
+    from papergen.core.errors import counted
+    from papergen.latex.text import Tex
+    from papergen.ml.training.setup import Setup
     from papergen.report.words import either, translated
 
     said = Setup(view, view.rows, row_label)

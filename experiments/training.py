@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papergen.experiment import Context, Metric
-from papergen.training.available import unavailable as unavailable
-from papergen.training.settings import TrainingSettings, data_digests
+from papergen.experiment.kinds import Context, Metric
+from papergen.ml.training.available import unavailable as unavailable
+from papergen.ml.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:
     from papergen.report.parts import Part, View
-    from papergen.report.tables import Table
+    from papergen.report.tables.table import Table
 
 LABEL = "Training with data parallelism"
 
@@ -52,7 +52,7 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Train on this rank; rank 0 saves `model/`, which the decoding experiment takes."""
-    from papergen.training.loop import train
+    from papergen.ml.training.loop import train
 
     trained = train(
         params,
@@ -79,11 +79,11 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
 def report(view: View) -> Part:
     """Loss curves, the table of rows, the hyperparameters and a method paragraph."""
-    from papergen.report import training_setup
+    from papergen.ml.training import setup as training_setup
     from papergen.report.appendix import hyperparameter_table
-    from papergen.report.figures import Figure, Series
+    from papergen.report.figures.figure import Figure, Series
     from papergen.report.parts import Part
-    from papergen.report.tables import table_of
+    from papergen.report.tables.table import table_of
 
     curves = []
     for row in view.rows:
@@ -112,10 +112,10 @@ def compared(view: View) -> Table:
     """Final validation loss, its difference from the first row's by seeds, and whether that is more than noise."""
     import dataclasses
 
-    from papergen.report.cells import Cell, NotAvailable
     from papergen.report.derived import difference
     from papergen.report.noise import verdicts
-    from papergen.report.tables import Column, table_of
+    from papergen.report.tables.cells import Cell, NotAvailable
+    from papergen.report.tables.table import Column, table_of
 
     name = "validation_loss"
     table = table_of(
@@ -142,7 +142,7 @@ def compared(view: View) -> Table:
 
 def row_label(row: str) -> str:
     """What a row is called in tables and figures: `ddp@world_size-4` is DDP, world_size 4."""
-    from papergen.report import tables
+    from papergen.report.tables import table as tables
 
     names = {"ddp": "DDP", "single": "single process", "dp": "DataParallel", "fsdp2": "FSDP2"}
     return tables.row_label(row, names)

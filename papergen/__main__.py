@@ -1,6 +1,6 @@
 """`python -m papergen`."""
 
-from papergen.cli import main
+from papergen.cli.main import main
 
 if __name__ == "__main__":
     main()

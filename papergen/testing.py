@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from papergen.errors import PapergenError, did_you_mean
-from papergen.experiment import Context, Recipe
-from papergen.project import Project, open_project
-from papergen.records import Outcome, Trial
-from papergen.runs import Run
-from papergen.scratch import scratch_folder
-from papergen.secret_values import revealed
-from papergen.worker.recorder import Recorder
+from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.scratch import scratch_folder
+from papergen.core.secret_values import revealed
+from papergen.experiment.kinds import Context, Recipe
+from papergen.experiment.project import Project, open_project
+from papergen.experiment.recorder import Recorder
+from papergen.store.records import Outcome, Trial
+from papergen.store.runs import Run
 
 
 def run_once(

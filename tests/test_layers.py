@@ -1,59 +1,27 @@
-"""A room imports only rooms below it, and the light rooms never import the heavy libraries."""
+"""A package imports only packages of lower layers, and what a paper needs never imports the heavy libraries."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import papergen
+from papergen.core.layers import FORBIDDEN, HEAVY_LIBRARIES, HEAVY_PACKAGES, LAYERS
 
 PACKAGE = Path(papergen.__file__).parent
 
-ROOMS = [
-    ["errors", "unchanged", "widths"],
-    ["files", "hub_ids", "migrations", "resources", "secret_values"],
-    ["remembered", "scratch", "yaml_strict"],
-    ["records", "known_digests"],
-    ["runs", "config", "code_digest"],
-    ["index", "experiment"],
-    ["archive", "code_guard", "listing", "trackers", "upkeep"],
-    ["plan", "resolved", "schema"],
-    ["pretrained", "distributed"],
-    ["decoding", "training", "ops", "external"],
-    ["tasks"],
-    ["worker"],
-    ["launch", "progress", "scheduling", "availability"],
-    ["runner"],
-    ["multihost"],
-    ["report"],
-    ["project"],
-    ["latex"],
-    ["claimed", "generated"],
-    ["assembly"],
-    ["snapshots"],
-    ["paper", "doctor"],
-    ["check"],
-    ["cite"],
-    ["tracing", "testing", "new_experiment"],
-    ["sharing", "watching"],
-    ["rerunning"],
-    ["commands"],
-    ["cli"],
-    ["__main__"],
-]
-"""From the ground up; rooms of one storey do not import each other."""
+STOREY = {name: storey for storey, names in enumerate(LAYERS) for name in names}
 
-STOREY = {room: storey for storey, rooms in enumerate(ROOMS) for room in rooms}
-
-HEAVY = {"torch", "transformers", "tokenizers", "safetensors"}
-HEAVY_ROOMS = {"pretrained", "distributed", "decoding", "training", "ops", "tasks", "worker"}
+DOORS = {"__init__", "__main__", "testing"}
+"""Modules of the root: what others import from papergen, above every layer."""
 
 
-def room_of(path: Path) -> str:
+def layer_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
@@ -70,25 +38,43 @@ def imported(path: Path) -> list[tuple[int, str]]:
 SOURCES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name != "__init__.py")
 
 
-def test_every_room_has_its_storey() -> None:
-    assert {room_of(path) for path in SOURCES} <= set(STOREY)
+def test_the_package_holds_the_layers_and_the_doors() -> None:
+    assert {layer_of(path) for path in SOURCES} == {name for names in LAYERS for name in names} | DOORS - {"__init__"}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_rooms_import_downwards(path: Path) -> None:
-    room = room_of(path)
+def test_a_layer_imports_only_lower_ones(path: Path) -> None:
+    layer = layer_of(path)
     for line, name in imported(path):
         words = name.split(".")
-        if words[0] != "papergen" or len(words) < 2 or words[1] == "__version__":
+        if words[0] != "papergen" or len(words) < 2 or layer in DOORS or words[1] not in STOREY:
             continue
         other = words[1]
-        assert other == room or STOREY[other] < STOREY[room], f"{path}:{line}: {room} may not import {other}"
+        allowed = other == layer or (STOREY[other] < STOREY[layer] and (layer, other) not in FORBIDDEN)
+        assert allowed, f"{path}:{line}: {layer} may not import {other}"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Lazy and type-checking imports included: what imports itself through others cannot be read from one end."""
+    known = {module_of(path) for path in SOURCES}
+    graph = {}
+    for path in SOURCES:
+        names = {name if name in known else name.rpartition(".")[0] for _, name in imported(path)}
+        graph[module_of(path)] = names & known - {module_of(path)}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_only_the_science_imports_torch(path: Path) -> None:
-    if room_of(path) not in HEAVY_ROOMS:
-        assert not [name for _, name in imported(path) if name.split(".")[0] in HEAVY]
+    if not path.relative_to(PACKAGE).as_posix().startswith(HEAVY_PACKAGES):
+        assert not [name for _, name in imported(path) if name.split(".")[0] in HEAVY_LIBRARIES]
 
 
 def modules_after(code: str) -> set[str]:
@@ -98,7 +84,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = """from papergen.cli import cli
+    code = """from papergen.cli.main import cli
 try:
     cli.main(["--help"], prog_name="papergen")
 except SystemExit:
@@ -108,20 +94,20 @@ except SystemExit:
 
 
 def test_planning_imports_no_torch() -> None:
-    code = "from papergen.experiment import load_recipes\nload_recipes(None)"
+    code = "from papergen.experiment.kinds import load_recipes\nload_recipes(None)"
     assert not modules_after(code) & {"torch", "transformers", "matplotlib", "scipy"}
 
 
 LIGHT = [
-    "papergen.paper",
-    "papergen.runner",
-    "papergen.decoding.settings",
-    "papergen.training.settings",
-    "papergen.ops.catalogue",
-    "papergen.ops.settings",
-    "papergen.ops.describing",
-    "papergen.tasks.settings",
-    "papergen.tasks.embedded",
+    "papergen.paper.build",
+    "papergen.execution.session",
+    "papergen.ml.decoding.settings",
+    "papergen.ml.training.settings",
+    "papergen.ml.ops.catalogue",
+    "papergen.ml.ops.settings",
+    "papergen.ml.ops.describing",
+    "papergen.ml.tasks.settings",
+    "papergen.ml.tasks.embedded",
 ]
 
 

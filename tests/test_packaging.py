@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from papergen.resources import shipped
+from papergen.core.shipped_files import shipped
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,7 +43,7 @@ def test_wheel_equals_what_git_tracks(wheel: Path) -> None:
 def test_installed_wheel_finds_templates_and_experiments(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     code = (
-        "import papergen, sys; from papergen.resources import shipped;"
+        "import papergen, sys; from papergen.core.shipped_files import shipped;"
         "assert papergen.__file__.startswith(sys.argv[1]);"
         "print(shipped('templates')); print(shipped('experiments'))"
     )

@@ -8,8 +8,8 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from papergen.errors import did_you_mean, gathered
-from papergen.yaml_strict import full_width_note
+from papergen.core.errors import did_you_mean, gathered
+from papergen.core.strict_yaml import full_width_note
 
 _ASSIGNED = re.compile(r"\b([A-Za-z_]\w*) = ")
 M = TypeVar("M", bound=BaseModel)

@@ -10,8 +10,8 @@ from typing import Any
 from papergen.config.form import RESERVED, faults_of_exclusions, faults_of_form, filled, preset_names, read_seeds
 from papergen.config.overrides import override
 from papergen.config.sweeps import Point, exclusions, is_excluded, points
-from papergen.errors import PapergenError, did_you_mean, gathered
-from papergen.yaml_strict import Document, Keys, read_yaml
+from papergen.core.errors import PapergenError, did_you_mean, gathered
+from papergen.core.strict_yaml import Document, Keys, read_yaml
 
 
 @dataclass(frozen=True, kw_only=True)

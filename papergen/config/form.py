@@ -8,8 +8,8 @@ from typing import Any
 
 from papergen.config.interpolation import interpolated
 from papergen.config.sweeps import EXAMPLES, values_of
-from papergen.errors import PapergenError
-from papergen.yaml_strict import Document, Keys, full_width_note
+from papergen.core.errors import PapergenError
+from papergen.core.strict_yaml import Document, Keys, full_width_note
 
 RESERVED = ("kind", "description", "seeds", "rows", "grid", "zip", "exclude", "presets", "preset")
 """Top-level keys of an experiment file that are not parameters."""

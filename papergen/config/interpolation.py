@@ -6,8 +6,8 @@ import os
 import re
 from typing import Any
 
-from papergen.errors import PapergenError, did_you_mean
-from papergen.yaml_strict import parse_yaml
+from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.strict_yaml import parse_yaml
 
 _PLACE = re.compile(r"\$\{([^{}]*)\}")
 _ENV = re.compile(r"env:([A-Za-z_]\w*)(?::-(.*))?", re.DOTALL)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from papergen.errors import PapergenError, did_you_mean
-from papergen.yaml_strict import Document, Keys, parse_yaml
+from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.strict_yaml import Document, Keys, parse_yaml
 
 
 def override(documents: dict[str, Document], text: str) -> None:

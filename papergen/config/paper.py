@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from papergen.config.checking import checked
 from papergen.config.declared import NAME, FigureSpec, TableSpec
-from papergen.errors import PapergenError
-from papergen.yaml_strict import read_yaml
+from papergen.core.errors import PapergenError
+from papergen.core.strict_yaml import read_yaml
 
 Name = Annotated[str, Field(pattern=NAME)]
 

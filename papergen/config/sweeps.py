@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from papergen.errors import PapergenError, did_you_mean
-from papergen.yaml_strict import Keys
+from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.strict_yaml import Keys
 
 _CALL = re.compile(r"\s*([a-z]+)\s*\(([^()]*)\)\s*")
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")

@@ -16,7 +16,7 @@ from papergen.latex.characters import (
     is_hidden,
     is_ideograph,
 )
-from papergen.report.tex import SPECIALS, Tex
+from papergen.latex.text import SPECIALS, Tex
 
 Engine = Literal["pdflatex", "xelatex"]
 Newlines = Literal["visible", "space", "break"]

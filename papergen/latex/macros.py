@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 
 from papergen.latex.longrows import LONGROWS
-from papergen.report.formats import TEX_MACROS
 
 RESULTS_FILE = "papergen-results.tex"
 KEY = re.compile(r"""[\w/.\-@+*,()\[\]"= ]+""")
@@ -27,6 +26,14 @@ HEAD = r"""% Written by papergen build-pdf from the results: edits here are lost
     \expandafter\@firstoftwo\else\expandafter\@secondoftwo\fi
   {\csname papergen@\detokenize{#2}@\detokenize{#1}\endcsname}{\UNKNOWN}}
 """
+
+SIGN_MACROS = r"""\DeclareRobustCommand{\papergenminus}{\ensuremath{-}}
+\DeclareRobustCommand{\papergenpm}{\,\ensuremath{\pm}\,}
+\DeclareRobustCommand{\papergenpower}[1]{\,\ensuremath{\times\,10^{#1}}}
+\AtBeginDocument{\ifdefined\pdfstringdefDisableCommands\pdfstringdefDisableCommands{%
+  \def\papergenminus{-}\def\papergenpm{ \textpm\space}\def\papergenpower#1{e#1}}\fi}
+"""
+"""What the preamble must define: signs that stand in text, in formulas and in PDF bookmarks."""
 
 UNKNOWN = {False: r"\PapergenUnknownResult{\detokenize{#2}}", True: r"\papergenmissing{#2}"}
 
@@ -69,7 +76,7 @@ def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False)
             assert is_complete(tex), f"the TeX of {key} is not complete: {tex!r}"
             lines.append(f"\\papergen@def{{{key}}}{{{name}}}{{{tex}}}%\n")
     links = LINK_MACROS if r"\papergenlink" in "".join(lines) else ""
-    return "".join([*lines, TEX_MACROS, links, LONGROWS, TAIL])
+    return "".join([*lines, SIGN_MACROS, links, LONGROWS, TAIL])
 
 
 def is_complete(tex: str) -> bool:

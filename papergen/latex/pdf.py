@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from papergen.errors import PapergenError
+from papergen.core.errors import PapergenError
 
 
 def is_whole(pdf: Path) -> bool:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from papergen.errors import PapergenError
+from papergen.core.errors import PapergenError
+from papergen.core.widths import width_of
 from papergen.latex.sources import Kind, Lines, Use, masked, scan
-from papergen.widths import width_of
 
 TEX_SUFFIXES = {".tex", ".sty", ".cls", ".ltx"}
 

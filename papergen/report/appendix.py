@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from papergen.experiment import Params
-from papergen.records import Provenance, Result
+from papergen.experiment.kinds import Params
+from papergen.latex.text import Escape, Tex, escape_ascii
 from papergen.report.results import Results
-from papergen.report.tables import Column, Row, Table
-from papergen.report.tex import Escape, Tex, escape_ascii
+from papergen.report.tables.table import Column, Row, Table
+from papergen.store.records import Provenance, Result
 
 ALL_ROWS = "All rows"
 OFF: tuple[Any, ...] = (None, False, 0, "none", [], {})

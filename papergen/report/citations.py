@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from papergen.errors import PapergenError, did_you_mean
+from papergen.core.errors import PapergenError, did_you_mean
 
 FILE = Path(__file__).with_name("methods.bib")
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from papergen.errors import PapergenError
-from papergen.records import Result
+from papergen.core.errors import PapergenError
 from papergen.report.results import Results
+from papergen.store.records import Result
 
 SPEED_UNITS = re.compile(r"(^|/)\s*(ns|us|µs|ms|s|min|h)$|FLOP|MiB|GiB|^W$|^J$")
 """Units of numbers that the machine decides."""

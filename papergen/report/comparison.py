@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from papergen.errors import PapergenError
-from papergen.plan import differences
-from papergen.records import Provenance
+from papergen.core.errors import PapergenError
+from papergen.core.widths import left, right, width_of
+from papergen.experiment.plan import differences
 from papergen.report import statistics
 from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare, difference, paired
 from papergen.report.results import Results, UnknownKeyError
 from papergen.report.values import Text, Value, value_of
-from papergen.widths import left, right, width_of
+from papergen.store.records import Provenance
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from papergen.config.declared import FigureSpec, TableSpec
-from papergen.errors import PapergenError, did_you_mean
-from papergen.report.figures import Figure, Series
+from papergen.core.errors import PapergenError, did_you_mean
+from papergen.latex.text import Escape
+from papergen.report.figures.figure import Figure, Series
 from papergen.report.results import NotApplicableError, Results
-from papergen.report.tables import Table, marked_against, row_label, table_of
-from papergen.report.tex import Escape
+from papergen.report.tables.table import Table, marked_against, row_label, table_of
 from papergen.report.values import Text, Value, value_of
 from papergen.report.words import translated
 

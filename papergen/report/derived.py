@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from papergen.errors import PapergenError
+from papergen.core.errors import PapergenError
 from papergen.report import statistics
 from papergen.report.results import NotApplicableError, Results
 from papergen.report.student import t_quantile

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papergen.widths import width_of
+from papergen.core.widths import width_of
 
 
 def excerpt(text: str, most: int) -> str:

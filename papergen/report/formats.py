@@ -11,20 +11,12 @@ import re
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from papergen.errors import PapergenError, counted, did_you_mean
+from papergen.core.errors import PapergenError, counted, did_you_mean
+from papergen.latex.text import Tex, escape_ascii
 from papergen.report import statistics
-from papergen.report.tex import Tex, escape_ascii
 from papergen.report.values import Text, Value, one_of
 
 MINUS, PLUS_MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{PLUS-MINUS SIGN}", "\N{THIN SPACE}", "\N{MULTIPLICATION SIGN}"
-
-TEX_MACROS = r"""\DeclareRobustCommand{\papergenminus}{\ensuremath{-}}
-\DeclareRobustCommand{\papergenpm}{\,\ensuremath{\pm}\,}
-\DeclareRobustCommand{\papergenpower}[1]{\,\ensuremath{\times\,10^{#1}}}
-\AtBeginDocument{\ifdefined\pdfstringdefDisableCommands\pdfstringdefDisableCommands{%
-  \def\papergenminus{-}\def\papergenpm{ \textpm\space}\def\papergenpower#1{e#1}}\fi}
-"""
-"""What the preamble must define: signs that stand in text, in formulas and in PDF bookmarks."""
 
 FORMATS = {
     "": "the mean, rounded by its uncertainty",
@@ -96,7 +88,7 @@ def plain(value: Value | Text, text: str = "") -> str:
 
 
 def tex(value: Value | Text, text: str = "") -> Tex:
-    """The value as TeX for `\\result`: needs `TEX_MACROS`; balanced, and safe in captions, titles and bookmarks."""
+    """The value as TeX for `\\result`: uses the signs of `latex.macros`; safe in captions, titles and bookmarks."""
     if isinstance(value, Text):
         return Tex(escape_ascii(value.text if text == "raw" else value.printed))
     number, unit = _written(value, parse_format(text))

@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from papergen.errors import PapergenError
-from papergen.experiment import Params, Recipe
-from papergen.files import slug
-from papergen.records import Result
-from papergen.report.figures import Figure
+from papergen.core.errors import PapergenError
+from papergen.core.files import slug
+from papergen.experiment.kinds import Params, Recipe
+from papergen.latex.text import Escape, Tex
+from papergen.report.figures.figure import Figure
 from papergen.report.results import Band, Results
-from papergen.report.tables import Table
-from papergen.report.tex import Escape, Tex
+from papergen.report.tables.table import Table
 from papergen.report.values import Text, Value, value_of
 from papergen.report.words import either
-from papergen.runs import Store
+from papergen.store.records import Result
+from papergen.store.runs import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from papergen.experiment import Params
+from papergen.experiment.kinds import Params
+from papergen.latex.text import Tex
 from papergen.report.appendix import hyperparameter_table
-from papergen.report.figures import Figure, Series
+from papergen.report.figures.figure import Figure, Series
 from papergen.report.parts import Part, View
 from papergen.report.results import NotFinishedError, UnknownKeyError
-from papergen.report.tables import row_label, table_of
-from papergen.report.tex import Tex
+from papergen.report.tables.table import row_label, table_of
 
 
 def plain_part(view: View, *, params: Mapping[str, Params] | None = None) -> Part:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
-from papergen.errors import PapergenError, ResultError, did_you_mean
-from papergen.experiment import Metric
-from papergen.plan import Planned
-from papergen.records import Result, State, Trial
+from papergen.core.errors import PapergenError, ResultError, did_you_mean
+from papergen.experiment.kinds import Metric
+from papergen.experiment.plan import Planned
 from papergen.report.statistics import mean, t_interval
-from papergen.runs import Store
+from papergen.store.records import Result, State, Trial
+from papergen.store.runs import Store
 
 
 class ResultKeyError(PapergenError):

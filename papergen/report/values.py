@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from papergen.errors import PapergenError, did_you_mean, nearest
-from papergen.experiment import Metric
-from papergen.files import digest_json
-from papergen.records import Result
+from papergen.core.errors import PapergenError, did_you_mean, nearest
+from papergen.core.files import digest_json
+from papergen.experiment.kinds import Metric
 from papergen.report import statistics
 from papergen.report.results import NotANumberError, NotApplicableError, NotFinishedError, Results, UnknownKeyError
+from papergen.store.records import Result
 
 PARAMS, RUN = "params.", "run."
 """Prefixes of the last part of a key: a parameter of the row; how the trial ran (a field of Provenance)."""

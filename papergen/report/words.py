@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from papergen.report.cells import Cell, NotAvailable
+from papergen.latex.text import Tex
 from papergen.report.chinese import CELLS, CHINESE, PATTERNS, VALUES
-from papergen.report.figures import Figure, Series
-from papergen.report.tables import Table
-from papergen.report.tex import Tex
+from papergen.report.figures.figure import Figure, Series
+from papergen.report.tables.cells import Cell, NotAvailable
+from papergen.report.tables.table import Table
 
 _PATTERNS = [(re.compile(pattern), chinese) for pattern, chinese in PATTERNS.items()]
 _VALUES = [(re.compile(pattern), chinese) for pattern, chinese in VALUES.items()]

@@ -13,7 +13,7 @@ from interrupted import SLURM, make_project, result_of
 from lab import QUICK, Lab
 from lab_fixtures import lab, mark
 
-from papergen.launch.slurm import SlurmLauncher
+from papergen.execution.launchers.slurm.launcher import SlurmLauncher
 
 __all__ = ["lab", "mark"]
 

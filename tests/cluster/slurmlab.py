@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from papergen.launch.settings import LaunchSettings
-from papergen.runs import Run
+from papergen.execution.launchers.settings import LaunchSettings
+from papergen.store.runs import Run
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
 

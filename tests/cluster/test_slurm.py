@@ -14,10 +14,10 @@ import twohosts
 from lab import QUICK, Lab, finish, notes, run_job
 from slurmlab import FAST, WAIT, outcome_of, papergen, said
 
-from papergen.errors import MachineError
-from papergen.launch.choose import choose_launcher
-from papergen.launch.settings import LaunchSettings
-from papergen.launch.slurm import SlurmLauncher
+from papergen.core.errors import MachineError
+from papergen.execution.launchers.choose import choose_launcher
+from papergen.execution.launchers.settings import LaunchSettings
+from papergen.execution.launchers.slurm.launcher import SlurmLauncher
 
 
 def test_trials_of_one_shape_are_one_array(lab: Lab, launcher: SlurmLauncher) -> None:

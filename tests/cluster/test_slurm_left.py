@@ -15,9 +15,9 @@ import twohosts
 from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
 from slurmlab import FAST, WAIT, outcome_of, papergen, said, start_again, wait_for
 
-from papergen.launch.left import left_tasks
-from papergen.launch.settings import LaunchSettings
-from papergen.launch.slurm import SlurmLauncher
+from papergen.execution.launchers.settings import LaunchSettings
+from papergen.execution.launchers.slurm.launcher import SlurmLauncher
+from papergen.execution.launchers.slurm.submitted import left_tasks
 
 
 def test_a_requeued_trial_goes_on_from_its_scratch(lab: Lab, launcher: SlurmLauncher, mark: str) -> None:

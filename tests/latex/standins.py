@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from papergen.latex.templates import load_template
+from papergen.latex.venues.template import load_template
 
 STYLES = {
     "acl.sty": r"""\newif\ifshy\DeclareOption{review}{\shytrue}\DeclareOption{preprint}{}\ProcessOptions

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from texlab import make_tree
 
-from papergen.latex.bibliography import bare_specials, entry_place, merge, read_bib, undefined_citations
-from papergen.latex.bibliography_orders import Orders
-from papergen.latex.bibtex import parse
+from papergen.latex.bibliography.bibtex import parse
+from papergen.latex.bibliography.database import bare_specials, entry_place, merge, read_bib, undefined_citations
+from papergen.latex.bibliography.requests import Orders
 from papergen.latex.sources import scan
 from papergen.latex.tree import Place, SourceTree
 

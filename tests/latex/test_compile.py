@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from texlab import compiled, document, make_tree, pdf_pages
 
-from papergen.errors import PapergenError
-from papergen.latex import compile as room
-from papergen.latex.bibliography_orders import foreseen, orders_of
-from papergen.latex.compile import compile_tree, set_aside
-from papergen.latex.confine import is_available
-from papergen.latex.engine import find_engine
+from papergen.core.errors import PapergenError
+from papergen.latex.bibliography.requests import foreseen, orders_of
+from papergen.latex.build import driver as room
+from papergen.latex.build.driver import compile_tree, set_aside
+from papergen.latex.build.engine import find_engine
+from papergen.latex.build.process import Deadline, TimeLimitError, run
+from papergen.latex.build.sandbox import is_available
+from papergen.latex.build.settling import meaning
 from papergen.latex.escape import Engine
-from papergen.latex.process import Deadline, TimeLimitError, run
-from papergen.latex.settling import meaning
 from papergen.latex.tree import Place, SourceTree, TexError
 
 PAPER: dict[str, str | bytes] = {
@@ -371,7 +371,7 @@ def test_a_program_that_leaves_children_behind_is_killed_as_a_group(tmp_path: Pa
 
 
 def test_a_program_cannot_fill_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("papergen.latex.process.MAX_FILE_MIB", 1)
+    monkeypatch.setattr("papergen.latex.build.process.MAX_FILE_MIB", 1)
     command = ["/bin/sh", "-c", "exec head -c 4000000 /dev/urandom > big"]
     with pytest.raises(PapergenError, match="larger than 1 MiB"):
         run(command, folder=tmp_path, environment=dict(os.environ), deadline=Deadline(30), terminal=tmp_path / "t")

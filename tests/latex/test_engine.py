@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from texlab import make_tree
 
-from papergen.errors import MachineError, PapergenError
-from papergen.latex import kpathsea as room
-from papergen.latex.engine import debian_packages, find_engine, locate, require_files
-from papergen.latex.kpathsea import clean_environment
+from papergen.core.errors import MachineError, PapergenError
+from papergen.latex.build import kpathsea as room
+from papergen.latex.build.engine import debian_packages, find_engine, locate, require_files
+from papergen.latex.build.kpathsea import clean_environment
 
 
 @pytest.fixture

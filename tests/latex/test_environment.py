@@ -8,9 +8,9 @@ import jinja2
 import pytest
 from pylatex import NoEscape, Tabular
 
-from papergen.errors import PapergenError
-from papergen.latex.environment import build_environment, scaffold_environment, to_tex
-from papergen.report.tex import Tex
+from papergen.core.errors import PapergenError
+from papergen.latex.jinja import build_environment, scaffold_environment, to_tex
+from papergen.latex.text import Tex
 
 
 def rendered(source: str, **context: Any) -> str:

@@ -14,7 +14,7 @@ from texlab import compiled, pdf_pages
 from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1
 from papergen.latex.escape import LINE_END, Engine, OwnWords, escape, escape_sample, escape_url
 from papergen.latex.macros import is_complete
-from papergen.report.tex import Tex
+from papergen.latex.text import Tex
 
 WIDE = "\\usepackage[paperwidth=500cm,paperheight=5cm,margin=1cm]{geometry}\n\\pagestyle{empty}\\parindent0pt\n"
 

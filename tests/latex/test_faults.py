@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from texlab import compiled, document, make_tree
 
-from papergen.errors import PapergenError
-from papergen.latex.compile import compile_tree
-from papergen.latex.engine import find_engine
+from papergen.core.errors import PapergenError
+from papergen.latex.build.driver import compile_tree
+from papergen.latex.build.engine import find_engine
 from papergen.latex.escape import Engine
-from papergen.latex.lint import lint_tree
-from papergen.latex.logs import read_log
+from papergen.latex.lint.lint import lint_tree
+from papergen.latex.log.reader import read_log
 from papergen.latex.macros import results_tex
 from papergen.latex.render import render_tree
 from papergen.latex.tree import SourceTree, TexError

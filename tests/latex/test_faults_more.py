@@ -8,7 +8,7 @@ import pytest
 from test_faults import Fault, main, told
 from texlab import compiled, document, make_tree
 
-from papergen.latex.lint import lint_tree
+from papergen.latex.lint.lint import lint_tree
 from papergen.latex.tree import SourceTree, TexError
 
 GRAPHICS = "\\usepackage{graphicx}\n"

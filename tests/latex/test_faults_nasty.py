@@ -9,7 +9,7 @@ import pytest
 from test_faults import Fault, main, told
 from texlab import compiled, document, make_tree
 
-from papergen.latex.lint import lint_tree
+from papergen.latex.lint.lint import lint_tree
 from papergen.latex.tree import SourceTree, TexError
 
 TABLE = "\\begin{table}\n\\begin{tabular}{ll}\n\\input{tables/mine}\n\\end{tabular}\n\\end{table}"

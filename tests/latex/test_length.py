@@ -9,11 +9,11 @@ from test_venues import build, written
 from texlab import compiled, document
 
 from papergen.config import read_paper
-from papergen.latex.compile import auxiliary_folder
+from papergen.latex.build.driver import auxiliary_folder
 from papergen.latex.length import pages_of_text
-from papergen.latex.templates import list_templates, load_template
 from papergen.latex.tree import SourceTree
-from papergen.latex.typesetting import typeset
+from papergen.latex.venues.template import list_templates, load_template
+from papergen.latex.venues.typesetting import typeset
 
 pytestmark = pytest.mark.tex
 CASES = [(name, language) for name in list_templates() for language in load_template(name).languages]

@@ -9,7 +9,7 @@ import pytest
 from texlab import document, make_tree
 
 from papergen.latex.escape import Engine
-from papergen.latex.lint import lint_tree
+from papergen.latex.lint.lint import lint_tree
 from papergen.latex.macros import results_tex
 from papergen.latex.tree import Place, Problem, SourceTree, TexError
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from texlab import compiled, document, pdf_pages
 
-from papergen.assembly import _blank_pdf
-from papergen.errors import PapergenError
+from papergen.core.errors import PapergenError
 from papergen.latex.escape import Engine
 from papergen.latex.pdf import Font, inspect_pdf, page_texts
+from papergen.paper.assemble import _blank_pdf
 
 
 @pytest.mark.tex

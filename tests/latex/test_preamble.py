@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from texlab import document, make_tree
 
-from papergen.latex.compile import Compiled, compile_tree
-from papergen.latex.engine import find_engine, locate
-from papergen.latex.preamble import Split, left_on_page
-from papergen.latex.precompile import precompile
+from papergen.latex.build.driver import Compiled, compile_tree
+from papergen.latex.build.engine import find_engine, locate
+from papergen.latex.build.preamble import Split, left_on_page
+from papergen.latex.build.precompile import precompile
 from papergen.latex.tree import TexError
 
 PACKAGES = "\\usepackage{microtype,graphicx,xcolor,booktabs,own}\n\\usepackage{natbib}\n\\usepackage{hyperref}\n"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from papergen.latex.process import Deadline, run
+from papergen.latex.build.process import Deadline, run
 
 PROGRAM = """
 import sys
 from pathlib import Path
-from papergen.latex.process import Deadline, run
+from papergen.latex.build.process import Deadline, run
 folder = Path(sys.argv[1])
 run(["/bin/sh", "-c", "echo $$ > started; sleep 60; echo late > late"], folder=folder,
     environment={"PATH": "/usr/bin:/bin"}, deadline=Deadline(60), terminal=folder / "terminal")

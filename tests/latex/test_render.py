@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from texlab import make_tree
 
-from papergen.errors import PapergenError
+from papergen.core.errors import PapergenError
 from papergen.latex.render import MARK, render_tree
+from papergen.latex.text import Tex
 from papergen.latex.tree import Place
-from papergen.report.tex import Tex
 
 PROJECT: dict[str, str | bytes] = {
     "main.tex.j2": "\\title{\\VAR{title}}\n"

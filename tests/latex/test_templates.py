@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from papergen.config import read_experiments, read_paper
-from papergen.latex.environment import build_environment
-from papergen.latex.scaffold import project_files, scaffold
-from papergen.latex.templates import list_templates, load_template
-from papergen.latex.typesetting import typeset
+from papergen.latex.jinja import build_environment
+from papergen.latex.venues.template import list_templates, load_template
+from papergen.latex.venues.typesetting import typeset
+from papergen.paper.scaffold import project_files, scaffold
 
 TITLE = "A \"quoted\": 100% of $x_i$ & #1 \\ {50}\n- ok ~^ | <b> 'end'"
 SUBSETS = [

@@ -10,16 +10,16 @@ from standins import STYLES, supply
 from texlab import pdf_pages
 
 from papergen.config import Author, read_paper
-from papergen.errors import MachineError, PapergenError
-from papergen.files import digest_bytes
-from papergen.latex.compile import Compiled, compile_tree
-from papergen.latex.engine import find_engine, require_files
+from papergen.core.errors import MachineError, PapergenError
+from papergen.core.files import digest_bytes
+from papergen.latex.build.driver import Compiled, compile_tree
+from papergen.latex.build.engine import find_engine, require_files
 from papergen.latex.macros import results_tex
 from papergen.latex.render import render_tree
-from papergen.latex.scaffold import scaffold
-from papergen.latex.styles import RECORD
-from papergen.latex.templates import MODES, list_templates, load_template
-from papergen.latex.typesetting import typeset
+from papergen.latex.venues.styles import RECORD
+from papergen.latex.venues.template import MODES, list_templates, load_template
+from papergen.latex.venues.typesetting import typeset
+from papergen.paper.scaffold import scaffold
 
 AUTHORS = (Author(name="Ada Author", affiliation="Example University", email="a_b@example.org"), Author(name="B. Öz"))
 PROSE = {

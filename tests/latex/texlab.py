@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from papergen.latex.compile import Compiled, compile_tree
-from papergen.latex.engine import find_engine
+from papergen.latex.build.driver import Compiled, compile_tree
+from papergen.latex.build.engine import find_engine
 from papergen.latex.escape import Engine
 
 PREAMBLE = {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from papergen.errors import PapergenError
-from papergen.latex.bibliography import bare_specials, parse
+from papergen.core.errors import PapergenError
+from papergen.latex.bibliography.database import bare_specials, parse
 from papergen.report import citations
 
 ROOT = Path(__file__).resolve().parents[2]

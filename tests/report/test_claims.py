@@ -7,13 +7,13 @@ import pytest
 from made import make_result, make_results, make_trial
 from scipy import stats
 
-from papergen.errors import PapergenError
-from papergen.report.claims import FUNCTIONS, _shown_p, check, comparisons_of, evaluate, family_of
+from papergen.core.errors import PapergenError
+from papergen.report.claims.claim import FUNCTIONS, _shown_p, check, comparisons_of, evaluate, family_of
+from papergen.report.claims.operands import row_name
+from papergen.report.claims.syntax import parse
 from papergen.report.derived import compare, difference, ratio
 from papergen.report.formats import plain
-from papergen.report.operands import row_name
 from papergen.report.results import Results, UnknownKeyError
-from papergen.report.syntax import parse
 from papergen.report.values import Text, Value, summary, value_of
 
 
@@ -230,7 +230,7 @@ def test_every_function_is_documented_by_a_form_that_parses() -> None:
 
 
 def test_every_function_is_documented() -> None:
-    from papergen.report.claims import FUNCTIONS
+    from papergen.report.claims.claim import FUNCTIONS
 
     page = (Path(__file__).resolve().parents[2] / "docs" / "claims.md").read_text(encoding="utf-8")
     assert not [name for name in FUNCTIONS if f"- `{name}(" not in page]

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from papergen.errors import MachineError, PapergenError
-from papergen.report.figures import Figure, Note, Rule, Series
-from papergen.report.placing import Box, nearest_edge, place
-from papergen.report.rendering import cache_key, cached, prune, render
+from papergen.core.errors import MachineError, PapergenError
+from papergen.report.figures.figure import Figure, Note, Rule, Series
+from papergen.report.figures.placing import Box, nearest_edge, place
+from papergen.report.figures.rendering import cache_key, cached, prune, render
 
 LOSS = Figure(
     name="loss",
@@ -87,7 +87,7 @@ def test_the_same_data_gives_the_same_bytes_in_another_process(tmp_path: Path) -
     first = render(SCATTER, 3.3, tmp_path / "a")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_figures as t;"
-        "from papergen.report.rendering import render; render(t.SCATTER, 3.3, Path(sys.argv[2]))"
+        "from papergen.report.figures.rendering import render; render(t.SCATTER, 3.3, Path(sys.argv[2]))"
     )
     for seed in ("1", "2"):
         subprocess.run(
@@ -102,7 +102,7 @@ def test_an_unchanged_figure_does_not_import_matplotlib(tmp_path: Path) -> None:
     pdf = render(LOSS, 3.3, tmp_path)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; import test_figures as t;"
-        "from papergen.report.rendering import render; data = render(t.LOSS, 3.3, Path(sys.argv[2]));"
+        "from papergen.report.figures.rendering import render; data = render(t.LOSS, 3.3, Path(sys.argv[2]));"
         "print('matplotlib' in sys.modules, len(data))"
     )
     ran = subprocess.run(
@@ -166,7 +166,7 @@ def test_a_curve_of_one_point_shows_it() -> None:
     """A line through one point draws nothing: a short training left an empty frame."""
     from matplotlib.figure import Figure as Picture
 
-    from papergen.report.draw import _draw_kind
+    from papergen.report.figures.draw import _draw_kind
 
     one = Series(label="a", x=[3.0], y=[2.0])
     curve = Figure(name="curve", kind="band", series=[one], x_label="Steps", y_label="Loss")
@@ -222,7 +222,7 @@ def test_a_wrong_formula_is_an_error_that_names_the_figure(tmp_path: Path) -> No
 
 
 def test_chinese_labels_where_a_font_has_them(tmp_path: Path) -> None:
-    from papergen.report.cjk import cjk_fonts
+    from papergen.report.figures.cjk import cjk_fonts
 
     if not any("otf" not in path for path in cjk_fonts()):
         pytest.skip("no Chinese TrueType font is installed")
@@ -234,7 +234,7 @@ def test_chinese_labels_where_a_font_has_them(tmp_path: Path) -> None:
 def test_without_a_chinese_font_the_message_names_what_was_looked_for_and_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from papergen.report import cjk
+    from papergen.report.figures import cjk
 
     monkeypatch.setattr(cjk, "cjk_fonts", lambda: ())
     with pytest.raises(PapergenError, match=r"no font has the character U\+8BAD") as caught:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from papergen.errors import PapergenError
+from papergen.core.errors import PapergenError
 from papergen.report.formats import FORMATS, grouped, parse_format, plain, rounded, tex
 from papergen.report.values import Text, Value, summary
 

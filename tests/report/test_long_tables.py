@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "latex"))
 from texlab import compiled, pdf_pages
 
 from papergen.latex.longrows import LONGROWS
-from papergen.report.long_tables import long_tex
-from papergen.report.tables import Column, Row, Table
-from papergen.report.tex import escape_ascii
+from papergen.latex.text import escape_ascii
+from papergen.report.tables.long import long_tex
+from papergen.report.tables.table import Column, Row, Table
 
 MAIN = (
     "\\documentclass[twocolumn]{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{mathptmx,booktabs,graphicx}\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from made import decoding_results, make_results, speed_results
 
-from papergen.errors import PapergenError
-from papergen.report.claims import check
-from papergen.report.phrases import assertion_of
+from papergen.core.errors import PapergenError
+from papergen.report.claims.claim import check
+from papergen.report.claims.phrases import assertion_of
 from papergen.report.results import Results
 
 FAST, SLOW = "speed/ddp-2/tokens_per_s", "speed/ddp-1/tokens_per_s"
@@ -73,7 +73,7 @@ def test_a_phrase_about_nothing_is_refused() -> None:
 
 
 def test_wins_and_gain_are_values(results: Results) -> None:
-    from papergen.report.claims import evaluate
+    from papergen.report.claims.claim import evaluate
     from papergen.report.formats import plain
 
     wins = evaluate(results, "wins(decoding/beam, [decoding/greedy, decoding/nucleus], on=[coherence])")

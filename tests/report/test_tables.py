@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from made import decoding_results, make_result, make_results, make_trial, speed_results
 
-from papergen.errors import PapergenError
-from papergen.experiment import load_recipes
+from papergen.core.errors import PapergenError
+from papergen.experiment.kinds import load_recipes
+from papergen.latex.text import Tex
 from papergen.report.derived import compare, extreme
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.statistics import holm
-from papergen.report.tables import Column, Row, Table, marked_against, row_label, table_of
-from papergen.report.tex import Tex
+from papergen.report.tables.table import Column, Row, Table, marked_against, row_label, table_of
 from papergen.report.values import Value, summary, value_of
 
 

@@ -8,7 +8,7 @@ import pytest
 from made import decoding_results, make_result, make_results, make_trial
 from scipy import stats
 
-from papergen.errors import PapergenError
+from papergen.core.errors import PapergenError
 from papergen.report.results import NotANumberError, NotApplicableError, NotFinishedError, Results, UnknownKeyError
 from papergen.report.values import Text, Value, value_of
 

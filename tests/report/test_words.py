@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from papergen.decoding import describing, describing_zh, reported
-from papergen.decoding.settings import Strategy
-from papergen.ops.catalogue import OPERATIONS
-from papergen.report.cells import NotAvailable
+from papergen.core.shipped_files import shipped
+from papergen.latex.text import Tex
+from papergen.ml.decoding import describing, describing_zh, reported
+from papergen.ml.decoding.settings import Strategy
+from papergen.ml.ops.catalogue import OPERATIONS
 from papergen.report.chinese import CHINESE
-from papergen.report.figures import Figure, Rule, Series
-from papergen.report.tables import Column, Row, Table
-from papergen.report.tex import Tex
+from papergen.report.figures.figure import Figure, Rule, Series
+from papergen.report.tables.cells import NotAvailable
+from papergen.report.tables.table import Column, Row, Table
 from papergen.report.words import figure_in_language, in_language, translated
-from papergen.resources import shipped
 
 TABLE = Table(
     name="t",

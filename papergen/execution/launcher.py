@@ -1,0 +1,231 @@
+"""What a launcher is given, what it tells while a trial runs, and what it hands back."""
+
+from __future__ import annotations
+
+import abc
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self
+
+from papergen.execution.devices import choose_device, find_gpus
+from papergen.execution.launchers.settings import LaunchSettings
+from papergen.execution.multihost.nodes import Nodes
+from papergen.store.records import Failure, Trial
+
+STALL_S = 600.0
+"""Seconds without progress after which a trial that computes nothing any more is ended."""
+
+PRELOADS: Mapping[str, Sequence[str]] = {
+    "numpy": ("numpy", "numpy.random"),
+    "torch": ("torch", "torch.distributed", "torch.nn.parallel", "torch.utils.data"),
+    "transformers": (
+        "transformers.modeling_utils",
+        "transformers.generation.utils",
+        "transformers.models.auto.modeling_auto",
+        "transformers.models.auto.tokenization_auto",
+        "transformers.models.gpt2.modeling_gpt2",
+    ),
+    "tokenizers": ("tokenizers",),
+    "scipy": ("scipy.stats",),
+}
+"""Library -> modules worth importing once for all trials that use it; none of them starts a thread or touches CUDA."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A trial to run, with all that its ranks need. `folder` holds trial.json already, and `scratch` exists."""
+
+    trial: Trial
+    folder: Path
+    scratch: Path
+    """What attempts at this trial leave for the next one."""
+    recipe_path: Path
+    project: Path
+    upstream: Mapping[str, Path]
+    device: str
+    num_threads: int
+    time_limit_s: float | None = None
+    memory_limit_gib: float | None = None
+    """Of resident memory, over all processes that the trial has on one machine."""
+    stall_s: float = STALL_S
+    takes_all_gpus: bool = False
+    """Every GPU of the machine, not one per rank (DataParallel is one process on all of them)."""
+    models: Sequence[tuple[str, str]] = ()
+    """Models (path or Hub id, dtype) that the trial loads, for a warm worker to hold in memory."""
+    preload: Sequence[str] | None = None
+    """Modules that a warm worker imports before it forks; None: by the libraries in the trial's digest."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """`preload`, derived from the libraries that the trial's code imports where it is not given."""
+        if self.preload is not None:
+            return tuple(self.preload)
+        libraries = self.trial.parts.get("libraries", {})
+        return tuple(module for library, modules in PRELOADS.items() if library in libraries for module in modules)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data, all paths absolute, for a process on another machine."""
+        data = {item.name: getattr(self, item.name) for item in fields(self)}
+        paths = {name: str(value.resolve()) for name, value in data.items() if isinstance(value, Path)}
+        upstream = {name: str(path.resolve()) for name, path in self.upstream.items()}
+        return {**data, **paths, "trial": self.trial.to_json(), "upstream": upstream}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str) -> Self:
+        """The job written by `to_json`."""
+        paths = {name: Path(data[name]) for name in ("folder", "scratch", "recipe_path", "project")}
+        upstream = {name: Path(path) for name, path in data["upstream"].items()}
+        return cls(**{**data, **paths, "trial": Trial.from_json(data["trial"], where), "upstream": upstream})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something to show while a trial runs: "progress" (done, total, fields), "log" (step, metrics), "note" (text)."""
+
+    job: Job
+    kind: Literal["progress", "log", "note"]
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A trial that is over; every process it had is gone. Without a failure, outcome.json lies in its folder."""
+
+    job: Job
+    failure: Failure | None
+    machine: Mapping[str, Any]
+    """What rank 0 reported (device, gpus, num_threads, backend), plus load_average at the start."""
+    started: str
+    """UTC, ISO 8601."""
+    ended: str
+    duration_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a launcher waits before it acts, in seconds."""
+
+    settle_s: float = 1.0
+    """For the cause, after a rank said only that its peers are gone."""
+    grace_s: float = 3.0
+    """Between asking the ranks of a failed trial to end and killing them."""
+    linger_s: float = 10.0
+    """For a rank to end after the trial is recorded."""
+    early_s: float = 10.0
+    """For the others, idle, after a rank returned."""
+    hang_s: float = 8.0
+    """Without progress and CPU time in any rank, before their stacks are read for one that hangs; 0: never."""
+    still_s: float = 12.0
+    """Seen at the same place and silent, before a rank is asked where it stands and named."""
+    early_still_s: float = 60.0
+    """Likewise and idle, before one ends its trial that has not yet shown at which pace it steps."""
+    silent_s: float = 30.0
+    """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
+    node_s: float = 13.0
+    """Without a sign of life from another machine: after 6 s without a cable TCP needs so long."""
+    check_s: float = 2.0
+    """Between two looks at ranks that are under suspicion."""
+
+    @property
+    def patience_s(self) -> float:
+        """`hang_s`, infinite where hangs are not looked for."""
+        return self.hang_s or math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitness:
+    """How well a launcher suits this machine and request: the fittest one is chosen, and the reason printed."""
+
+    score: int
+    """0: not at all."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a launcher is made from: how one run-exp runs its trials."""
+
+    project: Path
+    max_trials: int | None = None
+    """Trials at a time; None: one on this machine, so that timings are fair, all on a cluster."""
+    settings: LaunchSettings = field(default_factory=LaunchSettings)
+    device: str = "cpu"
+    limits: Limits | None = None
+    nodes: Nodes | None = None
+    """The other machines, for a launcher that `spans_hosts`."""
+    max_restarts: int = 0
+    """How often the ranks of a trial are started again, by a launcher that `restarts_ranks`."""
+
+
+class Launcher(abc.ABC):
+    """Runs trials in processes of their own and says how they end. A context manager: on exit no process is left.
+
+    Use one launcher from one thread, which must outlive it: the kernel ends the workers with that thread.
+    """
+
+    name: ClassVar[str]
+    spans_hosts: ClassVar[bool] = False
+    """Whether it takes part in `--nnodes`."""
+    restarts_ranks: ClassVar[bool] = False
+    """Whether it takes `--max-restarts`."""
+
+    @classmethod
+    @abc.abstractmethod
+    def fitness(cls) -> Fitness:
+        """How well this launcher suits this machine."""
+
+    @classmethod
+    def device(cls, requested: str, settings: LaunchSettings) -> tuple[str, str]:
+        """The device of its ranks for "auto", "cpu" or "cuda", and why; MachineError when it cannot be had."""
+        return choose_device(requested)
+
+    @classmethod
+    def num_gpus(cls, device: str, settings: LaunchSettings) -> int:
+        """How many GPUs one trial may have on a machine that runs it, which need not be this one."""
+        return len(find_gpus()) if device == "cuda" else 0
+
+    @classmethod
+    def place(cls, settings: LaunchSettings) -> str:
+        """The machine, or kind of machine, that `device` and `num_gpus` speak of."""
+        return platform.node()
+
+    @classmethod
+    @abc.abstractmethod
+    def from_setup(cls, setup: Setup) -> Self:
+        """The launcher for one run-exp."""
+
+    def holds(self, trial: Trial) -> bool:
+        """Whether an attempt at the trial that an earlier run-exp began goes on; `submit` then takes it over."""
+        return False
+
+    @abc.abstractmethod
+    def has_room(self, num_ranks: int) -> bool:
+        """Whether a trial of so many ranks would start at once."""
+
+    @abc.abstractmethod
+    def submit(self, job: Job) -> None:
+        """Start the trial, or queue it until there is room. Faults come as its Ended."""
+
+    @abc.abstractmethod
+    def wait(self, timeout_s: float | None = None) -> Sequence[Event | Ended]:
+        """Sleep until there is something to tell, at most `timeout_s`; empty when that passed or nothing runs."""
+
+    @abc.abstractmethod
+    def cancel(self, job: Job) -> None:
+        """End the trial; its Ended, a failure, comes from `wait`."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Kill every process that was started and forget the queue."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

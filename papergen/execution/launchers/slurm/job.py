@@ -1,0 +1,242 @@
+"""`python -m papergen.execution.launchers.slurm.job FOLDER`: what runs on each node of a SLURM job for an array task.
+
+The first node watches over the trial as on a single machine, and its word lies in files; the others follow it. A job
+that SLURM starts again begins with an empty attempt and the scratch that the earlier one left; one that it ends
+(SIGTERM: preemption, or `--signal=TERM@120` before the time limit) has the trial save its state there first. Where the
+earlier attempt still lives, on a node that SLURM has lost sight of, it sees that it is no longer the trial's, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import signal
+import socket
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+from papergen.core.errors import PapergenError
+from papergen.execution.devices import cpu_model, find_gpus, memory_gib, num_cores
+from papergen.execution.launcher import Ended, Event, Job, Limits
+from papergen.execution.launchers.local import LocalLauncher, WarmStarter
+from papergen.execution.launchers.slurm import client as slurm_answers
+from papergen.execution.launchers.slurm.task_files import TaskFiles
+from papergen.execution.multihost.follower import Follower, join
+from papergen.execution.multihost.network import Endpoint, interface_environment
+from papergen.execution.multihost.nodes import NodeLine, Nodes
+from papergen.execution.supervision.hub import Message
+from papergen.execution.supervision.running import clear, spec_of, utc
+from papergen.execution.worker.lease import LOST, Lease
+from papergen.execution.worker.spec import SAVE_VARIABLE, Spec
+from papergen.experiment.code_guard import changed_files
+from papergen.experiment.kinds import load_recipe
+from papergen.store.records import Failure
+
+JOIN_S = 300.0
+SAVE_S = 20
+"""For a trial to save its state before SLURM, which waits for 30 s where nobody changed it (KillWait), kills it."""
+NODE_LOST = re.compile(r"\(node \d+\) (is gone|was not heard of)")
+"""What the watch says of a node that is lost; SLURM itself notices it after minutes."""
+MAX_RESTARTS = 3
+"""So often a job that loses a node is started again: the fault may be its own."""
+GRACE_S = 0.5
+"""Between SIGTERM and SIGKILL for the ranks of a failed trial: here SIGTERM only asks them to save."""
+WISH_S = 0.5
+"""Between two looks at whether SLURM wants the node back."""
+SETTLE_S = 1.5
+"""For an earlier attempt that still lives to see that it is not the trial's any more."""
+NUM_PORTS = 8
+"""Ports that the first node tries; the others know which."""
+
+
+class Terminated(BaseException):
+    """SLURM wants the job to end."""
+
+
+class Wish:
+    """SLURM's SIGTERM: the trial gets `SAVE_S` to save its state, unless it is cancelled or does not run yet."""
+
+    def __init__(self, files: TaskFiles) -> None:
+        self._files = files
+        self.is_heard = False
+        self.may_save = False
+        """Whether the trial runs, and can be asked."""
+
+    def listen(self) -> None:
+        """Hear SIGTERM from now on."""
+        signal.signal(signal.SIGTERM, self._hear)
+        signal.signal(signal.SIGALRM, _terminated)
+
+    def _hear(self, *_: object) -> None:
+        if self.is_heard or not self.may_save or self._files.cancelled_file.exists():
+            raise Terminated
+        self.is_heard = True
+        signal.alarm(SAVE_S)
+
+
+def main() -> None:
+    """Be the first node of the job's task, or follow it."""
+    files = TaskFiles(Path(sys.argv[1]), int(os.environ["SLURM_ARRAY_TASK_ID"]))
+    node, num_nodes = int(os.environ.get("SLURM_PROCID", "0")), int(os.environ.get("SLURM_NTASKS", "1"))
+    if files.ended_file.exists():
+        return  # SLURM starts again what is over; its end may be taken in already, and another job run the trial
+    job, limits = files.read()
+    wish = Wish(files)
+    wish.listen()
+    os.environ[SAVE_VARIABLE] = "1"
+    lease = Lease(f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', '0')}", files.lease_file)
+    lease.to_environment()
+    limits = replace(limits, grace_s=min(limits.grace_s, GRACE_S))
+    try:
+        if node == 0:
+            sys.exit(_lead(files, job, limits, num_nodes, wish, lease))
+        _follow(job, node, num_nodes, wish)
+    except Terminated:
+        sys.exit(143)
+
+
+def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish, lease: Lease) -> int:
+    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    lease.take()
+    if restarts:
+        time.sleep(SETTLE_S)
+    clear(job.folder)
+    if restarts:
+        files.tell(
+            "note", {"text": f"started again by SLURM (restart {restarts}), from what the trial left in scratch"}
+        )
+    began = time.time()
+    try:
+        _check_code(job)
+        nodes = None
+        if num_nodes > 1:
+            nodes = Nodes(_listen(), num_nodes=num_nodes, trials={job.trial.label: job.trial.digest})
+        with LocalLauncher(limits=limits, nodes=nodes) as launcher:
+            if nodes is not None:
+                launcher.gather(JOIN_S)
+            files.tell("note", {"text": f"runs on {', '.join(launcher.hosts)} (SLURM job {_task()})"})
+            launcher.submit(job)
+            ended = _watch(launcher, files, wish, lease)
+    except PapergenError as error:
+        failure = Failure(rank=None, cause=str(error))
+        ended = Ended(
+            job=job,
+            failure=failure,
+            machine={},
+            started=utc(began),
+            ended=utc(time.time()),
+            duration_s=time.time() - began,
+        )
+    if not lease.is_held():
+        sys.stderr.write(f"{LOST}\n")  # to the task's log: nothing else is this attempt's any more
+        return 1
+    if ended.failure is not None and _goes_on(files, ended.failure, wish, restarts):
+        return 143
+    files.write_end(replace(ended, machine={**_here(), **ended.machine}))
+    return 0 if ended.failure is None else 1
+
+
+def _goes_on(files: TaskFiles, failure: Failure, wish: Wish, restarts: int) -> bool:
+    """Whether this is no end of the trial: it goes on when SLURM starts the job again, which is asked of it here."""
+    if NODE_LOST.search(failure.cause):
+        if restarts >= MAX_RESTARTS or not slurm_answers.requeue(_task()):
+            return False
+        files.tell("note", {"text": f"{failure.cause}; SLURM starts the job again"})
+    elif wish.is_heard:
+        slurm_answers.requeue(_task())
+        files.tell("note", {"text": f"SLURM wants the node back: {failure.cause}"})
+    else:
+        return False
+    return True
+
+
+def _check_code(job: Job) -> None:
+    """PapergenError when files were edited while the job waited, perhaps for days: not to be run under the old name."""
+    if not job.trial.parts.get("code"):
+        return
+    if files := changed_files(job.trial, load_recipe(job.recipe_path), job.project):
+        raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
+
+
+def _watch(launcher: LocalLauncher, files: TaskFiles, wish: Wish, lease: Lease) -> Ended:
+    wish.may_save, is_asked = True, False
+    while True:
+        told = launcher.wait(timeout_s=WISH_S)
+        if not lease.is_held():
+            raise PapergenError(LOST)
+        for item in told:
+            if isinstance(item, Event):
+                files.tell(item.kind, item.data)
+            else:
+                return item
+        if wish.is_heard and not is_asked:
+            is_asked = True
+            launcher.ask_to_save()
+
+
+def _follow(job: Job, node: int, num_nodes: int, wish: Wish) -> None:
+    address = slurm_answers.head_address()
+    line, _ = join(
+        [Endpoint(address, port) for port in _ports()],
+        node=node,
+        num_nodes=num_nodes,
+        trials={job.trial.label: job.trial.digest},
+        timeout_s=JOIN_S,
+    )
+    wish.may_save = True  # as the first node asks, which hears it too
+    Follower(line, WarmStarter, lambda message, hub: _spec(job, line, message, hub)).serve()
+
+
+def _spec(job: Job, line: NodeLine, message: Message, hub: str) -> Spec:
+    gpus = [gpu.name_for_cuda for gpu in find_gpus()] if job.device == "cuda" else []
+    if job.device == "cuda" and len(gpus) < message["share"]["per_node"]:
+        raise PapergenError(f"SLURM gave this node {len(gpus)} GPUs, the trial needs {message['share']['per_node']}.")
+    meeting = {**message["environment"], **interface_environment(line.socket.getsockname()[0])}
+    return spec_of(job, message["job"], gpus[: message["share"]["per_node"]], hub, meeting)
+
+
+def _listen() -> socket.socket:
+    for port in _ports():
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("", port))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(64)
+        return listener
+    raise PapergenError(f"the ports {', '.join(map(str, _ports()))} of {socket.gethostname()} are all taken.")
+
+
+def _ports() -> list[int]:
+    """The same on every node, others for every job and restart."""
+    job, task = int(os.environ["SLURM_JOB_ID"]), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    return [20_000 + (job * 61 + task * 17 + index * 1009) % 12_000 for index in range(NUM_PORTS)]
+
+
+def _task() -> str:
+    return f"{os.environ.get('SLURM_ARRAY_JOB_ID', '?')}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+
+
+def _here() -> dict[str, object]:
+    """What the record says of the machine: this one, not the one that waits for the result."""
+    return {
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cpu": cpu_model(),
+        "num_cores": num_cores(),
+        "memory_gib": round(memory_gib(), 1),
+    }
+
+
+def _terminated(*_: object) -> NoReturn:
+    raise Terminated
+
+
+if __name__ == "__main__":
+    main()

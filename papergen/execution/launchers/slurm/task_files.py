@@ -1,0 +1,168 @@
+"""The files by which a run-exp and a trial on a cluster know of each other, in a folder that both can see.
+
+results/.cluster/<name>/   batch.json        which trials, under which job of the cluster
+task0.json        a trial and how it is watched; gone when its end was taken in
+task0.events      what it tells while it runs, JSON lines
+task0.ended.json  how it ended, written last
+task0.attempt     which attempt may write (worker/lease.py); gone with task0.json
+task0.cancelled   that it is cancelled, not preempted: it need not save anything
+task0.log         what the cluster's own programs printed
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from papergen.core.files import read_json, write_json
+from papergen.execution.launcher import Ended, Event, Job, Limits
+from papergen.execution.supervision.running import tail
+from papergen.store.records import Failure
+
+
+@dataclass(frozen=True)
+class TaskFiles:
+    """The paths of one trial's task."""
+
+    folder: Path
+    index: int
+
+    @property
+    def task_file(self) -> Path:
+        """The trial and how it is watched."""
+        return self.folder / f"task{self.index}.json"
+
+    @property
+    def events_file(self) -> Path:
+        """What it tells while it runs."""
+        return self.folder / f"task{self.index}.events"
+
+    @property
+    def ended_file(self) -> Path:
+        """How it ended."""
+        return self.folder / f"task{self.index}.ended.json"
+
+    @property
+    def log_file(self) -> Path:
+        """What the cluster's own programs printed."""
+        return self.folder / f"task{self.index}.log"
+
+    @property
+    def cancelled_file(self) -> Path:
+        """There when papergen cancels it: then it ends at once, and saves nothing."""
+        return self.folder / f"task{self.index}.cancelled"
+
+    @property
+    def lease_file(self) -> Path:
+        """Which attempt may write."""
+        return self.folder / f"task{self.index}.attempt"
+
+    def write(self, job: Job, limits: Limits) -> None:
+        """Describe the trial."""
+        write_json(self.task_file, {"job": job.to_json(), "limits": asdict(limits)})
+
+    def read(self) -> tuple[Job, Limits]:
+        """The trial as `write` described it."""
+        data = read_json(self.task_file)
+        return Job.from_json(data["job"], str(self.task_file)), Limits(**data["limits"])
+
+    def tell(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Add an event."""
+        with self.events_file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"kind": kind, "data": data}) + "\n")
+
+    def write_end(self, ended: Ended) -> None:
+        """Say how it ended; the last word."""
+        data = {name: getattr(ended, name) for name in ("machine", "started", "ended", "duration_s")}
+        write_json(self.ended_file, {**data, "failure": None if ended.failure is None else asdict(ended.failure)})
+
+    def end(self, job: Job) -> Ended | None:
+        """How it ended; None while it has not said so."""
+        if not self.ended_file.exists():
+            return None
+        data = read_json(self.ended_file)
+        failure = None if data["failure"] is None else Failure(**data["failure"])
+        return Ended(job=job, **{**data, "failure": failure})
+
+    def settle(self) -> None:
+        """Forget the trial: how it ended was taken in."""
+        self.task_file.unlink(missing_ok=True)
+        self.lease_file.unlink(missing_ok=True)
+
+    def log_tail(self) -> str:
+        """The end of the log."""
+        return "\n".join(tail(self.log_file))
+
+
+class EventReader:
+    """Reads a task's events as they are added."""
+
+    def __init__(self, files: TaskFiles) -> None:
+        self._files = files
+        self._offset = 0
+
+    def read(self, job: Job) -> Sequence[Event]:
+        """Those that were added since the last call; a line that is not whole yet is left for the next."""
+        try:
+            with self._files.events_file.open("rb") as stream:
+                stream.seek(self._offset)
+                data = stream.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        return [Event(job=job, **json.loads(line)) for line in whole.splitlines()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchFiles:
+    """A batch of trials that were submitted together."""
+
+    folder: Path
+    job_id: str
+    digests: Sequence[str]
+
+    @classmethod
+    def all_in(cls, root: Path) -> list[Self]:
+        """Every batch that was submitted and whose files are there, oldest first."""
+        found = []
+        for record in sorted(root.glob("*/batch.json")):
+            data = read_json(record)
+            found.append(cls(folder=record.parent, job_id=data["job_id"], digests=data["digests"]))
+        return found
+
+    def write(self) -> None:
+        """Remember the job, so that a later run-exp can take it over."""
+        write_json(self.folder / "batch.json", {"job_id": self.job_id, "digests": list(self.digests)})
+
+    def is_open(self, index: int, *, is_alive: bool) -> bool:
+        """Whether something is still to come of a trial: it waits or runs, or how it ended was not taken in yet."""
+        files = self.task(index)
+        return files.task_file.exists() and (is_alive or files.ended_file.exists())
+
+    def task(self, index: int) -> TaskFiles:
+        """The files of its trial of that index."""
+        return TaskFiles(self.folder, index)
+
+    def task_id(self, index: int) -> str:
+        """What the cluster calls that trial's task."""
+        return f"{self.job_id}_{index}"
+
+
+def drop_unsubmitted(root: Path) -> None:
+    """Remove the folders that have no job: a run-exp was killed before it knew the number, and nothing runs for them.
+
+    Call it while the store is held.
+    """
+    for folder in root.iterdir() if root.is_dir() else ():
+        if not (folder / "batch.json").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def batches_folder(project: Path) -> Path:
+    """Where the batches of a project lie."""
+    return project / "results" / ".cluster"

@@ -1,0 +1,239 @@
+"""Launchers that leave the start of the ranks to torch: one host process per trial, the same watch over the ranks."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from papergen.core.files import write_json
+from papergen.execution.launcher import Fitness
+from papergen.execution.launchers.local import worker_environment
+from papergen.execution.supervision.hub import Hub, Message
+from papergen.execution.supervision.running import tail
+from papergen.execution.supervision.starter import Keeper, Starter
+from papergen.execution.supervision.supervisor import Supervisor
+from papergen.execution.supervision.watch import ended_by
+from papergen.execution.worker.guard import kill_session
+from papergen.execution.worker.spec import Share, Spec
+
+
+@dataclass(frozen=True)
+class Host:
+    """The process that starts a trial's ranks; it leads a session, in which spawn's ranks stay."""
+
+    job: str
+    process: subprocess.Popen[bytes]
+    handle: int
+    log: Path
+    sessions: set[int] = field(default_factory=set)
+    """Of ranks that torch has put into sessions of their own."""
+
+
+@dataclass(frozen=True)
+class RankProcess:
+    """A rank, which is a child of the host."""
+
+    job: str
+    rank: int
+    pid: int
+    handle: int
+
+
+class HostStarter(Starter):
+    """Ranks that torch starts. They pay for their imports in every trial; a warm worker does not."""
+
+    option: ClassVar[str]
+    """What `python -m papergen.execution.worker` calls this way to start ranks."""
+
+    def __init__(self, keeper: Keeper, hub: Hub, selector: selectors.BaseSelector) -> None:
+        super().__init__(keeper, hub, selector)
+        self._hosts: dict[str, Host] = {}
+        self._ranks: dict[str, list[RankProcess]] = {}
+        self._handles: set[int] = set()
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def start(self, spec: Spec, share: Share, modules: Sequence[str]) -> None:
+        """Start the host, which starts the ranks."""
+        spec_path = self.hub.folder / f"{spec.job}.json"
+        write_json(spec_path, spec.to_json())
+        log = Path(spec.folder) / ("launcher.log" if share.node == 0 else f"launcher{share.node}.log")
+        arguments = [self.option, str(spec_path), json.dumps(share.to_json())]
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "papergen.execution.worker", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=worker_environment(),
+                cwd="/",
+                start_new_session=True,
+            )
+        self._tell_guard(process.pid)
+        host = Host(spec.job, process, os.pidfd_open(process.pid), log)
+        self._hosts[spec.job] = host
+        self._attend(host.handle, host)
+
+    def ready(self, source: Any) -> None:
+        """A host or a rank has ended."""
+        self._leave(source.handle)
+        if isinstance(source, RankProcess):
+            self.keeper.exited(source.job, source.rank, None)
+        else:
+            assert isinstance(source, Host), f"{source!r} was not registered here"
+            cause = f"{self.option.removeprefix('--')}: {ended_by(_status(source.process.pid))}"
+            self.keeper.lost(source.job, cause, traceback="\n".join(tail(source.log)), with_ranks=False)
+
+    def heard_of_host(self, job: str, message: Message) -> None:
+        """The host says which rank ended, and how."""
+        match message["event"]:
+            case "rank_exited":
+                self.keeper.exited(job, message["failed"], message["status"])
+            case "child_ended":
+                for rank in self._ranks.get(job, ()):
+                    if rank.pid == message["pid"]:
+                        self.keeper.exited(job, rank.rank, message["status"])
+
+    def said_hello(self, job: str, rank: int, pid: int) -> None:
+        """A rank is there: watch for its end."""
+        host = self._hosts.get(job)
+        with contextlib.suppress(ProcessLookupError):
+            session = os.getsid(pid)
+            if host is not None and session != host.process.pid:
+                host.sessions.add(session)
+                self._tell_guard(session)
+        self.keeper.started(job, {rank: pid})
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self.keeper.exited(job, rank, None)
+        else:
+            process = RankProcess(job, rank, pid, handle)
+            self._ranks.setdefault(job, []).append(process)
+            self._attend(handle, process)
+
+    def forget(self, job: str) -> None:
+        """Look no longer for the ends of the trial's ranks, and end what they have left in their sessions."""
+        for rank in self._ranks.pop(job, ()):
+            self._leave(rank.handle)
+        if (host := self._hosts.get(job)) is not None:
+            for session in host.sessions:
+                kill_session(session)
+                self._tell_guard(-session)
+            host.sessions.clear()
+
+    def over(self, job: str) -> None:
+        """End the host and whatever its ranks have left."""
+        self._ranks.pop(job, None)
+        host = self._hosts.pop(job, None)
+        if host is None:
+            return
+        self._leave(host.handle)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(host.process.pid, signal.SIGKILL)
+        sessions = [host.process.pid, *host.sessions]  # the host is not reaped yet: its number is its own
+        for session in sessions:
+            kill_session(session)
+        host.process.wait()
+        for session in sessions:
+            self._tell_guard(-session)
+
+    def close(self) -> None:
+        """End all hosts and the guard."""
+        for job in list(self._hosts):
+            self.over(job)
+        for handle in list(self._handles):
+            self._leave(handle)
+        if self._guard is not None:
+            assert self._guard.stdin is not None
+            with contextlib.suppress(OSError):
+                self._guard.stdin.close()
+            self._guard.wait()
+
+    def _tell_guard(self, session: int) -> None:
+        """Have the session ended when this process is killed: the kernel would end the host, not what it started."""
+        if self._guard is None:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-P", "-m", "papergen.execution.worker", "--guard"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=worker_environment(),
+                cwd="/",
+                start_new_session=True,
+            )
+        assert self._guard.stdin is not None
+        with contextlib.suppress(OSError):
+            self._guard.stdin.write(f"{session}\n".encode())
+            self._guard.stdin.flush()
+
+    def _attend(self, handle: int, source: Host | RankProcess) -> None:
+        self._handles.add(handle)
+        self.selector.register(handle, selectors.EVENT_READ, source)
+
+    def _leave(self, handle: int) -> None:
+        if handle in self._handles:
+            self._handles.remove(handle)
+            self.selector.unregister(handle)
+            with contextlib.suppress(OSError):
+                os.close(handle)
+
+
+def _status(pid: int) -> int:
+    """The exit status of a child that has ended, which stays a zombie; negative: a signal."""
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert found is not None, "without WNOHANG waitid waits"
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+class SpawnStarter(HostStarter):
+    """Ranks started by torch.multiprocessing."""
+
+    option: ClassVar[str] = "--spawn"
+
+
+class TorchrunStarter(HostStarter):
+    """Ranks started by torch's elastic agent, whose own store is their rendezvous."""
+
+    option: ClassVar[str] = "--torchrun"
+
+    def environment(self, environment: Mapping[str, str], share: Share) -> dict[str, str]:
+        """On one machine the agent chooses address and port."""
+        ours = {"MASTER_ADDR", "MASTER_PORT"} if share.num_nodes == 1 else set()
+        return {name: value for name, value in environment.items() if name not in ours}
+
+
+class HostedLauncher(Supervisor):
+    """Ranks that torch starts, in new processes for every trial."""
+
+    @classmethod
+    def fitness(cls) -> Fitness:
+        """Second to `local` wherever torch is installed."""
+        if importlib.util.find_spec("torch") is None:
+            return Fitness(score=0, reason="torch is not installed")
+        return Fitness(score=1, reason=f"{cls.name} starts new processes, imports included, for every trial")
+
+
+class SpawnLauncher(HostedLauncher):
+    """Ranks started by torch.multiprocessing."""
+
+    name: ClassVar[str] = "spawn"
+    starter_class: ClassVar[type[Starter]] = SpawnStarter
+
+
+class TorchrunLauncher(HostedLauncher):
+    """Ranks started by torch's elastic agent, on one machine or several."""
+
+    name: ClassVar[str] = "torchrun"
+    starter_class: ClassVar[type[Starter]] = TorchrunStarter
+    spans_hosts: ClassVar[bool] = True
+    restarts_ranks: ClassVar[bool] = True

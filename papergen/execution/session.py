@@ -1,0 +1,201 @@
+"""Run planned trials through a launcher, upstream first; each is published when whole, a failed one kept apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from papergen.core.errors import MachineError, PapergenError
+from papergen.core.files import write_compressed
+from papergen.core.secret_values import redacted, scrub
+from papergen.execution.launcher import Ended, Event, Job, Launcher
+from papergen.execution.progress import View
+from papergen.execution.provenance import git_state, provenance_of
+from papergen.execution.scheduler import TrialQueue, may_pass
+from papergen.experiment.code_guard import CodeGuard
+from papergen.experiment.kinds import Recipe
+from papergen.store.records import Failure, Result, Trial
+from papergen.store.runs import Store
+
+
+@dataclass
+class Summary:
+    """What a run-exp did, trial by trial."""
+
+    finished: list[Trial] = field(default_factory=list)
+    failed: list[tuple[Trial, Failure]] = field(default_factory=list)
+    skipped: list[tuple[Trial, str]] = field(default_factory=list)
+    """Trials that could not be tried because another failed first, and which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """How the trials of one run-exp are run."""
+
+    device: str
+    num_cores: int
+    command: Sequence[str]
+    """The command line, for the record."""
+    launcher_name: str
+    num_nodes: int = 1
+    """Machines that share a trial of several ranks, each with `num_cores`."""
+    time_limit_s: float | None = None
+    memory_limit_gib: float | None = None
+    retries: int = 0
+    """How often a trial is tried again after a failure that may pass."""
+    fail_fast: bool = False
+
+
+def run_trials(
+    store: Store,
+    to_run: Sequence[Trial],
+    *,
+    all_trials: Sequence[Trial],
+    recipes: Mapping[str, Recipe],
+    launcher: Launcher,
+    machine: Machine,
+    view: View,
+    upstream: Store | None = None,
+) -> Summary:
+    """Run `to_run` (in plan order, upstream first) and publish what finishes.
+
+    What trials take from others lies in the store `upstream` when it is not the same. One trial runs at a time unless
+    the launcher has slots for more; a trial whose upstream failed is skipped by name.
+    """
+    by_digest = {trial.digest: trial for trial in all_trials}
+    queue = TrialQueue(list({trial.digest: trial for trial in to_run}.values()))
+    guard = CodeGuard(store.project, recipes, to_run)
+    num_running = 0
+    num_tries: Counter[str] = Counter()
+    summary = Summary()
+    while len(queue) or num_running:
+        while (trial := queue.take(launcher.has_room)) is not None:
+            if files := guard.changed(trial):
+                cause = f"not run: {', '.join(files)} changed since this run was planned"
+                view.started(trial)
+                _give_up(trial, Failure(rank=None, cause=cause), queue, summary, view)
+                continue
+            num_running += 1
+            num_tries[trial.digest] += 1
+            is_held = launcher.holds(trial)
+            job = _job(store, upstream or store, trial, by_digest, recipes[trial.kind], machine, is_held=is_held)
+            launcher.submit(job)
+            view.started(trial)
+        for item in launcher.wait(timeout_s=None) if num_running else ():
+            trial = item.job.trial
+            if isinstance(item, Event):
+                _show(view, trial, item)
+                continue
+            num_running -= 1
+            failure = _settle(store, trial, item, recipes[trial.kind], machine, view)
+            if failure is None:
+                summary.finished.append(trial)
+                queue.finished(trial)
+            elif num_tries[trial.digest] <= machine.retries and may_pass(failure):
+                view.retried(trial, failure, num_tries[trial.digest], machine.retries)
+                queue.again(trial)
+            else:
+                _give_up(trial, failure, queue, summary, view)
+                if machine.fail_fast:
+                    summary.skipped += [(other, trial.label) for other in queue.drain()]
+    return summary
+
+
+def _give_up(trial: Trial, failure: Failure, queue: TrialQueue, summary: Summary, view: View) -> None:
+    """The trial has failed for good, and what needs it will not be tried."""
+    view.failed(trial, failure)
+    summary.failed.append((trial, failure))
+    summary.skipped += [(other, trial.label) for other in queue.give_up(trial)]
+
+
+def _job(
+    store: Store,
+    sources: Store,
+    trial: Trial,
+    by_digest: Mapping[str, Trial],
+    recipe: Recipe,
+    machine: Machine,
+    *,
+    is_held: bool,
+) -> Job:
+    upstream = upstream_of(sources, trial, by_digest)
+    run = store.attempt(trial) if is_held else store.begin(trial)
+    return Job(
+        trial=trial,
+        folder=run.folder,
+        scratch=store.scratch(trial),
+        recipe_path=recipe.path,
+        project=store.project,
+        upstream=upstream,
+        device=machine.device,
+        num_threads=max(1, machine.num_cores // max(1, trial.num_ranks // machine.num_nodes)),
+        time_limit_s=machine.time_limit_s,
+        memory_limit_gib=machine.memory_limit_gib,
+        takes_all_gpus=recipe.takes_all_gpus(trial.params),
+        models=recipe.models(trial.params, upstream, store.project),
+        preload=recipe.preload,
+    )
+
+
+def upstream_of(sources: Store, trial: Trial, by_digest: Mapping[str, Trial]) -> dict[str, Path]:
+    """Parameter -> path of the artifact that the trial takes from another one; an error when it is not here."""
+    upstream: dict[str, Path] = {}
+    for parameter, digest in trial.upstream.items():
+        source = by_digest[digest]
+        path = sources.run(source).artifact(parameter)
+        if not path.exists():
+            raise PapergenError(
+                f"{sources.shown(path)}: the {parameter} of {source.label} is not here (git leaves out large files).",
+                hint=f"Make it again: papergen run-exp {source.experiment} --force",
+            )
+        upstream[parameter] = path
+    return upstream
+
+
+def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: Machine, view: View) -> Failure | None:
+    """Publish a finished trial or keep a failed one; the failure, None when there was none."""
+    scrub(ended.job.folder, trial.params)
+    failure = ended.failure
+    if failure is None:
+        provenance = provenance_of(ended, command=machine.command, launcher=machine.launcher_name)
+        causes = [redacted(cause, trial.params) for cause in provenance.failed_attempts]
+        provenance = replace(provenance, failed_attempts=causes)
+        try:
+            if diff := git_state(ended.job.project).diff:
+                write_compressed(ended.job.folder / "git.diff.gz", diff)
+            result = store.publish(trial, provenance)
+        except MachineError:
+            raise
+        except (PapergenError, OSError, TypeError) as error:
+            failure = Failure(rank=0, cause=f"the trial's records are not whole: {error}")
+        else:
+            view.finished(trial, ended.duration_s, result, _headline(result, recipe))
+            return None
+    failure = replace(
+        failure,
+        cause=redacted(failure.cause, trial.params),
+        traceback=redacted(failure.traceback, trial.params),
+        attempts=[redacted(cause, trial.params) for cause in failure.attempts],
+    )
+    kept = store.fail(trial, failure)
+    log = kept.rank_log(failure.rank or 0)
+    return replace(failure, log=store.shown(log) if log.exists() else "")
+
+
+def _headline(result: Result, recipe: Recipe) -> str:
+    """The first three declared metrics that the trial reported."""
+    metrics = result.outcome.metrics
+    found = {metric.name: metrics.get(metric.name) for metric in recipe.metrics(result.trial.params)}
+    numbers = [f"{name} {value:.4g}" for name, value in found.items() if value is not None]
+    return "  ".join(numbers[:3])
+
+
+def _show(view: View, trial: Trial, event: Event) -> None:
+    if event.kind == "progress":
+        view.progress(trial, event.data)
+    elif event.kind == "log":
+        view.logged(trial, event.data)
+    elif event.kind == "note":
+        view.note(f"{trial.label}: {event.data['text']}")

@@ -1,0 +1,64 @@
+"""Ranks that torchrun starts again after a failure: which failures, what is kept, and when the new ranks begin."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+
+from papergen.execution.launcher import Limits
+from papergen.execution.supervision.hub import Hub, Line
+from papergen.execution.supervision.ports import Ports
+from papergen.execution.supervision.rank_control import Hands
+from papergen.execution.supervision.running import Running, clear, meeting_here
+from papergen.execution.supervision.starter import Starter
+from papergen.execution.supervision.watch import Fault, Watch
+from papergen.execution.worker.spec import HOST_RANK
+
+UNKNOWN = Fault(at=0.0, rank=None, cause="torchrun ended the ranks")
+
+
+class Restarts:
+    """What a supervisor does when its starter starts a trial's ranks again.
+
+    torch's agent does so when a process has failed, and says nothing of it: that is seen by the failure, or by ranks
+    that report with a higher number. A rank that hangs or is stopped is no failure to the agent until it is killed.
+    """
+
+    def __init__(self, hub: Hub, starter: Starter, hands: Hands, ports: Ports, limits: Limits) -> None:
+        self._hub, self._starter, self._hands, self._ports, self._limits = hub, starter, hands, ports, limits
+
+    def take(self, running: Running, fault: Fault) -> str | None:
+        """Leave a trial that failed to the agent; what to tell of it, None when it must end."""
+        if fault.is_final or len(running.restarts) >= running.spec.max_restarts:
+            return None
+        self._hands.signal(running, signal.SIGKILL)  # the agent would wait half a minute for those that hang
+        return self._begin(running, fault)
+
+    def heard(self, running: Running, line: Line, restart: int) -> str | None:
+        """A rank of the `restart`-th start over reports: let it begin. What to tell, where nobody knew of it yet."""
+        told = None
+        if restart > len(running.restarts):
+            told = self._begin(running, running.watch.likeliest or UNKNOWN, new=line)
+        if restart < len(running.restarts):  # it is about to be ended
+            self._hub.drop(line)
+        elif restart:
+            if running.meeting is None:
+                clear(running.job.folder, keep_logs=True)
+                running.meeting = {**meeting_here(self._ports.free()), "TORCHELASTIC_USE_AGENT_STORE": "False"}
+            line.send(json.dumps(running.meeting).encode() + b"\n")
+        return told
+
+    def _begin(self, running: Running, fault: Fault, new: Line | None = None) -> str:
+        cause = fault.cause if fault.rank is None else f"rank {fault.rank}: {fault.cause}"
+        running.restarts.append(cause)
+        for line in self._hub.of(running.spec.job):
+            if line is not new and line.rank != HOST_RANK:
+                self._hub.drop(line)
+        self._starter.forget(running.spec.job)
+        watch = Watch(running.job, self._limits, time.monotonic(), per_node=running.share.per_node)
+        watch.started_at = running.watch.started_at  # the time limit is the trial's
+        running.watch_anew(watch)
+        running.meeting = None
+        which = f"restart {len(running.restarts)} of {running.spec.max_restarts}"
+        return f"{cause}; torchrun starts the ranks again ({which})"

@@ -1,0 +1,382 @@
+"""What launchers that start ranks share: the queue, the ranks' reports, the watch over each trial, its orderly end."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, Self
+
+from papergen.core.errors import MachineError, PapergenError
+from papergen.execution.launcher import Ended, Event, Job, Launcher, Limits, Setup
+from papergen.execution.multihost.network import interface_environment
+from papergen.execution.multihost.nodes import NodeLine, Nodes
+from papergen.execution.queue import Queue
+from papergen.execution.supervision.ending import begin_end, due, ended, is_over, press
+from papergen.execution.supervision.hub import Hub, Line, Message
+from papergen.execution.supervision.inspecting import inspect
+from papergen.execution.supervision.ports import TAKEN, Ports
+from papergen.execution.supervision.processes import Vitals
+from papergen.execution.supervision.rank_control import Hands
+from papergen.execution.supervision.restarting import Restarts
+from papergen.execution.supervision.running import Running, meeting_here, spec_of, utc
+from papergen.execution.supervision.starter import Starter
+from papergen.execution.supervision.watch import Watch
+from papergen.execution.worker.spec import HOST_RANK, Share
+from papergen.execution.worker.system import signal_group
+from papergen.store.records import Failure
+
+MAX_STARTS = 3
+"""How often a trial is started when somebody else took its port."""
+
+
+class Supervisor(Launcher):
+    """A launcher whose ranks report to its hub: processes of this machine, and of others where it has `nodes`.
+
+    A subclass names what starts them; the starter says by `started` and `exited` which processes there are.
+    """
+
+    starter_class: ClassVar[type[Starter]]
+
+    def __init__(
+        self,
+        *,
+        max_trials: int = 1,
+        num_slots: int | None = None,
+        gpus: Sequence[str] | None = None,
+        limits: Limits | None = None,
+        nodes: Nodes | None = None,
+        max_restarts: int = 0,
+    ) -> None:
+        """At most `max_trials` trials and `num_slots` ranks at a time; `gpus` to hand out, else all visible ones."""
+        assert not max_restarts or (self.restarts_ranks and nodes is None), "torchrun restarts ranks on one machine"
+        self._limits = limits or Limits()
+        self._selector = selectors.DefaultSelector()
+        self._hub = Hub(self._selector)
+        self._ports = Ports()
+        self._queue = Queue(max_trials, num_slots, gpus, num_nodes=1 if nodes is None else nodes.num_nodes)
+        self._running: dict[str, Running] = {}
+        self._told: deque[Event | Ended] = deque()
+        self._is_closed = self._has_told_gpus = False
+        self._starter = self.starter_class(self, self._hub, self._selector)
+        self._nodes = nodes
+        self._hands = Hands(self._hub, self._starter, nodes)
+        self._max_restarts = max_restarts
+        self._restarts = Restarts(self._hub, self._starter, self._hands, self._ports, self._limits)
+        if nodes is not None:
+            nodes.attend(self._selector)
+
+    @classmethod
+    def from_setup(cls, setup: Setup) -> Self:
+        """The launcher for one run-exp."""
+        return cls(
+            max_trials=setup.max_trials or 1, limits=setup.limits, nodes=setup.nodes, max_restarts=setup.max_restarts
+        )
+
+    def gather(self, timeout_s: float) -> None:
+        """Wait until all machines have joined; MachineError when one has not within `timeout_s`."""
+        assert self._nodes is not None, "there is nobody to wait for"
+        deadline = time.monotonic() + timeout_s
+        while self._nodes.missing:
+            if time.monotonic() >= deadline:
+                missing = ", ".join(str(node) for node in self._nodes.missing)
+                raise MachineError(
+                    f"node {missing} of {self._nodes.num_nodes} has not joined within {timeout_s:g} s.",
+                    hint="Type the same command there, or wait longer: --join-timeout SECONDS.",
+                )
+            self._look(0.5)
+
+    # The interface.
+
+    def has_room(self, num_ranks: int) -> bool:
+        """Whether a trial of so many ranks would start at once."""
+        return self._queue.has_room(num_ranks)
+
+    def submit(self, job: Job) -> None:
+        """Start the trial, or queue it until there is room."""
+        assert not self._is_closed, "a closed launcher takes no trials"
+        try:
+            self._queue.add(job)
+        except PapergenError as error:
+            self._tell_refused(job, str(error))
+        self._fill()
+
+    def wait(self, timeout_s: float | None = None) -> Sequence[Event | Ended]:
+        """Sleep until there is something to tell, at most `timeout_s`; empty when that passed or nothing runs."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            self._look(0.0)
+            if self._queue.is_waiting_for_others:
+                self._wait_for_gpus()
+            if self._told:
+                told = tuple(self._told)
+                self._told.clear()
+                return told
+            now = time.monotonic()
+            if not (self._running or self._queue.is_waiting_for_others) or (deadline is not None and now >= deadline):
+                return ()
+            wake = min([self._next_at(now), *([] if deadline is None else [deadline])])
+            self._look(max(0.0, wake - now))
+
+    def _wait_for_gpus(self) -> None:
+        """Start what has room by now; say once whom it waits for."""
+        self._fill()
+        if (job := self._queue.first) is not None and self._queue.is_waiting_for_others and not self._has_told_gpus:
+            self._has_told_gpus = True
+            text = f"{job.trial.label} waits for a GPU that another papergen on this machine uses"
+            self._told.append(Event(job=job, kind="note", data={"text": text}))
+
+    def cancel(self, job: Job) -> None:
+        """End the trial; its Ended, a failure, comes from `wait`."""
+        if self._queue.remove(job):
+            self._tell_refused(job, "cancelled")
+        for running in self._running.values():
+            if running.job is job:
+                running.watch.fail(time.monotonic(), None, "cancelled", is_final=True)
+                self._advance(running)
+
+    def ask_to_save(self) -> None:
+        """Tell all trials that they will be ended soon: those that can save their state and end by themselves."""
+        for running in self._running.values():
+            self._hands.ask_to_save(running)
+
+    def close(self) -> None:
+        """Kill every process that was started and forget the queue."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            for running in self._running.values():
+                self._hands.signal(running, signal.SIGKILL)
+        finally:
+            self._starter.close()
+            self._queue.close()
+            if self._nodes is not None:
+                self._nodes.close()
+            self._running.clear()
+            self._hub.close()
+            self._selector.close()
+
+    # What the starter tells.
+
+    def started(self, job: str, pids: Mapping[int, int]) -> None:
+        """The ranks of a trial have these processes, each leading a process group of its own."""
+        running = self._running.get(job)
+        if running is None:  # it was ended meanwhile
+            for pid in pids.values():
+                signal_group(pid, signal.SIGKILL)
+            return
+        if running.watch.started_at is None:
+            running.began_at, running.started = time.monotonic(), time.time()
+        running.watch.started(pids, time.monotonic())
+
+    def exited(self, job: str, rank: int, status: int | None) -> None:
+        """A rank's process is gone."""
+        running = self._running.get(job)
+        if running is not None:
+            note = running.watch.exited(rank, status, time.monotonic())
+            if note is not None and not running.is_killed:
+                self._note(running, note)
+
+    def lost(self, job: str, cause: str, *, traceback: str, with_ranks: bool) -> None:
+        """What started this machine's ranks of a trial is gone."""
+        self._lost(job, 0, cause, traceback=traceback, with_ranks=with_ranks)
+
+    def _lost(self, job: str, node: int, cause: str, *, traceback: str = "", with_ranks: bool = True) -> None:
+        running = self._running.get(job)
+        if running is None:
+            return
+        mine = [state for state in running.watch.ranks if state.node == node]
+        if with_ranks or (not running.watch.is_done and not running.watch.faults):
+            rank = mine[0].rank if node else None
+            running.watch.fail(time.monotonic(), rank, cause, traceback=traceback, is_final=True)
+        for state in mine:
+            if with_ranks and not node and state.pid:
+                signal_group(state.pid, signal.SIGKILL)
+            if with_ranks or not state.pid:
+                state.has_exited = True
+
+    # The work.
+
+    def _fill(self) -> None:
+        while (job := self._queue.next()) is not None:
+            share = self._queue.share(job)
+            if share.num_nodes > 1 and self._nodes is not None and self._nodes.missing:
+                self._tell_refused(job, f"node {self._nodes.missing[0]} is gone; type the same command there again")
+                continue
+            name, gpus = self._queue.take(job)
+            now = time.monotonic()
+            running = Running(
+                job=job,
+                spec=replace(
+                    spec_of(job, name, gpus, self._hub.address, self._meeting(share)), max_restarts=self._max_restarts
+                ),
+                share=share,
+                watch=Watch(job, self._limits, now, per_node=share.per_node),
+                started=time.time(),
+                began_at=now,
+                load_average=os.getloadavg()[0],
+            )
+            self._running[name] = running
+            self._hands.start(running)
+
+    def _meeting(self, share: Share) -> dict[str, str]:
+        """The variables by which the ranks of a trial meet."""
+        if share.num_nodes == 1 or self._nodes is None:
+            return meeting_here(self._ports.free())
+        address = self._nodes.address
+        port = self._ports.free(address)
+        return {"MASTER_ADDR": address, "MASTER_PORT": str(port), **interface_environment(address)}
+
+    def _look(self, timeout_s: float) -> None:
+        """Take in what has arrived, waiting for it at most so long, then do what is due."""
+        for key, _ in self._selector.select(timeout_s):
+            source = key.data
+            if source is self._hub:
+                self._hub.accept()
+            elif source is self._nodes:
+                self._nodes.accept()
+            elif isinstance(source, NodeLine):
+                self._hear_node(source)
+            elif isinstance(source, Line):
+                self._hear(source)
+            else:
+                self._starter.ready(source)
+        now = time.monotonic()
+        for node, host, silent_s in [] if self._nodes is None else self._nodes.drop_silent(now, self._limits.node_s):
+            self._lost_node(node, f"{host} (node {node}) was not heard of for {silent_s:.0f} s")
+        for running in list(self._running.values()):
+            self._advance(running)
+
+    def _hear(self, line: Line) -> None:
+        messages, is_gone = line.read()
+        for message in messages:
+            if message["event"] == "hello":
+                line.job, line.rank = message["job"], message["rank"]
+            running = self._running.get(line.job)
+            if running is None:
+                continue
+            if line.rank == HOST_RANK:
+                self._starter.heard_of_host(line.job, message)
+                continue
+            if message["event"] == "hello":
+                if (text := self._restarts.heard(running, line, message["restart"])) is not None:
+                    self._note(running, text)
+                self._starter.said_hello(line.job, line.rank, message["pid"])
+            self._on_message(running, line.rank, message)
+        if is_gone:
+            self._hub.drop(line)
+
+    def _hear_node(self, line: NodeLine) -> None:
+        assert self._nodes is not None, "a line to a node belongs to the nodes"
+        messages, is_gone = self._nodes.read(line)
+        for message in messages:
+            running = self._running.get(message.get("job", ""))
+            if running is None:
+                continue
+            match message["event"]:
+                case "rank":
+                    told = dict(message["message"])
+                    if "age_s" in told:  # another machine's clock means nothing here
+                        told["at"] = time.monotonic() - told.pop("age_s")
+                    self._on_message(running, message["rank"], told)
+                case "started":
+                    self.started(running.spec.job, dict(message["pids"]))
+                case "stacks":
+                    running.watch.ranks[message["rank"]].tail = message["tail"]
+                case "exited":
+                    running.watch.ranks[message["rank"]].tail = message["tail"]
+                    self.exited(running.spec.job, message["rank"], message["status"])
+                case "vitals":
+                    state = running.watch.ranks[message["rank"]]
+                    state.letter = message["letter"]
+                    state.vitals = Vitals(**message["vitals"])
+                case "fault":
+                    running.watch.fail(time.monotonic(), message["rank"], message["cause"], is_final=True)
+                case "lost":
+                    cause = f"on {line.host}: {message['cause']}"
+                    self._lost(
+                        running.spec.job,
+                        line.node,
+                        cause,
+                        traceback=message["traceback"],
+                        with_ranks=message["with_ranks"],
+                    )
+        if is_gone and line.node > 0:
+            self._lost_node(line.node, f"{line.host} (node {line.node}) is gone: the connection to it was lost")
+
+    def _lost_node(self, node: int, cause: str) -> None:
+        for name, running in list(self._running.items()):
+            if node < running.share.num_nodes:
+                self._lost(name, node, cause)
+
+    def _on_message(self, running: Running, rank: int, message: Message) -> None:
+        running.watch.heard(rank, message, time.monotonic())
+        kind = message.pop("event")
+        if kind in {"progress", "log", "note"}:
+            self._told.append(Event(job=running.job, kind=kind, data=message))
+
+    def _advance(self, running: Running) -> None:
+        """Do what is due for one trial now."""
+        now, watch = time.monotonic(), running.watch
+        inspect(running, self._hands, now)
+        while watch.notes:
+            self._note(running, watch.notes.pop(0))
+        if watch.all_returned and not running.is_told_to_finish:
+            running.is_told_to_finish = True
+            self._hands.let_finish(running)
+        if running.end_at is None and not watch.is_done and (fault := watch.judge(now)) is not None:
+            if (text := self._restarts.take(running, fault)) is not None:
+                self._note(running, text)
+                return
+            begin_end(running, fault, self._hands, now)
+        if (text := press(running, self._hands, self._limits, now)) is not None:
+            self._note(running, text)
+        if is_over(running, self._limits, now):
+            self._conclude(running)
+
+    def _next_at(self, now: float) -> float:
+        """When something is due though nothing is heard."""
+        times = [now + self._limits.check_s]
+        for running in self._running.values():
+            times += due(running, now)
+        return min(times)
+
+    def _conclude(self, running: Running) -> None:
+        """Report the trial as over, or start it again when only its port was taken."""
+        watch = running.watch
+        fault = None if watch.is_done else watch.judge(time.monotonic())
+        assert watch.is_done or fault is not None, f"{running.job.trial.label} is over for no reason"
+        self._hands.release(running)
+        if fault is not None and not watch.has_told and TAKEN.search(fault.cause) and running.num_starts < MAX_STARTS:
+            self._restart(running)
+            return
+        del self._running[running.spec.job]
+        self._queue.give_back(running.spec.job)
+        self._told.append(ended(running, fault, self.hosts))
+        self._fill()
+
+    def _restart(self, running: Running) -> None:
+        watch = Watch(running.job, self._limits, time.monotonic(), per_node=running.share.per_node)
+        running.renew(watch, self._meeting(running.share))
+        self._note(running, "another program took the port of the rendezvous; starting again with a new one")
+        self._hands.start(running)
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The names of the machines, this one first."""
+        others = [] if self._nodes is None else [self._nodes.host(node) for node in range(1, self._nodes.num_nodes)]
+        return [socket.gethostname(), *others]
+
+    def _note(self, running: Running, text: str) -> None:
+        self._told.append(Event(job=running.job, kind="note", data={"text": text}))
+
+    def _tell_refused(self, job: Job, cause: str) -> None:
+        now = utc(time.time())
+        failure = Failure(rank=None, cause=cause)
+        self._told.append(Ended(job=job, failure=failure, machine={}, started=now, ended=now, duration_s=0.0))

@@ -1,0 +1,56 @@
+"""`python -m papergen.execution.worker SPEC.json` is one rank, by RANK and WORLD_SIZE.
+
+`--zygote PARENT` serves a LocalLauncher; `--spawn SPEC.json SHARE` and `--torchrun SPEC.json SHARE` start the ranks of
+this machine and wait for them; `--guard` ends what a launcher that was killed has started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from papergen.core.files import read_json
+from papergen.execution.worker.spec import Share, Spec
+from papergen.execution.worker.system import die_with_parent, lead_own_group
+
+
+def spec_at(path: str) -> Spec:
+    """The spec in a file."""
+    return Spec.from_json(read_json(Path(path)))
+
+
+def main() -> None:
+    """Start the process that the arguments name."""
+    match sys.argv[1:]:
+        case ["--zygote", parent]:
+            # By number: a launcher that was killed while this started is nobody's parent any more.
+            die_with_parent(int(parent))
+            from papergen.execution.worker import forkserver as zygote
+
+            zygote.main(int(parent))
+        case ["--guard"]:
+            from papergen.execution.worker import guard
+
+            guard.main()
+        case ["--spawn" | "--torchrun" as how, path, share]:
+            from papergen.execution.worker import hosts
+
+            die_with_parent(os.getppid())
+            mine = Share(**json.loads(share))
+            if how == "--spawn":
+                sys.exit(hosts.spawn(spec_at(path), mine))
+            sys.exit(hosts.torchrun(spec_at(path), mine, ["-P", "-m", "papergen.execution.worker", path]))
+        case [path]:
+            from papergen.execution.worker.rank import run_here
+
+            die_with_parent(os.getppid())
+            lead_own_group()
+            run_here(spec_at(path))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

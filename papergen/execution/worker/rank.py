@@ -1,0 +1,178 @@
+"""One rank of one trial, from its spec to its exit."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from papergen.core.errors import PapergenError
+from papergen.core.files import read_json, write_json
+from papergen.core.secret_values import revealed
+from papergen.execution.worker.channel import Channel
+from papergen.execution.worker.lease import LOST, Lease
+from papergen.execution.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, Place, Spec
+from papergen.execution.worker.system import redirect_output
+from papergen.experiment.kinds import Context, load_recipe
+from papergen.experiment.recorder import Recorder, sync_tree
+from papergen.store.records import Outcome, Trial
+from papergen.store.runs import Run
+
+MAX_CAUSE = 500
+"""Characters of a cause; torch's can run to pages."""
+
+
+def run_rank(spec: Spec, place: Place) -> NoReturn:
+    """Run the rank and end the process: status 0 when the whole trial is recorded, 1 when this rank failed.
+
+    The process ends by `os._exit`: gloo's teardown at interpreter exit aborted or deadlocked in 3 of 10 runs measured.
+    """
+    set_environment(spec, place)
+    restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if spec.max_restarts else 0
+    channel = Channel(spec.address, spec.job, place.rank, restart=restart)
+    try:
+        _run(spec, place, channel, restart)
+        status = 0
+    except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt end a rank too soon as well
+        shown = "".join(traceback.format_exception(type(error), error, _own_part(error.__traceback__)))
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+        with contextlib.suppress(Exception):
+            sys.stderr.write(shown)
+        channel.send("failed", cause=cause_of(error), traceback=shown, at=time.monotonic())
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(status)
+
+
+def set_environment(spec: Spec, place: Place) -> None:
+    """Variables, threads, working folder and import path of the rank; before torch is used for anything."""
+    os.environ.update({**spec.environment, **place.environment(), JOB_VARIABLE: spec.job})
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(spec.num_threads)
+    if (random := sys.modules.get("numpy.random")) is not None:
+        random.seed()  # a fork would inherit one state: unseeded trials would agree by accident
+    # A hung rank is asked for its stacks by this signal before it is ended; a crash in native code shows them too.
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
+    faulthandler.enable(file=2)
+    signal.signal(signal.SIGUSR2, _ask_to_save)
+    if os.environ.get(SAVE_VARIABLE):
+        signal.signal(signal.SIGTERM, _ask_to_save)
+    os.chdir(spec.project)
+    sys.path[:0] = [str(Path(spec.recipe_path).parent), spec.project]
+
+
+_asked_to_save = threading.Event()
+
+
+def _ask_to_save(*_: object) -> None:
+    """The launcher's signal: the machine is wanted back. The experiment asks for it by `ctx.should_save()`."""
+    _asked_to_save.set()
+
+
+def cause_of(error: BaseException) -> str:
+    """One line that names the error: a PapergenError's message, else `ValueError: ...`."""
+    text = error.message if isinstance(error, PapergenError) else f"{type(error).__name__}: {error}"
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_CAUSE else line[: MAX_CAUSE - 3] + "..."
+
+
+def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
+    run = Run(Path(spec.folder))
+    trial = Trial.from_json(read_json(run.trial_file), str(run.trial_file))
+    recipe = load_recipe(Path(spec.recipe_path))
+    params = recipe.params_of(trial.params if recipe.reveals_secrets else revealed(trial.params))
+    recorder = Recorder(run, is_main=place.rank == 0, tell=lambda kind, data: channel.tell(kind, **data))
+    lease = Lease.from_environment()
+    context = Context(
+        trial=trial,
+        folder=run.folder,
+        scratch=Path(spec.scratch),
+        project=Path(spec.project),
+        device=spec.device,
+        rank=place.rank,
+        local_rank=place.local_rank,
+        world_size=place.world_size,
+        num_threads=spec.num_threads,
+        upstream={name: Path(path) for name, path in spec.upstream.items()},
+        emit=recorder.emit,
+        should_save=_asked_to_save.is_set,
+        attempt=lease.attempt,
+        may_write=lease.is_held,
+    )
+    if restart:
+        context.fact("num_restarts", restart)
+    metrics = recipe.run(params, context)
+    outcome: Outcome | None = None
+    if place.rank == 0:
+        recorder.close()
+        outcome = recorder.outcome(metrics, [metric.name for metric in recipe.metrics(trial.params)], recipe.path.name)
+    machine = machine_facts(spec, place)
+    if not channel.wait_to_finish():
+        _barrier()
+    if outcome is not None:  # every rank has returned: what they wrote is complete
+        if not lease.is_held():
+            raise PapergenError(LOST)
+        sync_tree(run.folder)
+        write_json(run.outcome_file, asdict(outcome))
+        channel.send("done", machine=machine)
+
+
+def machine_facts(spec: Spec, place: Place) -> dict[str, Any]:
+    """What this rank really computed on and with; torch is asked only where the experiment has used it."""
+    torch = sys.modules.get("torch")
+    facts: dict[str, Any] = {
+        "device": "cpu",
+        "gpus": [],
+        "num_threads": spec.num_threads,
+        "backend": "none",
+    }
+    if torch is None:
+        return facts
+    facts["num_threads"] = torch.get_num_threads()
+    if torch.cuda.is_initialized():
+        facts["device"] = "cuda"
+        facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if (group := _process_group()) is not None:
+        facts["backend"] = str(group.get_backend())
+    elif place.world_size > 1:
+        facts["backend"] = "unknown"  # the experiment left its process group before it returned
+    return facts
+
+
+def _process_group() -> Any:
+    """The torch.distributed module when a default group exists, else None."""
+    module = sys.modules.get("torch.distributed")
+    return module if module is not None and module.is_available() and module.is_initialized() else None
+
+
+def _barrier() -> None:
+    if (group := _process_group()) is not None:
+        group.barrier()
+
+
+def _own_part(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the experiment's first frame on; all of it when the experiment was not reached."""
+    ours = {str(Path(__file__)), str(Path(__file__).parents[2] / "experiment" / "kinds.py")}
+    rest = trace
+    while rest is not None and rest.tb_frame.f_code.co_filename in ours:
+        rest = rest.tb_next
+    return rest or trace
+
+
+def run_here(spec: Spec) -> NoReturn:
+    """Be the rank that the environment names; what torchrun and spawn start."""
+    place = Place.from_environment()
+    redirect_output(str(Run(Path(spec.folder)).rank_log(place.rank)))
+    run_rank(spec, place)

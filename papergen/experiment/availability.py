@@ -1,0 +1,43 @@
+"""Which trials can run on the device at hand, and why the others cannot: those are recorded as n/a, not as failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from papergen.experiment.kinds import Recipe
+from papergen.store.records import Trial
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divided:
+    """Trials by what this device can do with them, each group in plan order."""
+
+    runnable: Sequence[Trial]
+    unavailable: Sequence[tuple[Trial, str]]
+    """Trials that cannot run here, and why."""
+    orphaned: Sequence[tuple[Trial, Trial]]
+    """Trials that need the result of one that cannot run here, and which."""
+
+
+def divided(trials: Sequence[Trial], recipes: Mapping[str, Recipe], *, device: str, num_gpus: int) -> Divided:
+    """Ask each trial's recipe whether it can run; `trials` in plan order, upstream ones first."""
+    runnable: list[Trial] = []
+    unavailable: list[tuple[Trial, str]] = []
+    orphaned: list[tuple[Trial, Trial]] = []
+    missing: dict[str, Trial] = {}
+    for trial in trials:
+        recipe = recipes[trial.kind]
+        params = recipe.params.model_validate_json(json.dumps(trial.params))
+        reason = recipe.unavailable(params, device, num_gpus)
+        needed = next((missing[digest] for digest in trial.upstream.values() if digest in missing), None)
+        if reason is not None:
+            unavailable.append((trial, reason))
+            missing[trial.digest] = trial
+        elif needed is not None:
+            orphaned.append((trial, needed))
+            missing[trial.digest] = needed
+        else:
+            runnable.append(trial)
+    return Divided(runnable=runnable, unavailable=unavailable, orphaned=orphaned)

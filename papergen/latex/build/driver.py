@@ -1,0 +1,396 @@
+"""The build driver: a LaTeX tree becomes a PDF, or nothing does and every problem is told.
+
+The tree is copied into a private folder beside it and compiled there, with no shell escape and no file outside that
+folder read or written. As many passes run as the auxiliary files need, BibTeX only when citations or entries
+changed, and nothing at all when no input changed. The PDF is put in its place by a rename, only after a run with
+exit code 0, no error in the log and a PDF that this run wrote; after a failure the PDF of an earlier build is set
+aside under another name.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from papergen.core.files import digest_bytes, digest_file, digest_json, write_atomic, write_json
+from papergen.latex.bibliography.run import BibliographyRun
+from papergen.latex.build.engine import Toolchain
+from papergen.latex.build.kpathsea import clean_environment
+from papergen.latex.build.preamble import PreambleFormat, recorded, stamp
+from papergen.latex.build.process import Deadline, TimeLimitError, run
+from papergen.latex.build.settling import SETTLED, meaning
+from papergen.latex.escape import Engine
+from papergen.latex.log.explain import explain
+from papergen.latex.log.reader import read_errors, read_log
+from papergen.latex.pdf import is_whole
+from papergen.latex.tree import LineMap, Place, Problem, SourceTree, TexError
+
+MAX_PASSES = 5
+DEFAULT_EPOCH_S = 1_704_067_200
+"""2024-01-01 UTC, the date inside PDFs when the caller names none: equal input gives equal bytes."""
+FLAGS = (
+    "-no-shell-escape",
+    "-interaction=nonstopmode",
+    "-file-line-error",
+    "-no-parse-first-line",
+    "-recorder",
+)
+STATE_SCHEMA = 2
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A paper that compiled: `num_passes` is 0 when nothing had changed and no process was started."""
+
+    pdf: Path
+    num_passes: int
+    pages: int
+    warnings: tuple[Problem, ...]
+    """Overfull boxes (severity "box") and what LaTeX warned of."""
+    system_files: tuple[str, ...] = ()
+    """Files of the TeX installation that it was made from, programs included."""
+
+
+def set_aside(output: Path) -> Path | None:
+    """Rename the PDF of an earlier build to `NAME.previous.pdf`, lest it pass for the result of a failed one."""
+    if not output.exists():
+        return None
+    previous = output.with_name(f"{output.stem}.previous{output.suffix}")
+    output.replace(previous)
+    return previous
+
+
+def compile_tree(
+    tree: Path,
+    main: str,
+    *,
+    engine: Toolchain,
+    output: Path,
+    line_map: LineMap | None = None,
+    timeout_s: float = 120,
+    epoch_s: int | None = None,
+    progress: Progress | None = None,
+) -> Compiled:
+    """Compile `tree/main` and publish the PDF as `output`.
+
+    Raises TexError with every problem (undefined citations and references and lost characters are problems),
+    TimeLimitError, or MachineError; then `output` does not exist, and an earlier PDF is beside it as
+    `NAME.previous.pdf`.
+    """
+    build = Build(tree, main, engine, output, line_map or LineMap(), epoch_s)
+    if (done := build.unchanged()) is not None:
+        return done
+    say, deadline = (lambda _: None) if progress is None else progress, Deadline(timeout_s)
+    try:
+        try:
+            return build.run(deadline, say)
+        except TexError as error:
+            if not build.has_brought_files or not _is_of_auxiliary_files(error.problems):
+                raise
+            say("the auxiliary files that were there before do not suit this build; once more without them")
+            build.forget()
+            return build.run(deadline, say)
+    except BaseException:
+        set_aside(output)
+        raise
+
+
+def _work_folder(tree: Path, engine: Engine) -> Path:
+    return tree.parent / f".{tree.name}-{engine}"
+
+
+def auxiliary_folder(tree: Path, engine: Engine) -> Path:
+    """Where the auxiliary files of the last good build of `tree` lie."""
+    return _work_folder(tree, engine) / "settled"
+
+
+def last_build(tree: Path, main: str, *, engine: Toolchain, output: Path) -> Compiled | None:
+    """What the last build of `tree` gave, when nothing that it read has changed and its PDF is in place; else None.
+
+    Nothing is run and nothing is written.
+    """
+    if not (tree / main).is_file() or not output.is_file():
+        return None
+    build = Build(tree, main, engine, output, LineMap(), None)
+    done = build.unchanged(publishes=False)
+    return done if done is not None and digest_file(output) == build.state["pdf"] else None
+
+
+class Build:
+    """One compilation, which `precompile` starts from too.
+
+    `work` holds what TeX sees (`tex`), the auxiliary files of the last good build (`settled`) and the state.
+    """
+
+    def __init__(
+        self, tree: Path, main: str, engine: Toolchain, output: Path, line_map: LineMap, epoch_s: int | None
+    ) -> None:
+        assert main.endswith(".tex"), f"the main file of a tree ends in .tex: {main}"
+        assert (tree / main).is_file(), f"{tree} has no {main}"
+        self.tree = SourceTree(tree)
+        self.main = main
+        self.job = Path(main).stem
+        self.engine = engine
+        self.output = output
+        self.line_map = line_map
+        self.work = _work_folder(tree, engine.engine)
+        self.tex = self.work / "tex"
+        self.settled = auxiliary_folder(tree, engine.engine)
+        self.state_path = self.work / "state.json"
+        self.environment = clean_environment({"SOURCE_DATE_EPOCH": str(epoch_s or DEFAULT_EPOCH_S)})
+        if epoch_s is not None:
+            self.environment["FORCE_SOURCE_DATE"] = "1"
+        decisive = sorted(item for item in self.environment.items() if item[0] != "PATH")  # TeX starts no program
+        fixed = [STATE_SCHEMA, main, engine.version, str(engine.path), FLAGS, decisive]
+        self.setting = digest_json(fixed)
+        self.inputs = {name: digest_file(tree / name) for name in self.tree.names}
+        self.state = self._read_state()
+        self.bibliography = BibliographyRun(self.tex, self.job, self.inputs, self.line_map, self.environment)
+        self.bibliography.done = str(self.state.get("bibliography", ""))
+        self.known: dict[str, Any] = {}
+        self.foresees = bool(self.state.get("foresees", True))
+        self.has_foreseen = False
+
+    @functools.cached_property
+    def format(self) -> PreambleFormat:
+        """The preamble's format, looked at only when something is to be done."""
+        return PreambleFormat(self.work / "format", self.tree, self.main, self.engine, self.setting)
+
+    @property
+    def pdf_of_last_build(self) -> Path:
+        """The PDF that the last good build left with its auxiliary files."""
+        return self.settled / f"{self.job}.pdf"
+
+    # -- nothing to do ---------------------------------------------------------------------------------------------
+
+    def _read_state(self) -> dict[str, object]:
+        try:
+            state = json.loads(self.state_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) and state.get("setting") == self.setting else {}
+
+    def unchanged(self, *, publishes: bool = True) -> Compiled | None:
+        """The earlier result when no input changed; its PDF is put back in place if somebody removed or changed it."""
+        good = self.pdf_of_last_build
+        if not self.state or not good.is_file() or not self.has_same_inputs():
+            return None
+        if digest_file(good) != self.state["pdf"]:
+            return None
+        if publishes:
+            self._publish(good.read_bytes())
+        raw = self.state["warnings"]
+        assert isinstance(raw, list), "warnings are a list"
+        warnings = tuple(Problem(**{**item, "place": Place(**item["place"])}) for item in raw)
+        system = (str(self.engine.path), *cast("dict[str, object]", self.state["system"]))
+        return Compiled(self.output, 0, int(str(self.state["pages"])), warnings, system)
+
+    def has_same_inputs(self) -> bool:
+        """Whether all that the last build read is as it was; only where there was one."""
+        read, names, system = self.state["read"], self.state["names"], self.state["system"]
+        assert isinstance(read, dict), "the state holds the digests of the files read"
+        assert isinstance(names, list), "the state holds the names of the tree"
+        assert isinstance(system, dict), "the state holds the stamps of TeX's own files"
+        if set(self.inputs) - set(names):
+            return False  # a file that did not exist before may now be found first
+        if any(self.inputs.get(name) != digest for name, digest in read.items()):
+            return False
+        return all(stamp(Path(path)) == seen for path, seen in system.items())
+
+    # -- compiling -------------------------------------------------------------------------------------------------
+
+    def run(self, deadline: Deadline, progress: Progress) -> Compiled:
+        """All passes, then the publication."""
+        self.prepare()
+        known = self.format.known(self.inputs)
+        self.known = known if known and known["usable"] and self.format.dump.is_file() else {}
+        self._prepare_bibliography(deadline, progress)
+        log, before = "", self._settling()
+        for num_passes in range(1, MAX_PASSES + 1):
+            progress(f"{self.engine.engine} pass {num_passes}")
+            log = self._pass(deadline)
+            if self.bibliography.is_needed():
+                progress(self.bibliography.program())
+                self.bibliography.run(deadline)
+            after = self._settling()
+            if after == before:
+                return self._finish(log, num_passes)
+            changed = sorted(name for name in after if after[name] != before.get(name))
+            before = after
+        message = f"{', '.join(changed)} still changed after {MAX_PASSES} passes; the references never settle"
+        raise TexError([Problem("error", message, Place(self.main))])
+
+    def _prepare_bibliography(self, deadline: Deadline, progress: Progress) -> None:
+        """Run BibTeX before the first pass where the sources say what it will be asked, as they did the last time."""
+        if not self.foresees or (orders := self.bibliography.foreseen(self.tree, self.main)) is None:
+            return
+        progress(self.bibliography.program())
+        self.has_foreseen = self.bibliography.prepare(orders, deadline)
+
+    def forget(self) -> None:
+        """Start from nothing, as if there had been no build before."""
+        shutil.rmtree(self.tex, ignore_errors=True)
+        self.state, self.bibliography.done = {}, ""
+        self.foresees = self.has_foreseen = False
+
+    @property
+    def has_brought_files(self) -> bool:
+        """Whether the first pass found auxiliary files that no pass of this build wrote."""
+        return bool(self.state) or self.has_foreseen
+
+    def prepare(self) -> None:
+        """Make the private folder hold the tree, and the auxiliary files of the last good build, and nothing else."""
+        self.tex.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self.tex.rglob("*"), reverse=True):
+            name = path.relative_to(self.tex).as_posix()
+            if path.is_symlink() or (path.is_file() and name not in self.inputs):
+                path.unlink()
+            elif path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+        for name, digest in self.inputs.items():
+            target = self.tex / name
+            if not target.is_file() or digest_file(target) != digest:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(self.tree.root / name, target)
+        if self.state and self.settled.is_dir():
+            for path in self.settled.rglob("*"):
+                if path.suffix in SETTLED:
+                    target = self.tex / path.relative_to(self.settled)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, target)
+        else:
+            self.bibliography.done = ""
+
+    def _settling(self) -> dict[str, str]:
+        paths = (path for path in self.tex.rglob("*") if path.suffix in SETTLED)
+        names = {path.relative_to(self.tex).as_posix(): path for path in paths}
+        return {name: digest_bytes(meaning(path)) for name, path in sorted(names.items()) if name not in self.inputs}
+
+    def _pass(self, deadline: Deadline) -> str:
+        """One run of the engine; its log. Raises TexError when it did not give a whole PDF.
+
+        What goes wrong with the preamble's format is tried again without it, so that every fault is told as ever.
+        """
+        try:
+            return self.one_pass(deadline)
+        except TexError:
+            if not self.known:
+                raise
+            self.known = {}
+            log = self.one_pass(deadline)
+            self.format.refuse()
+            return log
+
+    def run_engine(self, deadline: Deadline, *more: str) -> int:
+        """Run the engine on the main file; its exit code."""
+        for ending in (".pdf", ".log"):
+            (self.tex / f"{self.job}{ending}").unlink(missing_ok=True)
+        return run(
+            [str(self.engine.path), *FLAGS, *more, self.main],
+            folder=self.tex,
+            environment=self.environment,
+            deadline=deadline,
+            terminal=self.work / "terminal.txt",
+            read=[self.format.folder],
+        ).returncode
+
+    def one_pass(self, deadline: Deadline) -> str:
+        """One run of the engine, from the format where one is `known`; its log, or TexError."""
+        pdf, log_path = self.tex / f"{self.job}.pdf", self.tex / f"{self.job}.log"
+        if self.known and self.format.split:
+            with self.format.main_file(self.tex, self.format.split.resumed(self.known["replayed"])):
+                format_ = f"-fmt={self.format.name_from(self.tex)}"
+                code = self.run_engine(deadline, f"-progname={self.engine.engine}", format_)
+        else:
+            code = self.run_engine(deadline)
+        log = log_path.read_text(encoding="utf-8", errors="replace") if log_path.is_file() else ""
+        seen = SourceTree(self.tex, self.line_map)
+        errors = [problem for problem in read_errors(log, seen) if not _unsettled(problem)]
+        if not errors and "No pages of output" in log:
+            known = explain("No pages of output")
+            errors = [Problem("error", "the document has no page", Place(self.main), "", known.cause, known.remedy)]
+        if not errors and (code != 0 or not is_whole(pdf)):
+            said = (self.work / "terminal.txt").read_text(encoding="utf-8", errors="replace").strip().split("\n")[-8:]
+            errors = [Problem("error", f"{self.engine.engine} failed (exit {code}):\n" + "\n".join(said))]
+        if errors:
+            if self.bibliography.is_needed() and not self.bibliography.control_file().is_file():
+                errors += self.bibliography.problems(deadline)
+            raise TexError(errors)
+        return str(self.known.get("log", "")) + log
+
+    # -- publication -----------------------------------------------------------------------------------------------
+
+    def _finish(self, log: str, num_passes: int) -> Compiled:
+        problems = read_log(log, SourceTree(self.tex, self.line_map))
+        if errors := [problem for problem in problems if problem.severity == "error"]:
+            raise TexError(errors)
+        warnings = tuple(problem for problem in problems if problem.severity != "error")
+        pages = re.findall(r"Output written on .*?\((\d+) pages?", log)
+        num_pages = int(pages[-1]) if pages else 0
+        content = (self.tex / f"{self.job}.pdf").read_bytes()
+        self._keep()
+        read, system = self._recorded()
+        num_builds = int(str(self.state["num_builds"])) + 1 if self.state.get("preamble") == self.format.key else 1
+        state = {
+            "setting": self.setting,
+            "names": sorted(self.inputs),
+            "read": read,
+            "system": system,
+            "bibliography": self.bibliography.done,
+            "foresees": self.bibliography.foreseen(self.tree, self.main) is None,
+            "preamble": self.format.key,
+            "num_builds": num_builds,
+            "pdf": digest_bytes(content),
+            "pages": num_pages,
+            "warnings": [{**vars(problem), "place": vars(problem.place)} for problem in warnings],
+        }
+        self._publish(content)
+        write_json(self.state_path, state, is_durable=False)  # losing it costs a build
+        return Compiled(self.output, num_passes, num_pages, warnings, (str(self.engine.path), *system))
+
+    def _keep(self) -> None:
+        """Copy what the next build starts from into `settled`; the state is invalid meanwhile."""
+        self.state_path.unlink(missing_ok=True)
+        shutil.rmtree(self.settled, ignore_errors=True)
+        for path in self.tex.rglob("*"):
+            name = path.relative_to(self.tex)
+            if name.as_posix() not in self.inputs and (path.suffix in SETTLED or name.name == f"{self.job}.pdf"):
+                (self.settled / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, self.settled / name)
+
+    def _recorded(self) -> tuple[dict[str, str], dict[str, list[int]]]:
+        """The inputs of the tree that TeX opened (with digests), and the files outside it (with size and time)."""
+        opened = recorded(self.tex / f"{self.job}.fls")
+        if self.known:
+            opened |= {*self.known["read"], *self.known["system"]}
+        bib = {name for name in self.inputs if name.endswith((".bib", ".bst"))}
+        read = {name: self.inputs[name] for name in self.inputs if name in opened | bib | {self.main}}
+        system = {name: stamp(Path(name)) for name in sorted(opened) if Path(name).is_absolute()}
+        return read, system
+
+    def _publish(self, content: bytes) -> None:
+        if not self.output.is_file() or self.output.read_bytes() != content:
+            write_atomic(self.output, content)
+        self.output.with_name(f"{self.output.stem}.previous{self.output.suffix}").unlink(missing_ok=True)
+
+
+def _is_of_auxiliary_files(problems: Iterable[Problem]) -> bool:
+    """Whether TeX stumbled over a file that an earlier pass wrote, such as a .bbl for another bibliography program."""
+    endings = "|".join(sorted(suffix[1:] for suffix in SETTLED))
+    return any(re.search(rf"\.(?:{endings})\b", f"{problem.message} {problem.place.file}") for problem in problems)
+
+
+def _unsettled(problem: Problem) -> bool:
+    """Whether a later pass may resolve the problem."""
+    return problem.message.startswith(("undefined citation", "undefined reference"))
+
+
+__all__ = ["Compiled", "Progress", "TimeLimitError", "compile_tree", "last_build", "set_aside"]

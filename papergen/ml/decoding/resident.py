@@ -1,0 +1,128 @@
+"""Models that the warm worker loads once for all trials it forks: a rank finds them in memory, shared until written.
+
+A model is known by its files (names, sizes, times, inodes) and its number format, so that a changed folder is another
+model. Loading must leave the worker with one thread, or forking would not be safe: a child tries it first.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DECIDES_NUMBERS = False
+
+PROBE_LIMIT_S = 120.0
+"""For the child that tries whether a model can be held."""
+
+SETTLE_LIMIT_S = 1.0
+"""For threads that loaded a part: Python has joined them before the kernel is rid of them."""
+
+Key = tuple[Any, ...]
+
+_held: dict[Key, Any] = {}
+_refused: set[Key] = set()
+"""What a child could not load, or not with one thread: left to the ranks."""
+
+
+def hold(wanted: Sequence[tuple[str, str]]) -> None:
+    """Have these models (path or Hub id, dtype) in memory and no others. One that cannot be held is left out."""
+    keys = {key: model for model in wanted if (key := key_of(*model)) is not None}
+    for key in _held.keys() - keys.keys():
+        del _held[key]
+    for key, (path, dtype) in keys.items():
+        if key not in _held and key not in _refused:
+            if _can_hold(path, dtype):
+                _held[key] = _load(path, dtype)
+                _is_alone()
+                gc.collect()
+                gc.freeze()
+            else:
+                _refused.add(key)
+
+
+def take(path_or_id: str | Path, dtype: str) -> Any | None:
+    """The model if this process inherited it; once, since who asks twice wants two."""
+    key = key_of(path_or_id, dtype) if _held else None
+    return None if key is None else _held.pop(key, None)
+
+
+def key_of(path_or_id: str | Path, dtype: str) -> Key | None:
+    """What a model is known by; None where its files are not on this machine."""
+    folder = Path(path_or_id).expanduser()
+    if not folder.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        try:
+            found = try_to_load_from_cache(str(path_or_id), "config.json")
+        except ValueError:  # a path, and not a name on the Hub
+            return None
+        if not isinstance(found, str):
+            return None
+        folder = Path(found).parent
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    stats = [(path.name, (status := path.stat()).st_size, status.st_mtime_ns, status.st_ino) for path in files]
+    return str(folder.resolve()), dtype, tuple(stats)
+
+
+def _load(path: str, dtype: str) -> Any:
+    """The model on the CPU, by one thread, the random states left as they were."""
+    import numpy as np
+    import torch
+
+    from papergen.ml.decoding.models import load_model
+
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.set_num_threads(1)
+    model = load_model(path, dtype=dtype)  # type: ignore[arg-type]
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])
+    random.setstate(states[2])
+    return model
+
+
+def _can_hold(path: str, dtype: str) -> bool:
+    """Whether a forked child could load it and had one thread afterwards."""
+    if not sys.platform.startswith("linux"):
+        return False
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            _load(path, dtype)
+            status = 0 if _is_alone() else 3
+        finally:
+            os._exit(status)
+    handle = os.pidfd_open(pid)
+    try:
+        if not select.select([handle], [], [], PROBE_LIMIT_S)[0]:
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    finally:
+        os.close(handle)
+    return status == 0
+
+
+def _is_alone() -> bool:
+    """Whether this process has one thread, or comes to have one at once."""
+    deadline = time.monotonic() + SETTLE_LIMIT_S
+    while num_threads() > 1:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
+
+
+def num_threads() -> int:
+    """Threads of this process, as the kernel counts them."""
+    text = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(text.partition("Threads:")[2].split()[0])

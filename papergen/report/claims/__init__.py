@@ -1,0 +1,1 @@
+"""Claims: sentences of the paper tied to an assertion over the results."""

@@ -1,0 +1,1 @@
+"""Figures as plain data, and the one module that draws them."""

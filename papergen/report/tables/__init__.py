@@ -1,0 +1,1 @@
+"""Tables as plain data, and how they become LaTeX."""

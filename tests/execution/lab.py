@@ -1,0 +1,111 @@
+"""Trials of throw-away experiments, and a way to see that no process of theirs is left."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+from papergen.core.files import write_json
+from papergen.execution.launcher import Ended, Event, Job, Launcher, Limits
+from papergen.store.records import Trial
+
+HEAD = """
+import os, signal, subprocess, sys, time
+from papergen.experiment.kinds import Metric, Params as Base
+from pydantic import Field
+
+class Params(Base):
+    size: int = Field(default=1, description="Any whole number.")
+
+METRICS = (Metric(name="score", label="Score"),)
+
+def run(params, ctx):
+"""
+
+QUICK = Limits(settle_s=1.0, grace_s=1.0, linger_s=1.0, early_s=2.0, silent_s=4.0, check_s=0.2)
+"""Limits that a test can wait for."""
+
+MARK = "PAPERGEN_TEST_MARK"
+
+
+class Lab:
+    """A project folder in which jobs are made of the lines of a `run` function."""
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self.count = 0
+        (project / "experiments").mkdir(parents=True)
+
+    def job(self, body: str, *, num_ranks: int = 1, params: Any = None, **fields: Any) -> Job:
+        self.count += 1
+        recipe = self.project / "experiments" / f"kind{self.count}.py"
+        recipe.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    "), encoding="utf-8")
+        folder = self.project / "results" / ".running" / f"trial{self.count}"
+        folder.mkdir(parents=True)
+        scratch = self.project / "results" / ".scratch" / f"trial{self.count}"
+        scratch.mkdir(parents=True)
+        trial = Trial(
+            experiment="lab",
+            row=f"row{self.count}",
+            seed=0,
+            kind=recipe.stem,
+            params=params or {},
+            num_ranks=num_ranks,
+            is_seeded=True,
+            upstream={},
+            parts={},
+            digest=f"{self.count:064x}",
+        )
+        write_json(folder / "trial.json", trial.to_json())
+        defaults: dict[str, Any] = {"device": "cpu", "num_threads": 1, "upstream": {}}
+        defaults |= {"folder": folder, "scratch": scratch}
+        return Job(trial=trial, recipe_path=recipe, project=self.project, **{**defaults, **fields})
+
+
+def marked(word: str) -> list[str]:
+    """The living processes that carry the mark, this one excepted."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            if word.encode() in (folder / "environ").read_bytes():
+                found.append(f"{folder.name}: {(folder / 'cmdline').read_bytes().decode(errors='replace')}")
+        except OSError:
+            continue
+    return found
+
+
+def wait_until_gone(word: str, limit_s: float) -> list[str]:
+    """What is left of the marked processes after at most so long."""
+    deadline = time.monotonic() + limit_s
+    while (left := marked(word)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def finish(launcher: Launcher, limit_s: float = 60.0) -> tuple[list[Event], list[Ended]]:
+    """All that is told until no trial runs any more."""
+    events: list[Event] = []
+    ended: list[Ended] = []
+    deadline = time.monotonic() + limit_s
+    while told := launcher.wait(timeout_s=max(0.0, deadline - time.monotonic())):
+        events += [item for item in told if isinstance(item, Event)]
+        ended += [item for item in told if isinstance(item, Ended)]
+    assert time.monotonic() < deadline, "the launcher had nothing to tell for too long"
+    return events, ended
+
+
+def run_job(launcher: Launcher, job: Job, limit_s: float = 60.0) -> tuple[list[Event], Ended]:
+    """Run one trial to its end."""
+    launcher.submit(job)
+    events, ended = finish(launcher, limit_s)
+    assert [item.job for item in ended] == [job]
+    return events, ended[0]
+
+
+def notes(events: list[Event]) -> list[str]:
+    return [event.data["text"] for event in events if event.kind == "note"]

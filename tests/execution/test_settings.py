@@ -1,0 +1,72 @@
+"""launch.yaml: generic words, all faults at once, translated to SLURM's in one place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab import Lab
+
+from papergen.core.errors import PapergenError
+from papergen.execution.launchers.settings import LaunchSettings, read_settings
+from papergen.execution.launchers.slurm.sbatch import _resources, _script, shape_of
+
+
+def test_no_file_is_the_defaults(tmp_path: Path) -> None:
+    assert read_settings(tmp_path) == LaunchSettings()
+
+
+def test_the_command_line_changes_the_file(tmp_path: Path) -> None:
+    (tmp_path / "launch.yaml").write_text("partition: gpu\ncpus_per_rank: 4\nsbatch: [--constraint=ib]\n")
+    settings = read_settings(tmp_path, ["partition=16", "time=04:00:00", "requeue=false", "gpus_per_rank=1"])
+    assert settings == LaunchSettings(
+        partition="16", cpus_per_rank=4, time="04:00:00", requeue=False, gpus_per_rank=1, sbatch=["--constraint=ib"]
+    )
+
+
+def test_all_faults_at_once_with_their_lines(tmp_path: Path) -> None:
+    (tmp_path / "launch.yaml").write_text("partitoin: gpu\ncpus_per_rank: 0\nmemory_per_rank: 16\n")
+    with pytest.raises(PapergenError) as caught:
+        read_settings(tmp_path, ["time=soon"])
+    told = str(caught.value)
+    assert "launch.yaml:1: there is no parameter 'partitoin'. Did you mean partition?" in told
+    assert "launch.yaml:2: cpus_per_rank = 0" in told
+    assert "launch.yaml:3: memory_per_rank = 16" in told
+    assert "--launch time=soon: time: time = 'soon': write 90m, 4h, 1d12h or HH:MM:SS." in told
+    with pytest.raises(PapergenError, match="--launch partition: write KEY=VALUE"):
+        read_settings(tmp_path, ["partition"])
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("90m", 90), ("4h", 240), ("1d12h", 2160), ("01:30:00", 90), ("2-00:00:00", 2880), ("00:10:30", 11)],
+)
+def test_times(text: str, minutes: int) -> None:
+    assert LaunchSettings(time=text).time_minutes == minutes
+
+
+def test_words_of_sbatch(lab: Lab) -> None:
+    settings = LaunchSettings(
+        partition="gpu", account="abc", time="2h", gpu_type="a100", memory_per_rank="16G", ranks_per_node=4
+    )
+    shape = shape_of(lab.job("pass", num_ranks=8, device="cuda"), settings)
+    assert (shape.num_nodes, shape.ranks_per_node) == (2, 4)
+    assert _resources(shape, settings) == [
+        "--partition=gpu",
+        "--account=abc",
+        "--time=120",
+        "--mem=64G",
+        "--gres=gpu:a100:4",
+    ]
+
+
+def test_a_trial_s_own_time_limit_comes_before_the_cluster_s(lab: Lab) -> None:
+    assert shape_of(lab.job("pass", time_limit_s=61.0), LaunchSettings()).minutes == 7
+
+
+def test_the_script_survives_odd_paths() -> None:
+    folder = Path("/data/a 'b' $(c) 论文")
+    script = _script(["--ntasks=1"], LaunchSettings(setup=["module load cuda/12"]), folder)
+    assert script.startswith("#!/bin/bash\n")
+    assert "\nmodule load cuda/12\nexec srun --ntasks=1 " in script
+    assert script.rstrip().endswith("""-m papergen.execution.launchers.slurm.job '/data/a '"'"'b'"'"' $(c) 论文'""")

@@ -1,0 +1,255 @@
+"""`kind: import`: numbers that exist already become results whose origin is recorded and checked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from test_cli import papergen
+
+from papergen.core.errors import PapergenError
+from papergen.experiment.external.protobuf import crc32c
+from papergen.experiment.external.tables import csv_lines, jsonl_lines
+from papergen.experiment.external.trackers import mlflow_lines, tensorboard_lines, wandb_lines
+from papergen.experiment.project import open_project
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "trackers"
+"""Written by TensorBoard 2.21 and W&B 0.31 (offline)."""
+
+
+@pytest.fixture
+def paper(tmp_path: Path) -> Path:
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "paper.yaml").write_text("title: T\nauthors: [{name: A}]\n")
+    return tmp_path
+
+
+def imported(paper: Path, config: str, files: Mapping[str, str] | None = None) -> None:
+    for name, text in (files or {}).items():
+        (paper / name).parent.mkdir(parents=True, exist_ok=True)
+        (paper / name).write_text(text, encoding="utf-8")
+    (paper / "experiments" / "old.yaml").write_text(f"kind: import\n{config}", encoding="utf-8")
+
+
+def outcomes(paper: Path) -> dict[str, dict[str, object]]:
+    done = papergen("run-exp", cwd=paper)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for path in (paper / "results" / "old").glob("*/result.json"):
+        data = json.loads(path.read_text())
+        found[f"{data['trial']['row']}/{data['trial']['seed']}"] = data["outcome"]
+    return found
+
+
+def failure(paper: Path) -> str:
+    done = papergen("run-exp", cwd=paper)
+    assert done.returncode in {1, 2}
+    return done.stderr
+
+
+CSV = "method,seed,test acc,note\nbase,0,0.5,\nbase,1,0.6,x\nours,0,0.7,\nours,1,0.8,y\n"
+
+
+def test_a_table_is_split_by_row_and_seed_and_the_origin_recorded(paper: Path) -> None:
+    config = (
+        "source: data/results.csv\nrow: method\nseed: seed\nseeds: [0, 1]\n"
+        'metrics: {accuracy: {key: test acc, scale: 100, unit: "%", direction: higher}}\n'
+        "rows: {base: {}, ours: {}}\n"
+    )
+    imported(paper, config, {"data/results.csv": CSV})
+    found = outcomes(paper)
+    assert {key: item["metrics"] for key, item in found.items()} == {
+        "base/0": {"accuracy": 50},
+        "base/1": {"accuracy": 60},
+        "ours/0": {"accuracy": 70},
+        "ours/1": {"accuracy": 80},
+    }
+    (origin,) = found["ours/1"]["facts"]["origin"]  # type: ignore[index]
+    assert origin["path"] == "data/results.csv"
+    assert origin["lines"] == "4"
+    assert len(origin["sha256"]) == 64
+    (paper / "data" / "results.csv").write_text(CSV.replace("0.8", "0.9"))
+    states = {(item.state, item.reason) for item in open_project(paper).states()}
+    assert states == {("stale", "data: data/results.csv changed")}
+
+
+def test_one_file_per_run_with_row_and_seed_in_its_name_and_a_curve(paper: Path) -> None:
+    lines = "".join(json.dumps({"epoch": n, "eval": {"loss": 1 / n}}) + "\n" for n in (1, 2, 4))
+    imported(
+        paper,
+        "source: runs/{row}-s{seed}/log.jsonl\nstep: epoch\nseeds: [3]\n"
+        "metrics: {loss: {key: eval.loss, take: best, direction: lower}}\nrows: {a: {}}\n",
+        {"runs/a-s3/log.jsonl": lines, "runs/b-s3/log.jsonl": lines},
+    )
+    assert outcomes(paper) == {
+        "a/3": {
+            "metrics": {"loss": 0.25},
+            "series": {"loss": [[1, 1], [2, 0.5], [4, 0.25]]},
+            "units": {},
+            "facts": outcomes_facts(paper),
+        }
+    }
+
+
+def outcomes_facts(paper: Path) -> object:
+    (path,) = (paper / "results" / "old").glob("*/result.json")
+    facts = json.loads(path.read_text())["outcome"]["facts"]
+    assert facts["origin"][0]["lines"] == "1-3 (3)"
+    return facts
+
+
+def test_one_value_per_example(paper: Path) -> None:
+    imported(paper, "source: p.csv\nmetrics: {ok: {over: items}}\n", {"p.csv": "ok\n1\n0\n1\n1\n"})
+    found = outcomes(paper)["main/0"]
+    assert found["metrics"] == {"ok": 0.75}
+    assert found["units"] == {"ok": [1, 0, 1, 1]}
+
+
+def test_a_list_deep_inside_a_json_file(paper: Path) -> None:
+    data = {"results": {"small": {"mmlu": {"acc": 0.3}}, "large": {"mmlu": {"acc": 0.6}}}}
+    imported(
+        paper,
+        "source: lm.json\nat: results\nrow: name\nmetrics: {mmlu: mmlu.acc}\nrows: {small: {}, large: {}}\n",
+        {"lm.json": json.dumps(data)},
+    )
+    assert {key: item["metrics"] for key, item in outcomes(paper).items()} == {
+        "small/0": {"mmlu": 0.3},
+        "large/0": {"mmlu": 0.6},
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("source: d.cvs\nmetrics: [x]", "old.yaml:2: source: d.cvs: there is no such file or folder"),
+        ("source: d.csv\nmetrics: [x]", "d.csv: has no 'x' for the metric 'x'"),
+        ("source: d.csv\nmetrics: {x: acc}", "source: 4 lines belong to this row and seed (d.csv line 1, d.csv line 2"),
+        ("source: d.csv\nmetrics: {x: acc}\nrow: methd", "source: has no column 'methd'. Did you mean method?"),
+        ("source: d.csv\nmetrics: {x: acc}\nrow: method", "no line has method = main. There are base, ours."),
+        ("source: '{name}.csv'\nmetrics: [x]", "old.yaml:2: source: {name} is not known here. Known: {row}, {seed}."),
+        ("source: d.csv\nmetrics: {x: method}\nwhere: {method: base, seed: 0}", "method = 'base': not a number."),
+        ("source: d.csv\nformat: cvs\nmetrics: [x]", "old.yaml:3: format = 'cvs': input should be 'csv', "),
+        ("source: [d.csv, e.json]\nmetrics: [x]", "source: holds files of several kinds (csv, json)."),
+    ],
+)
+def test_faults_name_what_is_wrong_and_what_there_is(paper: Path, config: str, message: str) -> None:
+    imported(paper, config + "\n", {"d.csv": CSV.replace("test acc", "acc"), "e.json": "[]"})
+    assert message in failure(paper)
+
+
+def test_tensorboard_runs(paper: Path) -> None:
+    shutil.copytree(GOLDEN / "tensorboard", paper / "tb")
+    imported(
+        paper,
+        "source: tb\nformat: tensorboard\nwhere: {run: 'run-seed{seed}'}\nseeds: [0, 1]\n"
+        "metrics: {accuracy: {key: val/acc}, loss: {take: min}}\n",
+    )
+    found = outcomes(paper)
+    assert found["main/1"]["metrics"] == {"accuracy": pytest.approx(1.4), "loss": pytest.approx(0.2)}
+    assert found["main/0"]["series"]["loss"][:2] == [[0, 1], [1, 0.5]]  # type: ignore[index]
+
+
+def test_wandb_offline_runs(paper: Path) -> None:
+    shutil.copytree(GOLDEN / "wandb", paper / "wandb")
+    first = next(iter(sorted((paper / "wandb").iterdir())))
+    (paper / "wandb" / "latest-run").symlink_to(first)
+    imported(
+        paper,
+        "source: wandb/*/*.wandb\nseed: params.seed\nseeds: [0, 1]\nwhere: {params.opt.lr: 0.1}\n"
+        "metrics: {loss: {take: last}, accuracy: val.acc}\n",
+    )
+    assert {key: item["metrics"] for key, item in outcomes(paper).items()} == {
+        "main/0": {"loss": 0.25, "accuracy": 3},
+        "main/1": {"loss": 1.25, "accuracy": 3},
+    }
+
+
+def test_an_mlflow_folder_and_an_mlflow_database_say_the_same(paper: Path) -> None:
+    for seed in (0, 1):
+        run = paper / "mlruns" / "7" / f"id{seed}"
+        for name, text in {
+            "meta.yaml": f"run_id: id{seed}\nrun_name: r{seed}\nexperiment_id: '7'\nlifecycle_stage: active\n",
+            "metrics/val/acc": f"1700000000000 0.{seed}5 0\n1700000000001 0.{seed}7 10\n",
+            "params/seed": str(seed),
+            "tags/mlflow.runName": f"r{seed}",
+        }.items():
+            (run / name).parent.mkdir(parents=True, exist_ok=True)
+            (run / name).write_text(text)
+    (paper / "mlruns" / "7" / "meta.yaml").write_text("experiment_id: '7'\nname: e\n")
+    config = "metrics: {accuracy: val/acc}\nseed: params.seed\nseeds: [0, 1]\n"
+    imported(paper, "source: mlruns\n" + config)
+    expected = {"main/0": {"accuracy": 0.07}, "main/1": {"accuracy": 0.17}}
+    assert {key: item["metrics"] for key, item in outcomes(paper).items()} == expected
+    with sqlite3.connect(paper / "mlflow.db") as base:
+        base.executescript(
+            "CREATE TABLE experiments (experiment_id INTEGER, name TEXT);"
+            "CREATE TABLE runs (run_uuid TEXT, name TEXT, experiment_id INTEGER, lifecycle_stage TEXT, start_time INT);"
+            "CREATE TABLE metrics (key TEXT, value REAL, timestamp INT, run_uuid TEXT, step INT, is_nan BOOLEAN);"
+            "CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT);"
+            "CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT);"
+            "INSERT INTO experiments VALUES (7, 'e');"
+        )
+        for seed in (0, 1):
+            base.execute("INSERT INTO runs VALUES (?, ?, 7, 'active', ?)", (f"id{seed}", f"r{seed}", seed))
+            base.execute("INSERT INTO params VALUES ('seed', ?, ?)", (str(seed), f"id{seed}"))
+            for step, value in ((0, f"0.{seed}5"), (10, f"0.{seed}7")):
+                base.execute("INSERT INTO metrics VALUES ('val/acc', ?, 1, ?, ?, 0)", (float(value), f"id{seed}", step))
+    base.close()
+    imported(paper, "source: mlflow.db\n" + config)
+    shutil.rmtree(paper / "results")
+    assert {key: item["metrics"] for key, item in outcomes(paper).items()} == expected
+
+
+def test_damaged_records_are_named(tmp_path: Path) -> None:
+    event = next((GOLDEN / "tensorboard").rglob("*tfevents*"))
+    run = next((GOLDEN / "wandb").rglob("*.wandb"))
+    for source, reader in ((event, lambda p: tensorboard_lines([p], tmp_path)), (run, lambda p: wandb_lines([p]))):
+        data = bytearray(source.read_bytes())
+        whole = len(reader(source))
+        copy = tmp_path / source.name
+        copy.write_bytes(data[:-3])  # its writer was killed
+        assert 0 < len(reader(copy)) <= whole
+        data[len(data) // 2] ^= 1
+        copy.write_bytes(data)
+        with pytest.raises(PapergenError, match="damaged at byte"):
+            reader(copy)
+    (tmp_path / "x.wandb").write_text("hello")
+    with pytest.raises(PapergenError, match="not a W&B run file"):
+        wandb_lines([tmp_path / "x.wandb"])
+    (tmp_path / "x.db").write_text("hello, this is no database at all")
+    with pytest.raises(PapergenError, match="not an MLflow database"):
+        mlflow_lines(tmp_path / "x.db")
+
+
+def test_crc_of_the_standard_example() -> None:
+    assert crc32c(b"123456789") == 0xE3069283
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a,b\n1,x\n", [{"a": 1, "b": "x"}]),
+        ("a;b\n1,5;2\n", [{"a": "1,5", "b": 2}]),
+        ("a\tb\n1e-3\tTrue\n", [{"a": 0.001, "b": True}]),
+        ('a,b\n"x, y",\n\n', [{"a": "x, y", "b": None}]),
+        ("a\nnan\n", [{"a": pytest.approx(float("nan"), nan_ok=True)}]),
+    ],
+)
+def test_csv_cells_are_typed(text: str, expected: object) -> None:
+    assert csv_lines(text, "x.csv") == expected
+
+
+def test_table_faults_name_the_line() -> None:
+    for reader, text, message in [
+        (csv_lines, "a,a\n1,2\n", "x:1: the column 'a' stands twice"),
+        (csv_lines, "a,b\n1,2,3\n", "x:2: has 3 cells, the header 2"),
+        (jsonl_lines, '{"a": 1}\n{"a": \n', "x:2: not valid JSON"),
+        (jsonl_lines, "[1]\n", "x:1: expected an object"),
+    ]:
+        with pytest.raises(PapergenError) as caught:
+            reader(text, "x")
+        assert message in str(caught.value)

@@ -1,0 +1,213 @@
+"""Trials and digests: everything that decides a number is in, nothing else is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakes import FAKE_KIND
+
+from papergen.config import read_experiments
+from papergen.core.errors import PapergenError
+from papergen.core.files import write_json
+from papergen.experiment.kinds import load_recipes
+from papergen.experiment.plan import assess, differences, plan_trials, with_upstream
+from papergen.store.records import Outcome, Provenance, Trial
+from papergen.store.runs import Store
+
+
+def plan(project: Path, **options: object) -> tuple[Trial, ...]:
+    return plan_trials(project, read_experiments(project, **options), load_recipes(project))  # type: ignore[arg-type]
+
+
+def provenance() -> Provenance:
+    return Provenance(
+        command=["papergen", "run-exp"],
+        started="2026-11-23T00:00:00Z",
+        ended="2026-11-23T00:00:01Z",
+        duration_s=1.0,
+        hostname="h",
+        platform="p",
+        python="3.11.7",
+        papergen="0",
+        packages={},
+        cpu="c",
+        num_cores=2,
+        memory_gib=24.0,
+        device="cpu",
+        gpus=[],
+        num_threads=1,
+        backend="none",
+        launcher="local",
+        git_commit="",
+        git_is_dirty=False,
+        load_average=0.0,
+    )
+
+
+def finish(store: Store, trial: Trial, score: float = 1.0) -> None:
+    run = store.begin(trial)
+    write_json(run.outcome_file, {"metrics": {"score": score}, "units": {}, "series": {}, "facts": {}})
+    store.publish(trial, provenance())
+
+
+def test_every_row_and_seed_is_a_trial_in_rounds_of_one_seed_and_unseeded_rows_only_one(project: Path) -> None:
+    assert [(trial.key, trial.seed) for trial in plan(project)] == [
+        ("first/small", 0),
+        ("first/large", 0),
+        ("first/fixed", 0),
+        ("first/small", 1),
+        ("first/large", 1),
+    ]
+
+
+def test_planning_twice_gives_the_same_digests(project: Path) -> None:
+    assert plan(project) == plan(project)
+
+
+@pytest.mark.parametrize(
+    ("edit", "is_changed"),
+    [
+        (("FACTOR = 2", "FACTOR = 3"), True),
+        (("    return params.size * FACTOR", "    return 1 + params.size * FACTOR"), True),
+        (('label="Score"', 'label="Points"'), False),
+        (("    return None", "    return 17"), False),
+    ],
+)
+def test_only_code_that_run_reaches_changes_the_digest(project: Path, edit: tuple[str, str], is_changed: bool) -> None:
+    before = {trial.digest for trial in plan(project)}
+    assert edit[0] in FAKE_KIND
+    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace(*edit))
+    after = {trial.digest for trial in plan(project)}
+    assert (before.isdisjoint(after)) is is_changed
+    assert (before == after) is not is_changed
+
+
+def test_imported_project_module_counts_by_content(project: Path) -> None:
+    (project / "experiments" / "fake.py").write_text(
+        FAKE_KIND.replace("FACTOR = 2", "from constants.numbers import FACTOR")
+    )
+    with pytest.raises(PapergenError, match=r"fake\.py:\d+: loading this file raised ModuleNotFoundError"):
+        plan(project)
+    (project / "constants").mkdir()
+    (project / "constants" / "numbers.py").write_text("FACTOR = 2\n")
+    before = {trial.digest for trial in plan(project)}
+    (project / "constants" / "numbers.py").write_text("FACTOR = 3\n")
+    assert before.isdisjoint({trial.digest for trial in plan(project)})
+
+
+def test_a_module_may_say_that_it_decides_no_numbers(project: Path) -> None:
+    (project / "experiments" / "fake.py").write_text(
+        FAKE_KIND.replace("def helper(params, seed):", "def helper(params, seed):\n    import words")
+    )
+    words = project / "words.py"
+    words.write_text("DECIDES_NUMBERS = False\nTEXT = 'one'\n")
+    before = {trial.digest for trial in plan(project)}
+    words.write_text("DECIDES_NUMBERS = False\nTEXT = 'two'\n")
+    assert before == {trial.digest for trial in plan(project)}
+    words.write_text("TEXT = 'two'\n")
+    assert before.isdisjoint({trial.digest for trial in plan(project)})
+
+
+def test_states_and_why_a_result_is_stale(project: Path) -> None:
+    store = Store(project)
+    first = plan(project)[0]
+    finish(store, first)
+    states = {item.trial.label: item.state for item in assess(store, plan(project))}
+    assert states["first/small seed 0"] == "finished"
+    assert states["first/small seed 1"] == "pending"
+    changed = assess(store, plan(project, overrides=["first.rate=0.25"]))[0]
+    assert (changed.state, changed.reason) == ("stale", "rate 0.001 -> 0.25")
+    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace("FACTOR = 2", "FACTOR = 3"))
+    edited = assess(store, plan(project))[0]
+    assert (edited.state, edited.reason) == ("stale", "code: experiments/fake.py changed")
+
+
+def test_a_parameter_that_the_kind_got_later_is_said_to_be_new() -> None:
+    old = {"params": {"size": 1, "model": None, "gone": 3}}
+    new = {"params": {"size": 1, "model": {"lr": 2}, "world_size": 1, "cap": None}}
+    assert differences(old, new) == [
+        "cap = None is a parameter that the result did not have yet",
+        "gone = 3 is no parameter any more",
+        "model.lr None -> 2",
+        "world_size = 1 is a parameter that the result did not have yet",
+    ]
+
+
+def test_damaged_result_is_set_aside_and_named(project: Path) -> None:
+    store = Store(project)
+    trial = plan(project)[0]
+    finish(store, trial, score=0.5)
+    path = store.run(trial).result_file
+    path.write_text(path.read_text().replace("0.5", "0.9"))
+    with pytest.raises(PapergenError, match="damaged or edited by hand"):
+        store.load(trial)
+    assert not store.is_finished(trial)
+    assert len(list((project / "results" / ".damaged").iterdir())) == 1
+
+
+def test_result_survives_the_round_trip(project: Path) -> None:
+    store = Store(project)
+    trial = plan(project)[1]
+    run = store.begin(trial)
+    (run.folder / "model").mkdir()
+    (run.folder / "model" / "weights.bin").write_bytes(b"123")
+    write_json(run.outcome_file, {"metrics": {"score": None}, "series": {"loss": [[0, 1.5]]}})
+    store.publish(trial, provenance())
+    result = store.load(trial)
+    assert result is not None
+    assert result.trial == trial
+    assert result.outcome == Outcome(metrics={"score": None}, series={"loss": [[0, 1.5]]})  # type: ignore[list-item]
+    assert list(result.artifacts) == ["model/weights.bin"]
+    assert not store.attempt(trial).folder.exists()
+
+
+def test_upstream_changes_pass_down_and_order_follows_need(project: Path) -> None:
+    kind = FAKE_KIND.replace(
+        "class Params(Base):", "from papergen.experiment.kinds import From\nclass Params(Base):\n    model: From | str"
+    )
+    (project / "experiments" / "second_kind.py").write_text(kind)
+    second = project / "experiments" / "a_second.yaml"
+    second.write_text("kind: second_kind\nmodel: {from: first, row: large}\n")
+    trials = plan(project)
+    last = trials[-1]
+    assert last.experiment == "a_second"
+    assert last.params["model"] == {"from": "first", "row": "large", "seed": 0}
+    assert last.upstream == {"model": trials[1].digest}
+    assert [t.label for t in with_upstream([last], trials)] == ["first/large seed 0", "a_second/main seed 0"]
+    assert plan(project, overrides=["first.rows.large.size=6"])[-1].digest != last.digest
+    assert plan(project, overrides=["first.rows.small.size=6"])[-1].digest == last.digest
+    for text, message in [
+        (
+            "{from: frist}",
+            "a_second.yaml:2: model comes from 'frist', which is no experiment of this project. Did you mean first?",
+        ),
+        ("{from: first, row: larg}", "first has no row 'larg'. Did you mean large?"),
+        ("{from: first, seed: 9}", "first/small has no seed 9. It has 0, 1."),
+        ("{from: a_second}", "in a circle: a_second -> a_second"),
+    ]:
+        second.write_text(f"kind: second_kind\nmodel: {text}\n")
+        with pytest.raises(PapergenError) as caught:
+            plan(project)
+        assert message in str(caught.value)
+
+
+def test_faulty_parameters_are_reported_together_with_lines(project: Path) -> None:
+    (project / "experiments" / "first.yaml").write_text(
+        "kind: fake\nrate: high\nrows:\n  a: {sise: 3}\n  b: {size: 0}\n  c: {size: 1.5}\n"
+    )
+    (project / "experiments" / "other.yaml").write_text("kind: fkae\n")
+    with pytest.raises(PapergenError) as caught:
+        plan(project)
+    text = str(caught.value)
+    assert "experiments/first.yaml:2: rate = 'high': input should be a valid number." in text
+    assert "experiments/first.yaml:4: there is no parameter 'sise'. Did you mean size?" in text
+    assert "experiments/first.yaml:5: size = 0: input should be greater than or equal to 1." in text
+    assert "experiments/first.yaml:6: size = 1.5" in text
+    assert "experiments/other.yaml:1: there is no experiment kind 'fkae'. Did you mean fake?" in text
+
+
+def test_the_same_kind_twice_names_both_files(project: Path) -> None:
+    (project / "experiments" / "training.py").write_text(FAKE_KIND)
+    with pytest.raises(PapergenError, match="experiment kind of this name already"):
+        load_recipes(project)

@@ -1,0 +1,133 @@
+"""The index follows the folders, whatever is done to them or to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from test_plan import finish, plan
+
+from papergen.core.files import read_json
+from papergen.experiment.plan import assess
+from papergen.store.index import Index
+from papergen.store.runs import Run, Store
+
+GOLDEN = Path(__file__).parent / "golden" / "store"
+
+
+@pytest.fixture
+def store(project: Path) -> Store:
+    store = Store(project)
+    for trial in plan(project):
+        finish(store, trial)
+    return store
+
+
+def labels(store: Store) -> list[str]:
+    index = Index(store)
+    found = [entry.label for entry in index.entries()]
+    index.close()
+    return found
+
+
+ALL = ["first/fixed", "first/large seed 0", "first/large seed 1", "first/small seed 0", "first/small seed 1"]
+
+
+def test_the_index_knows_every_folder_and_is_made_again_at_will(store: Store) -> None:
+    assert labels(store) == ALL
+    file = store.root / ".index.sqlite"
+    file.unlink()
+    assert labels(store) == ALL
+    file.write_bytes(b"no database at all" * 100)
+    assert labels(store) == ALL
+    file.unlink()
+    file.mkdir()
+    assert labels(store) == ALL, "an index that cannot be written is made in memory"
+
+
+def test_it_sees_what_came_went_and_changed(store: Store, project: Path) -> None:
+    small, large, *_ = plan(project)
+    labels(store)
+    shutil.rmtree(store.run(small).folder)
+    finish(store, large, score=7.0)
+    index = Index(store)
+    found = {entry.label: entry for entry in index.entries()}
+    assert "first/small seed 0" not in found
+    assert found["first/large seed 0"].metrics == {"score": 7.0}
+
+
+def test_folders_copied_from_another_machine_count_at_once(store: Store, tmp_path: Path) -> None:
+    from fakes import make_project
+
+    other = make_project(tmp_path / "elsewhere")
+    shutil.copytree(store.root / "first", other / "results" / "first")
+    assert {item.state for item in assess(Store(other), plan(other))} == {"finished"}
+
+
+def test_a_damaged_result_is_named_and_run_again_and_never_deleted(store: Store, project: Path) -> None:
+    (trial, *_) = plan(project)
+    run = store.run(trial)
+    run.result_file.write_text(run.result_file.read_text().replace('"score": 1.0', '"score": 9.0'))
+    state = assess(store, plan(project))[0]
+    assert state.state == "failed"
+    assert "the content does not match its hash" in state.reason
+    finish(store, trial)
+    assert assess(store, plan(project))[0].state == "finished"
+    (kept,) = (store.root / ".damaged").iterdir()
+    assert read_json(Run(kept).result_file)["outcome"]["metrics"]["score"] == 9.0
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda root: (root / "first" / "notes").mkdir(), "results/first/notes: holds no result.json"),
+        (
+            lambda root: (
+                (root / "first" / "small-seed0-x").mkdir()
+                or (root / "first" / "small-seed0-x" / "result.json").write_text("[1]")
+            ),
+            "not a papergen record",
+        ),
+        (
+            lambda root: next((root / "first").glob("fixed-*")).rename(root / "first" / "renamed"),
+            "this result belongs in first/fixed-seed0-",
+        ),
+    ],
+)
+def test_foreign_folders_are_named(store: Store, make: object, fault: str) -> None:
+    make(store.root)  # type: ignore[operator]
+    (found,) = Index(store).faults.values()
+    assert fault in found
+
+
+def test_a_folder_of_schema_1_is_read_and_its_hash_still_holds(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / "schema-1", tmp_path / "results")
+    store = Store(tmp_path)
+    (entry,) = Index(store).entries()
+    assert (entry.fault, entry.label, entry.metrics) == ("", "first/large seed 1", {"score": 11.0, "loss": None})
+    file = store.root / entry.path / "result.json"
+    file.write_text(file.read_text().replace("11.0", "12.0"))
+    os.utime(file, ns=(1, 1))
+    assert "does not match its hash" in Index(store).faults[entry.path]
+
+
+def test_ten_thousand_trials_are_assessed_in_a_second(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds = ", ".join(str(seed) for seed in range(10))
+    sizes = ", ".join(str(size) for size in range(1, 1001))
+    config = f"kind: fake\nseeds: [{seeds}]\nrate: 1e-3\ngrid:\n  size: [{sizes}]\n"
+    (project / "experiments" / "first.yaml").write_text(config)
+    trials = plan(project)
+    store = Store(project)
+    for trial in trials:  # thousands of folders quickly: only what the index looks at
+        folder = store.root / store.path_of(trial)
+        folder.mkdir(parents=True)
+    began = time.process_time()
+    states = assess(store, plan(project))
+    first = time.process_time() - began
+    began = time.process_time()
+    assert len(assess(store, plan(project))) == len(states) == 10_000
+    assert time.process_time() - began < 1.0
+    assert first < 3.0
