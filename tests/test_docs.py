@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from test_cli import papergen
+from commands import papergen
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_cli import papergen
+from commands import papergen
 from test_road import pdf_of, replace
 
 pytestmark = [pytest.mark.tex, pytest.mark.slow]

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_cli import papergen
+from commands import papergen
 
 pytestmark = pytest.mark.tex
 

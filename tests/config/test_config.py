@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from commands import papergen
 from fakes import FAKE_KIND
-from test_cli import papergen
 
 from papergen.config import ExperimentConfig, checked, find_project, read_experiments, read_paper
 from papergen.core.errors import PapergenError

@@ -6,9 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
+from commands import papergen, results, start, wait_for
 from fakes import FAKE_KIND
-from test_cli import papergen
-from test_run_exp import results, start, wait_for
 
 from papergen.experiment.project import open_project
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from test_plan import plan, provenance
+from plans import plan, provenance
 
 from papergen.execution.progress import BarView, PlainView, shown_fields, view_for
 from papergen.store.records import Failure, Outcome, Result, Trial

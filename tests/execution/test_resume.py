@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import papergen, results
 from fakes import FAKE_KIND
-from test_cli import papergen
-from test_plan import finish, plan, provenance
-from test_run_exp import results
+from plans import finish, plan, provenance
 
 from papergen.core.errors import MachineError
 from papergen.core.files import write_json

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from commands import marked, papergen, results, start, wait_for
 from fakes import FAKE_KIND
-from test_cli import papergen
-
-
-def results(project: Path) -> list[dict[str, object]]:
-    return [json.loads(path.read_text()) for path in sorted((project / "results").glob("*/*/result.json"))]
 
 
 def test_runs_once_then_never_again(project: Path) -> None:
@@ -156,35 +147,3 @@ def test_a_stopped_run_keeps_what_was_finished_and_leaves_no_process(project: Pa
     (project / "experiments" / "first.yaml").write_text("kind: fake\nseeds: [0, 1]\nrate: 1e-3\nrows:\n  small: {}\n")
     done = papergen("run-exp", cwd=project)
     assert "Nothing to run: all 2 trials are finished" in done.stderr
-
-
-def start(project: Path, **environment: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "papergen", "run-exp"],
-        cwd=project,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-
-def wait_for(condition: object, limit_s: float = 60) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
-def marked(mark: str) -> list[int]:
-    """Processes that carry the mark in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if (
-                f"PAPERGEN_TEST_MARK={mark}".encode() in (folder / "environ").read_bytes()
-                and (folder / "cmdline").read_bytes()
-            ):
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found

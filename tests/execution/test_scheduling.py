@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import papergen, results
 from fakes import FAKE_KIND
-from test_cli import papergen
-from test_run_exp import results
 
 from papergen.execution.scheduler import MAX_OVERTAKEN, TrialQueue, may_pass
 from papergen.store.records import Failure, Trial

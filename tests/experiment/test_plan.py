@@ -6,49 +6,14 @@ from pathlib import Path
 
 import pytest
 from fakes import FAKE_KIND
+from plans import finish, plan, provenance
 
-from papergen.config import read_experiments
 from papergen.core.errors import PapergenError
 from papergen.core.files import write_json
 from papergen.experiment.kinds import load_recipes
-from papergen.experiment.plan import assess, differences, plan_trials, with_upstream
-from papergen.store.records import Outcome, Provenance, Trial
+from papergen.experiment.plan import assess, differences, with_upstream
+from papergen.store.records import Outcome
 from papergen.store.runs import Store
-
-
-def plan(project: Path, **options: object) -> tuple[Trial, ...]:
-    return plan_trials(project, read_experiments(project, **options), load_recipes(project))  # type: ignore[arg-type]
-
-
-def provenance() -> Provenance:
-    return Provenance(
-        command=["papergen", "run-exp"],
-        started="2026-11-23T00:00:00Z",
-        ended="2026-11-23T00:00:01Z",
-        duration_s=1.0,
-        hostname="h",
-        platform="p",
-        python="3.11.7",
-        papergen="0",
-        packages={},
-        cpu="c",
-        num_cores=2,
-        memory_gib=24.0,
-        device="cpu",
-        gpus=[],
-        num_threads=1,
-        backend="none",
-        launcher="local",
-        git_commit="",
-        git_is_dirty=False,
-        load_average=0.0,
-    )
-
-
-def finish(store: Store, trial: Trial, score: float = 1.0) -> None:
-    run = store.begin(trial)
-    write_json(run.outcome_file, {"metrics": {"score": score}, "units": {}, "series": {}, "facts": {}})
-    store.publish(trial, provenance())
 
 
 def test_every_row_and_seed_is_a_trial_in_rounds_of_one_seed_and_unseeded_rows_only_one(project: Path) -> None:

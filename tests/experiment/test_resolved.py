@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import papergen
+from commands import papergen
 
 from papergen.core.strict_yaml import parse_yaml
 from papergen.experiment.kinds import load_recipes

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import papergen, results
 from fakes import FAKE_KIND
 from made import decoding_results, make_results, speed_results
 from scipy import stats
-from test_cli import papergen
-from test_run_exp import results
 
 from papergen.core.errors import PapergenError
 from papergen.report.comparison import compared, describe

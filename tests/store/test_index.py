@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_plan import finish, plan
+from plans import finish, plan
 
 from papergen.core.files import read_json
 from papergen.experiment.plan import assess

@@ -10,10 +10,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from commands import papergen, results
 from fakes import FAKE_KIND, make_project
-from test_cli import papergen
-from test_plan import plan
-from test_run_exp import results
+from plans import plan
 
 from papergen.core.errors import PapergenError
 from papergen.store.archive import import_results, write_archive

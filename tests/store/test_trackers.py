@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_cli import papergen
+from commands import papergen
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_cli import papergen
-from test_run_exp import marked, wait_for
+from commands import marked, papergen, wait_for
 
 from papergen.core.errors import PapergenError
 from papergen.execution.supervision.processes import vitals_of

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from test_cli import papergen
+from commands import papergen
 
 from papergen.core.errors import PapergenError
 from papergen.experiment.external.protobuf import crc32c

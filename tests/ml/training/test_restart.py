@@ -7,9 +7,8 @@ import shutil
 import signal
 from pathlib import Path
 
+from commands import marked, papergen, start, wait_for
 from fakes import training_yaml
-from test_cli import papergen
-from test_run_exp import marked, start, wait_for
 
 TRAINING = training_yaml(max_steps=400)
 

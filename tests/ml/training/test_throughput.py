@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import papergen
 from pydantic import ValidationError
-from test_cli import papergen
 
 from papergen.core.shipped_files import shipped
 from papergen.experiment.kinds import load_recipe

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from checklab import make_paper
-from test_cli import papergen
+from commands import papergen
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from checklab import BIB, built, examined, said, write
-from test_cli import papergen
+from commands import papergen
 
 from papergen.paper.check.run import CHECKS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from checklab import built, examined, said, write
-from test_cli import papergen
+from commands import papergen
 from texlab import pdf_pages
 
 from papergen.latex.tree import TexError

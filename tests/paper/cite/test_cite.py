@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from commands import papergen
 from fakes import make_project
 from registry import serving
-from test_cli import papergen
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.latex.bibliography.database import read_bib

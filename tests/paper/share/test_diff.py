@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from commands import papergen
 from paperlab import finish, make_paper
-from test_cli import papergen
 from texlab import pdf_pages
 
 from papergen.core.errors import PapergenError

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from commands import papergen
 from paperlab import make_paper, write
-from test_cli import papergen
 from texlab import compiled, document
 
 from papergen.core.errors import PapergenError
