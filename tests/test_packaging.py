@@ -38,6 +38,7 @@ def test_wheel_equals_what_git_tracks(wheel: Path) -> None:
         elif top in {"templates", "experiments"}:
             expected.add(f"papergen/{name}")
     assert names == expected
+    assert "papergen/py.typed" in names, "type checkers read the annotations only of a package that says so"
 
 
 def test_installed_wheel_finds_templates_and_experiments(wheel: Path, tmp_path: Path) -> None:

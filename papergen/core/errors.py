@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 MAX_LINES = 25
 """An error printed to the terminal is at most this many lines."""
@@ -30,6 +31,14 @@ class PapergenError(Exception):
             lines = [*lines[: MAX_LINES - 1], f"... and {len(lines) - MAX_LINES + 1} more lines"]
         return "\n".join(lines)
 
+    def at(self, where: str) -> Self:
+        """The error itself, its message now told at `where` (`file:line`, a command's word); then `raise` it again.
+
+        Not a new error of the same class: subclasses are made of other things than a message.
+        """
+        self.message = f"{where}: {self.message}"
+        return self
+
 
 class ResultError(PapergenError):
     """Some trials failed or a check did: exit code 1."""
@@ -41,6 +50,10 @@ class MachineError(PapergenError):
     """The environment lacks something (TeX, disk space, a device): exit code 3."""
 
     exit_code = 3
+
+
+class DiskFullError(MachineError):
+    """There is no room on the disk, or in the user's share of it."""
 
 
 def nearest(word: str, known: Iterable[str], *, count: int = 1) -> list[str]:
@@ -75,10 +88,12 @@ def counted(count: int | str, noun: str, plural: str = "") -> str:
 
 
 def gathered(faults: Sequence[PapergenError | str], heading: str) -> PapergenError:
-    """One error out of several, so that the user sees all of them at once."""
+    """One error out of several, so that the user sees all of them at once; it ends as the first one would."""
     assert faults, "gathered() is for at least one fault"
-    texts = [str(fault) for fault in faults]
-    kind = type(faults[0]) if isinstance(faults[0], PapergenError) else PapergenError
-    if len(texts) == 1:
-        return kind(texts[0])
-    return kind("\n".join([f"{len(texts)} {heading}:", *texts]))
+    first = faults[0] if isinstance(faults[0], PapergenError) else PapergenError(faults[0])
+    if len(faults) == 1:
+        return first
+    # A subclass with an __init__ of its own is made of more than a message: its nearest plain base stands for it.
+    kinds = [base for base in type(first).__mro__ if issubclass(base, PapergenError)]
+    kind = next(base for base in kinds if base.__init__ is PapergenError.__init__)
+    return kind("\n".join([f"{len(faults)} {heading}:", *map(str, faults)]))

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from papergen.core.errors import MachineError, PapergenError
+from papergen.core.errors import DiskFullError, MachineError, PapergenError
 
 
 def write_atomic(path: Path, content: bytes | str, *, is_durable: bool = True) -> None:
@@ -53,7 +53,7 @@ def write_atomic(path: Path, content: bytes | str, *, is_durable: bool = True) -
 def disk_error(error: OSError, path: Path) -> MachineError:
     """The user's words for what the operating system said about `path`."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return MachineError(f"{path}: the disk is full.", hint="Free some space and run the same command again.")
+        return DiskFullError(f"{path}: the disk is full.", hint="Free some space and run the same command again.")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return MachineError(f"{path}: not writable ({error.strerror}).", hint="Check the folder's permissions.")
     return MachineError(f"{path}: {error.strerror or error}")

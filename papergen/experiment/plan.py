@@ -126,8 +126,8 @@ def _at_parameter(
         word = error.message.split(" ")[0].rstrip(":")
         if word not in given(params):
             raise
-        where = config.where(row, (word,))
-        raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
+        error.at(config.where(row, (word,)))
+        raise
 
 
 def _in_order(configs: Mapping[str, ExperimentConfig], rows: Mapping[str, list[_Row]]) -> list[str]:

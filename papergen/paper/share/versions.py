@@ -106,7 +106,8 @@ def _assembled(root: Path, name: str, scratch: Path) -> Version:
     except MachineError:
         raise
     except PapergenError as error:
-        raise type(error)(f"{name}: this version cannot be put together: {error.message}", hint=error.hint) from error
+        error.at(f"{name}: this version cannot be put together")
+        raise
     drawn = drawn_figures(project, paper.generated, lambda _: None)
     digest = snapshots.paper_digest(paper, drawn)
     tree = scratch / f"tree-{digest[:16]}"

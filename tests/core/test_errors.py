@@ -1,0 +1,45 @@
+"""An error keeps its class, its hint and its exit code when it is told at a place or among others."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from papergen.core.errors import DiskFullError, MachineError, PapergenError, ResultError, gathered
+from papergen.core.files import disk_error
+
+
+class OfTwoNumbersError(MachineError):
+    """Made of other things than a message, as TexError is."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"{one} is not {other}.", hint=f"Write {other}.")
+        self.numbers = one, other
+
+
+def test_an_error_is_told_at_its_place_whatever_it_is_made_of() -> None:
+    error = OfTwoNumbersError(1, 2)
+    assert error.at("experiments/a.yaml:3") is error
+    assert str(error) == "experiments/a.yaml:3: 1 is not 2.\nWrite 2."
+    assert error.numbers == (1, 2)
+    assert str(error.at("paper")) == "paper: experiments/a.yaml:3: 1 is not 2.\nWrite 2."
+
+
+def test_several_faults_are_one_error_that_ends_as_the_first_would() -> None:
+    both = gathered([OfTwoNumbersError(1, 2), "and this"], "faults")
+    assert isinstance(both, MachineError)
+    assert str(both) == "2 faults:\n1 is not 2.\nWrite 2.\nand this"
+    assert isinstance(gathered([ResultError("a"), "b"], "faults"), ResultError)
+    assert type(gathered(["a", ResultError("b")], "faults")) is PapergenError
+
+
+def test_one_fault_stays_what_it_is() -> None:
+    error = OfTwoNumbersError(1, 2)
+    assert gathered([error], "faults") is error
+    assert str(gathered(["alone"], "faults")) == "alone"
+
+
+def test_a_full_disk_is_known_by_its_class() -> None:
+    for number in (errno.ENOSPC, errno.EDQUOT):
+        assert isinstance(disk_error(OSError(number, "full"), Path("a")), DiskFullError)
+    assert not isinstance(disk_error(PermissionError(errno.EACCES, "no"), Path("a")), DiskFullError)
