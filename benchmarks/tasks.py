@@ -26,7 +26,8 @@ from papergen.execution.devices import choose_device
 from papergen.ml.tasks.agreement import call_pipeline, pipeline_of
 from papergen.ml.tasks.inputs import inputs_for
 from papergen.ml.tasks.pipeline_settings import DATA
-from papergen.ml.tasks.stages import Options, stages_of
+from papergen.ml.tasks.pipelines import stages_of
+from papergen.ml.tasks.stages import Options
 from papergen.ml.tasks.staging import run_stages
 
 SAME_WEIGHTS = 1e-5

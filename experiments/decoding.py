@@ -14,9 +14,10 @@ from pydantic import model_validator
 
 from papergen.experiment.kinds import Context
 from papergen.ml.decoding.reported import TEXT_METRICS
-from papergen.ml.decoding.sources import DecodingSettings, model_digests, model_places
+from papergen.ml.decoding.sources import DecodingSettings, digests, shared_models
 
 if TYPE_CHECKING:
+    from papergen.experiment.shared_models import SharedModel
     from papergen.report.figures.figure import Figure
     from papergen.report.parts import Part, View
     from papergen.report.tables.table import Table
@@ -48,12 +49,12 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
     """The corpus, and the model folders that are named by path."""
     from papergen.ml.training.corpus import load_corpus
 
-    return {"corpus": load_corpus(params, project).digest, **model_digests(params, project)}
+    return {"corpus": load_corpus(params, project).digest, **digests(params, project)}
 
 
-def models(params: Params, upstream: Mapping[str, Path], project: Path) -> list[tuple[str, str]]:
-    """What a warm worker may load once for all rows."""
-    return model_places(params, upstream, project)
+def models(params: Params, upstream: Mapping[str, Path], project: Path) -> list[SharedModel]:
+    """What the fork server may load once for all rows."""
+    return shared_models(params, upstream, project)
 
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:

@@ -54,8 +54,8 @@ class Job:
     stall_s: float = STALL_S
     takes_all_gpus: bool = False
     """Every GPU of the machine, not one per rank (DataParallel is one process on all of them)."""
-    models: Sequence[tuple[str, str]] = ()
-    """Models (path or Hub id, dtype) that the trial loads, for a warm worker to hold in memory."""
+    models: Sequence[tuple[str, str, str]] = ()
+    """Models (loader, path or Hub id, dtype) that the trial loads, for the fork server to hold in memory."""
     preload: Sequence[str] | None = None
     """Modules that a warm worker imports before it forks; None: by the libraries in the trial's digest."""
 

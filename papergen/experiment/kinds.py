@@ -170,11 +170,12 @@ class Recipe:
 
     def models(
         self, params: Mapping[str, Any], upstream: Mapping[str, Path], project: Path
-    ) -> tuple[tuple[str, str], ...]:
-        """The models (path or Hub id, dtype) that `papergen.ml.decoding.models.load_model` will be asked for."""
+    ) -> tuple[tuple[str, str, str], ...]:
+        """The models (loader, path or Hub id, dtype) that `run` takes by `papergen.experiment.shared_models.take`."""
         if (found := self._optional("models", None)) is None:
             return ()
-        return tuple((str(path), str(dtype)) for path, dtype in found(self.params_of(params), upstream, project))
+        named = found(self.params_of(params), upstream, project)
+        return tuple((str(loader), str(path), str(dtype)) for loader, path, dtype in named)
 
     def params_of(self, data: Mapping[str, Any]) -> Params:
         """The parameters of a trial as they are recorded, typed."""

@@ -1,10 +1,11 @@
-"""Models and tokenizers by folder or Hub id, for every room: safetensors only, no remote code, no waiting."""
+"""Models and tokenizers by folder or Hub id: safetensors only, no remote code, no long wait for the network."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import queue
+import random
 import re
 import selectors
 import socket
@@ -12,17 +13,25 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+import numpy as np
+import torch
 import transformers
 from safetensors import SafetensorError
-from transformers import AutoTokenizer
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers.activations import NewGELUActivation
 from transformers.utils import logging
 
 from papergen.core.errors import MachineError, PapergenError
-from papergen.ml.hub_ids import is_hub_id
+from papergen.experiment.shared_models import take
+from papergen.ml.model_names import LOADER, is_hub_id
+
+Dtype = Literal["float32", "bfloat16", "float16", "auto"]
+"""Number format of the weights; auto is what the files have."""
 
 UNKNOWN_HEAD = re.compile(
     r"Unrecognized configuration class <class '[\w.]*?(\w+?)Config'>.*AutoModel: (\w+)", re.DOTALL
@@ -79,6 +88,42 @@ def load_tokenizer(path_or_id: str | Path) -> Any:
             hint="Save it beside the model: tokenizer.save_pretrained(folder).",
         )
     return tokenizer
+
+
+def load_shared(path_or_id: str, dtype: Dtype) -> Any:
+    """The model on the CPU, loaded by one thread, the random states left as they were."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    torch.set_num_threads(1)
+    model = load_model(path_or_id, dtype=dtype)
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])
+    random.setstate(states[2])
+    return model
+
+
+def load_model(path_or_id: str | Path, *, dtype: Dtype = "float32", device: str = "cpu") -> Any:
+    """A language model in evaluation mode on `device`, decoder-only or encoder-decoder as its config says.
+
+    PapergenError when there is no such model, it has no safetensors, it wants remote code, or a tensor is missing or of
+    another shape than the config says. MachineError when the Hub is needed and cannot be reached.
+    """
+    if device == "cpu" and (inherited := take(LOADER, path_or_id, dtype)) is not None:
+        return inherited
+    config = load_config(AutoConfig, path_or_id)
+    family = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    number_format = dtype if dtype == "auto" else getattr(torch, dtype)
+    model, info = load_weights(family, path_or_id, config=config, dtype=number_format)
+    refuse_incomplete(path_or_id, info)
+    _fuse_activations(model)
+    return model.eval().to(device)
+
+
+def _fuse_activations(model: nn.Module) -> None:
+    """GELU by its tanh formula in one operation instead of eight (GPT-2 and its like): nothing but rounding differs."""
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if type(child) is NewGELUActivation:
+                setattr(module, name, nn.GELU(approximate="tanh"))
 
 
 class Where:

@@ -33,6 +33,7 @@ from papergen.execution.worker.system import (
     signal_group,
     signal_process,
 )
+from papergen.experiment import shared_models
 from papergen.store.runs import Run
 
 
@@ -177,12 +178,8 @@ def preload(names: Sequence[str]) -> None:
 
 def hold_models(spec: Spec) -> None:
     """Have the trial's models in memory; what goes wrong is left to the rank, which shows why."""
-    if not spec.models and "papergen.ml.decoding.resident" not in sys.modules:
-        return
     try:
-        from papergen.ml.decoding import resident
-
-        resident.hold([(path, dtype) for path, dtype in spec.models])
+        shared_models.hold([(loader, path, dtype) for loader, path, dtype in spec.models])
     except Exception:  # noqa: BLE001
         traceback.print_exc()
 

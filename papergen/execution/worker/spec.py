@@ -36,7 +36,7 @@ class Spec:
     address: str = ""
     """Path of the launcher's Unix socket; "" when nobody listens (a rank started by hand)."""
     models: Sequence[Sequence[str]] = field(default_factory=list)
-    """Models (path or Hub id, dtype) that a warm worker holds in memory for trials like this one."""
+    """Models (loader, path or Hub id, dtype) that the fork server holds in memory for trials like this one."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables set in every rank before anything is imported."""
     max_restarts: int = 0

@@ -16,9 +16,9 @@ import torch
 
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding.drafters import Assistant, Drafter, Lookup, Texts
-from papergen.ml.decoding.models import load_model
 from papergen.ml.decoding.search import OPEN_SHARE, Batch, Hypothesis
 from papergen.ml.decoding.windows import WindowStepper, takes_windows
+from papergen.ml.models import load_model
 
 
 def speculate(batch: Batch) -> list[list[Hypothesis]]:

@@ -8,10 +8,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from papergen.core.errors import PapergenError
 from papergen.experiment.kinds import From
+from papergen.experiment.shared_models import SharedModel
 from papergen.ml.decoding.settings import Strategy
-from papergen.ml.hub_ids import is_hub_id
+from papergen.ml.model_names import LOADER, located_in, model_digests
 
 
 class DecodingSettings(Strategy):
@@ -121,7 +121,7 @@ class DecodingSettings(Strategy):
         """The same with the assistant where it is: a folder of the project by its path."""
         if self.assistant_model is None:
             return self
-        return self.model_copy(update={"assistant_model": local(self.assistant_model, project)})
+        return self.model_copy(update={"assistant_model": located_in(project, self.assistant_model)})
 
     def reference_faults(self) -> str | None:
         """Why a row cannot be the human reference and this strategy at once."""
@@ -130,35 +130,22 @@ class DecodingSettings(Strategy):
         return None
 
 
-def model_digests(params: DecodingSettings, project: Path) -> dict[str, str]:
+def digests(params: DecodingSettings, project: Path) -> dict[str, str]:
     """Name -> digest of every model folder that is named by path; PapergenError for a path that is not there."""
-    from papergen.core.known_digests import known_folder_digest
-
-    found = {}
-    for name in ("model", "scorer", "mauve_model", "assistant_model"):
-        value = getattr(params, name)
-        if not isinstance(value, str):
-            continue
-        folder = project / Path(value).expanduser()
-        if folder.is_dir():
-            found[name] = known_folder_digest(folder)
-        elif not is_hub_id(value):
-            raise PapergenError(
-                f"{name} = {value!r}: there is no such folder.",
-                hint="Write {from: training}, the path of a model folder, or a name on the Hugging Face Hub.",
-            )
-    return found
+    names = ("model", "scorer", "mauve_model", "assistant_model")
+    return model_digests(project, **{name: getattr(params, name) for name in names})
 
 
-def model_places(params: DecodingSettings, upstream: Mapping[str, Path], project: Path) -> list[tuple[str, str]]:
-    """(folder or id, dtype) of every model that the trial loads."""
-    places = [str(upstream.get("model") or local(params.model, project))]
+def model_source(params: DecodingSettings, upstream: Mapping[str, Path], project: Path) -> str:
+    """Where the generating model is: what the other experiment wrote, a folder of the project, or the Hub id."""
+    if "model" in upstream:
+        return str(upstream["model"])
+    assert isinstance(params.model, str), "an upstream model comes by its folder"
+    return located_in(project, params.model)
+
+
+def shared_models(params: DecodingSettings, upstream: Mapping[str, Path], project: Path) -> list[SharedModel]:
+    """Every model that the trial loads, for the fork server."""
     others = (params.scorer, params.mauve_model, params.assistant_model)
-    return [(place, params.dtype) for place in [*places, *(local(name, project) for name in others if name)]]
-
-
-def local(model: From | str, project: Path) -> str:
-    """A model named in the YAML: a folder of the project by its path, else as it is written."""
-    assert isinstance(model, str), "an upstream model comes by its folder"
-    folder = project / Path(model).expanduser()
-    return str(folder) if folder.is_dir() else model
+    places = [model_source(params, upstream, project), *(located_in(project, name) for name in others if name)]
+    return [(LOADER, place, params.dtype) for place in places]

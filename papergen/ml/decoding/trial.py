@@ -13,14 +13,14 @@ from papergen.ml import distributed
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.generate import generate
 from papergen.ml.decoding.measure import Continuation, measure, repetition_by_position
-from papergen.ml.decoding.models import load_model
 from papergen.ml.decoding.resuming import Kept
 from papergen.ml.decoding.scoring import Score, score_continuations, score_texts
-from papergen.ml.decoding.sources import DecodingSettings, local
+from papergen.ml.decoding.sources import DecodingSettings, model_source
 from papergen.ml.decoding.speed import PeakMemory, summarise
 from papergen.ml.decoding.tokens import tokens_for
 from papergen.ml.distributed import ALONE, Ranks
-from papergen.ml.models import load_tokenizer
+from papergen.ml.model_names import located_in
+from papergen.ml.models import load_model, load_tokenizer
 
 SPEED = ("tokens_per_s", "time_to_first_token_s", "inter_token_latency_p50_s", "inter_token_latency_p95_s")
 """What of a `Speed` is reported."""
@@ -97,7 +97,7 @@ def load(params: DecodingSettings, ctx: Context) -> Loaded:
         timeout_s=JOIN_TIMEOUT_S,
         patience_s=PATIENCE_S,
     )
-    source = ctx.upstream.get("model") or local(params.model, ctx.project)
+    source = model_source(params, ctx.upstream, ctx.project)
     loaded = Loaded(load_model(source, dtype=params.dtype, device=str(device)), load_tokenizer(source), ranks)
     ctx.fact("num_parameters", loaded.model.num_parameters())
     return loaded
@@ -232,7 +232,7 @@ def _by_scorer(
 ) -> list[Score] | None:
     if params.scorer is None:
         return None
-    place = local(params.scorer, ctx.project)
+    place = located_in(ctx.project, params.scorer)
     scorer, tokenizer = load_model(place, dtype=params.dtype, device=str(loaded.model.device)), load_tokenizer(place)
     return score_texts(scorer, tokenizer, shown, written, batch_size=params.batch_size)
 
@@ -249,7 +249,7 @@ def _mauve(
         return {}
     from papergen.ml.decoding.mauve import mauve_score, text_features
 
-    place = local(params.mauve_model, ctx.project)
+    place = located_in(ctx.project, params.mauve_model)
     model, tokenizer = load_model(place, dtype=params.dtype, device=str(loaded.model.device)), load_tokenizer(place)
 
     def features(texts: Sequence[Sequence[int]]) -> Any:

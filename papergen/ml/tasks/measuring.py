@@ -15,8 +15,8 @@ from papergen.ml.tasks.agreement import TOLERANCE, call_pipeline, largest_differ
 from papergen.ml.tasks.fitting import refuse_foreign_tokens
 from papergen.ml.tasks.inputs import inputs_for, load_for
 from papergen.ml.tasks.pipeline_settings import DATA, PipelineSettings
-from papergen.ml.tasks.pipelines import TextClassification
-from papergen.ml.tasks.stages import Options, Stages, stages_of
+from papergen.ml.tasks.pipelines import TextClassification, stages_of
+from papergen.ml.tasks.stages import Options, Stages
 from papergen.ml.tasks.staging import NAMES, run_stages, seconds_of
 
 

@@ -9,7 +9,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from papergen.experiment.kinds import From, Params
-from papergen.ml.tasks.settings import model_digest
+from papergen.ml.model_names import model_digests
 
 DATA: Mapping[str, str] = {
     "text-classification": "sequence_classification",
@@ -86,4 +86,4 @@ def pipeline_digests(settings: PipelineSettings, project: Path) -> dict[str, str
     from papergen.ml.tasks.embedded import source_digest
 
     found = {} if settings.texts else {"data": source_digest(DATA[settings.task])}
-    return found | model_digest(settings.model, project)
+    return found | model_digests(project, model=settings.model)

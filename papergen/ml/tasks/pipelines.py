@@ -250,3 +250,8 @@ PIPELINES: Mapping[str, type[Stages]] = {
     "question-answering": QuestionAnswering,
 }
 """Pipeline task -> its stages."""
+
+
+def stages_of(task: str, model: Any, tokenizer: Any, options: Options) -> Stages:
+    """The stages of the pipeline `task`; PapergenError when the model or the options cannot serve it."""
+    return PIPELINES[task](model, tokenizer, options)

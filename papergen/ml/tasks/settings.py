@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.experiment.kinds import From, Params
-from papergen.ml.hub_ids import is_hub_id
+from papergen.ml.model_names import located_in, model_digests
 from papergen.ml.tasks.examples import FIELDS
 
 Task = Literal[
@@ -215,29 +215,11 @@ def data_digests(settings: TaskSettings, project: Path) -> dict[str, str]:
             if not path.exists():
                 raise PapergenError(f"{name} = {str(getattr(settings, name))!r}: there is no such file ({path}).")
             found[name] = known_folder_digest(path) if path.is_dir() else known_digest(path)
-    return found | model_digest(settings.model, project)
-
-
-def model_digest(model: From | str | None, project: Path) -> dict[str, str]:
-    """{"model": digest} of a local model folder; nothing for another experiment's model or a Hub id."""
-    from papergen.core.known_digests import known_folder_digest
-
-    if not isinstance(model, str):
-        return {}
-    folder = project / Path(model).expanduser()
-    if folder.is_dir():
-        return {"model": known_folder_digest(folder)}
-    if not is_hub_id(model):
-        raise PapergenError(
-            f"model = {model!r}: there is no such folder.",
-            hint="Write {from: experiment}, the path of a model folder, or a name on the Hugging Face Hub.",
-        )
-    return {}
+    return found | model_digests(project, model=settings.model)
 
 
 def model_source(model: From | str | None, upstream: Path | None, project: Path) -> str | Path | None:
     """Where the model is: what the other experiment wrote, a folder of the project, or the Hub id."""
     if upstream is not None or not isinstance(model, str):
         return upstream
-    folder = project / Path(model).expanduser()
-    return folder if folder.is_dir() else model
+    return located_in(project, model)

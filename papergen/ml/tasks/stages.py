@@ -134,13 +134,6 @@ class Stages:
         return labels
 
 
-def stages_of(task: str, model: Any, tokenizer: Any, options: Options) -> Stages:
-    """The stages of the pipeline `task`; PapergenError when the model or the options cannot serve it."""
-    from papergen.ml.tasks.pipelines import PIPELINES
-
-    return PIPELINES[task](model, tokenizer, options)
-
-
 def softmax(logits: torch.Tensor) -> torch.Tensor:
     """Probabilities over the last axis, on the CPU: exp(x - max) / sum, which no logit can overflow."""
     shifted = logits.float().cpu()

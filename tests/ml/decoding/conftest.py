@@ -16,8 +16,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from papergen.ml.decoding.models import load_model
-from papergen.ml.models import load_tokenizer
+from papergen.ml.models import load_model, load_tokenizer
 
 ORACLE = Path(__file__).parents[2] / "oracle"
 

@@ -11,8 +11,7 @@ from transformers import GPT2LMHeadModel
 from transformers.activations import NewGELUActivation
 
 from papergen.core.errors import MachineError, PapergenError
-from papergen.ml.decoding.models import load_model
-from papergen.ml.models import connect, load_tokenizer
+from papergen.ml.models import connect, load_model, load_tokenizer
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from papergen.ml.tasks.examples import Labelled
 from papergen.ml.tasks.heads import load_head, load_tokenizer, reload_difference
 from papergen.ml.tasks.inputs import inputs_for, load_for
 from papergen.ml.tasks.learning import finetune
+from papergen.ml.tasks.pipelines import stages_of
 from papergen.ml.tasks.running import labels_of
 from papergen.ml.tasks.settings import HEADS, TaskSettings
-from papergen.ml.tasks.stages import Options, stages_of
+from papergen.ml.tasks.stages import Options
 from papergen.ml.tasks.staging import run_stages
 
 pytestmark = pytest.mark.slow

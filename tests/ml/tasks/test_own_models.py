@@ -17,7 +17,7 @@ from huggingface_hub.utils import validate_repo_id
 from tokenizers import ByteLevelBPETokenizer
 
 from papergen.core.errors import PapergenError
-from papergen.ml.hub_ids import is_hub_id
+from papergen.ml.model_names import is_hub_id
 from papergen.ml.tasks.heads import load_head, load_tokenizer
 from papergen.ml.tasks.inputs import load_for
 from papergen.ml.tasks.measuring import measure_pipeline

@@ -1,4 +1,4 @@
-"""The warm worker holds a model between trials, and no number changes by it."""
+"""The fork server holds a model between trials, and no number changes by it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from lab import Lab, run_job
 
 from papergen.core.files import read_json
 from papergen.execution.launchers.local import LocalLauncher, worker_environment
-from papergen.ml.decoding import resident
+from papergen.experiment import shared_models
 from papergen.store.runs import Run
+
+LOADER = "papergen.ml.models:load_shared"
 
 MAKE = """
 import sys, torch
@@ -25,10 +27,10 @@ GPT2LMHeadModel(config).save_pretrained(sys.argv[1])
 
 BODY = """
 import torch
-from papergen.ml.decoding import resident
-from papergen.ml.decoding.models import load_model
-ctx.fact("held", len(resident._held))
-ctx.fact("threads_before", resident.num_threads())
+from papergen.experiment import shared_models
+from papergen.ml.models import load_model
+ctx.fact("held", len(shared_models._held))
+ctx.fact("threads_before", shared_models.num_threads())
 model = load_model({path!r})
 ctx.fact("unseeded", torch.rand(3).tolist())
 with torch.no_grad():
@@ -51,7 +53,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def outcome(launcher: LocalLauncher, lab: Lab, path: str, *, is_warm: bool) -> tuple[float, dict[str, object]]:
-    models = [(path, "float32")] if is_warm else []
+    models = [(LOADER, path, "float32")] if is_warm else []
     job = lab.job(BODY.format(path=path), models=models, preload=["torch"])
     _, ended = run_job(launcher, job)
     assert ended.failure is None, ended.failure
@@ -73,11 +75,15 @@ def test_held_models_give_the_same_numbers_and_follow_their_files(launcher: Loca
     assert facts["held"] == 1
 
 
-def test_what_cannot_be_held_is_left_to_the_trial(launcher: LocalLauncher, lab: Lab, tmp_path: Path) -> None:
+def test_what_cannot_be_held_is_left_to_the_trial(launcher: LocalLauncher, lab: Lab, tmp_path: Path, path: str) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "config.json").write_text("{")
-    job = lab.job("return {'score': 1}", models=[(str(broken), "float32"), ("no/such", "float32")], preload=["torch"])
+    job = lab.job(
+        "return {'score': 1}",
+        models=[(LOADER, str(broken), "float32"), (LOADER, "no/such", "float32"), ("no.such:loader", path, "float32")],
+        preload=["torch"],
+    )
     _, ended = run_job(launcher, job)
     assert ended.failure is None
 
@@ -85,14 +91,15 @@ def test_what_cannot_be_held_is_left_to_the_trial(launcher: LocalLauncher, lab: 
 def test_a_file_that_changed_is_another_model(tmp_path: Path) -> None:
     code = f"""
 import os, pathlib
-from papergen.ml.decoding import resident
+from papergen.experiment import shared_models
 folder = pathlib.Path({str(tmp_path)!r})
 (folder / "config.json").write_text("1")
-first = resident.key_of(folder, "float32")
-assert first == resident.key_of(str(folder) + "/", "float32") != resident.key_of(folder, "bfloat16")
+first = shared_models.key_of("a:b", folder, "float32")
+assert first == shared_models.key_of("a:b", str(folder) + "/", "float32")
+assert first not in (shared_models.key_of("a:b", folder, "bfloat16"), shared_models.key_of("a:c", folder, "float32"))
 os.utime(folder / "config.json", ns=(1, 1))
-assert resident.key_of(folder, "float32") != first
-assert resident.key_of(folder / "absent", "float32") is None
+assert shared_models.key_of("a:b", folder, "float32") != first
+assert shared_models.key_of("a:b", folder / "absent", "float32") is None
 """
     environment = {**worker_environment(), "HF_HUB_OFFLINE": "1", "HOME": os.environ["HOME"]}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
@@ -100,8 +107,8 @@ assert resident.key_of(folder / "absent", "float32") is None
 
 def test_a_thread_that_is_just_ending_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([3, 2, 1])
-    monkeypatch.setattr(resident, "num_threads", lambda: next(counts))
-    assert resident._is_alone()
-    monkeypatch.setattr(resident, "num_threads", lambda: 2)
-    monkeypatch.setattr(resident, "SETTLE_LIMIT_S", 0.05)
-    assert not resident._is_alone()
+    monkeypatch.setattr(shared_models, "num_threads", lambda: next(counts))
+    assert shared_models._is_alone()
+    monkeypatch.setattr(shared_models, "num_threads", lambda: 2)
+    monkeypatch.setattr(shared_models, "SETTLE_LIMIT_S", 0.05)
+    assert not shared_models._is_alone()

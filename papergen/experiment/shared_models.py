@@ -1,14 +1,17 @@
-"""Models that the warm worker loads once for all trials it forks: a rank finds them in memory, shared until written.
+"""Models that the fork server loads once for all trials it forks: a rank finds them in memory, shared until written.
 
-A model is known by its files (names, sizes, times, inodes) and its number format, so that a changed folder is another
-model. Loading must leave the worker with one thread, or forking would not be safe: a child tries it first.
+How a model is loaded is its kind's matter: a kind names a function, `module:function`, that takes (path or Hub id,
+dtype) and returns the model. It must leave the random states as they were, and this process with one thread, or a fork
+would not be safe (only the forking thread lives on in the child, locks of the others stay locked): a child tries first.
+A model is known by its loader, its files (names, sizes, times, inodes) and its number format, so a changed folder is
+another model.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import os
-import random
 import select
 import signal
 import sys
@@ -17,7 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-DECIDES_NUMBERS = False
+SharedModel = tuple[str, str, str]
+"""Loader (`module:function`), path or Hub id, dtype."""
 
 PROBE_LIMIT_S = 120.0
 """For the child that tries whether a model can be held."""
@@ -32,29 +36,29 @@ _refused: set[Key] = set()
 """What a child could not load, or not with one thread: left to the ranks."""
 
 
-def hold(wanted: Sequence[tuple[str, str]]) -> None:
-    """Have these models (path or Hub id, dtype) in memory and no others. One that cannot be held is left out."""
+def hold(wanted: Sequence[SharedModel]) -> None:
+    """Have these models in memory and no others. One that cannot be held is left out."""
     keys = {key: model for model in wanted if (key := key_of(*model)) is not None}
     for key in _held.keys() - keys.keys():
         del _held[key]
-    for key, (path, dtype) in keys.items():
+    for key, model in keys.items():
         if key not in _held and key not in _refused:
-            if _can_hold(path, dtype):
-                _held[key] = _load(path, dtype)
+            if _can_hold(model):
+                _held[key] = _load(model)
                 _is_alone()
                 gc.collect()
-                gc.freeze()
+                gc.freeze()  # the collector of a child need not touch, and so copy, the model's objects
             else:
                 _refused.add(key)
 
 
-def take(path_or_id: str | Path, dtype: str) -> Any | None:
+def take(loader: str, path_or_id: str | Path, dtype: str) -> Any | None:
     """The model if this process inherited it; once, since who asks twice wants two."""
-    key = key_of(path_or_id, dtype) if _held else None
+    key = key_of(loader, path_or_id, dtype) if _held else None
     return None if key is None else _held.pop(key, None)
 
 
-def key_of(path_or_id: str | Path, dtype: str) -> Key | None:
+def key_of(loader: str, path_or_id: str | Path, dtype: str) -> Key | None:
     """What a model is known by; None where its files are not on this machine."""
     folder = Path(path_or_id).expanduser()
     if not folder.is_dir():
@@ -69,26 +73,16 @@ def key_of(path_or_id: str | Path, dtype: str) -> Key | None:
         folder = Path(found).parent
     files = sorted(path for path in folder.iterdir() if path.is_file())
     stats = [(path.name, (status := path.stat()).st_size, status.st_mtime_ns, status.st_ino) for path in files]
-    return str(folder.resolve()), dtype, tuple(stats)
+    return loader, str(folder.resolve()), dtype, tuple(stats)
 
 
-def _load(path: str, dtype: str) -> Any:
-    """The model on the CPU, by one thread, the random states left as they were."""
-    import numpy as np
-    import torch
-
-    from papergen.ml.decoding.models import load_model
-
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    torch.set_num_threads(1)
-    model = load_model(path, dtype=dtype)  # type: ignore[arg-type]
-    torch.set_rng_state(states[0])
-    np.random.set_state(states[1])
-    random.setstate(states[2])
-    return model
+def _load(model: SharedModel) -> Any:
+    loader, path, dtype = model
+    module, _, function = loader.partition(":")
+    return getattr(importlib.import_module(module), function)(path, dtype)
 
 
-def _can_hold(path: str, dtype: str) -> bool:
+def _can_hold(model: SharedModel) -> bool:
     """Whether a forked child could load it and had one thread afterwards."""
     if not sys.platform.startswith("linux"):
         return False
@@ -98,7 +92,7 @@ def _can_hold(path: str, dtype: str) -> bool:
     if pid == 0:
         status = 1
         try:
-            _load(path, dtype)
+            _load(model)
             status = 0 if _is_alone() else 3
         finally:
             os._exit(status)
