@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "new"
 NASTY = "A \"quoted\": 100% of $x_i$ & #1 \\ {50}\n- 你好 ~^ | <b> 'end'"
 SUBSETS = [["training"], ["decoding"], ["training", "decoding"]]
 CASES = list(itertools.product(["en", "zh"], SUBSETS))
-OLD = "Look at the difference; when it is meant, type: UPDATE_GOLDEN=1 pytest tests/latex/test_scaffold.py"
+OLD = "Look at the difference; when it is meant, type: UPDATE_GOLDEN=1 pytest tests/paper/test_scaffold.py"
 
 
 def tree(folder: Path) -> dict[str, str]:
