@@ -239,13 +239,20 @@ def _assess(store: Store, look: _Look, trial: Trial) -> Planned:
     return Planned(trial=trial, state="stale", reason="; ".join(differences(look.index.parts(old), trial.parts)))
 
 
+NUM_FILES_TOLD = 4
+"""Of the files of code that changed: another version of papergen changes a hundred, and one line is to be read."""
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What changed between the parts of two trials, in words: `num_beams 4 -> 5`, `code: decoding/beam.py changed`."""
     single = ("kind", "seed")
     found = [f"{part} {old.get(part)} -> {new.get(part)}" for part in single if old.get(part) != new.get(part)]
     found += [_told(name, before, after) for name, before, after in _changed(old, new, "params", absent=ABSENT)]
     found += [f"{name} {b or 'none'} -> {a or 'none'}" for name, b, a in _changed(old, new, "libraries")]
-    found += [f"code: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "code")]
+    code = [f"code: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "code")]
+    found += code[:NUM_FILES_TOLD]
+    if len(code) > NUM_FILES_TOLD:
+        found.append(f"code: {len(code) - NUM_FILES_TOLD} more files")
     found += [f"data: {name} {_verb(b, a)}" for name, b, a in _changed(old, new, "data")]
     found += [f"upstream: {_upstream_name(new, name)} {_verb(b, a)}" for name, b, a in _changed(old, new, "upstream")]
     return found

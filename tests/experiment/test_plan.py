@@ -176,3 +176,9 @@ def test_the_same_kind_twice_names_both_files(project: Path) -> None:
     (project / "experiments" / "training.py").write_text(FAKE_KIND)
     with pytest.raises(PapergenError, match="experiment kind of this name already"):
         load_recipes(project)
+
+
+def test_of_many_changed_files_a_few_are_named_and_the_others_counted() -> None:
+    old = {"code": {f"papergen/ml/{name}.py": "1" for name in "abcdef"}}
+    new = {"code": {f"papergen/ml/{name}.py": "2" for name in "abcdef"}}
+    assert differences(old, new) == [f"code: papergen/ml/{name}.py changed" for name in "abcd"] + ["code: 2 more files"]
