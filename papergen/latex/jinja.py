@@ -20,8 +20,7 @@ from jinja2.filters import make_attrgetter
 from pylatex.utils import NoEscape
 
 from papergen.core.errors import PapergenError
-from papergen.latex.escape import Engine, Newlines, escape, escape_sample, escape_url
-from papergen.latex.text import Tex
+from papergen.latex.text import Engine, Newlines, Tex, escape_sample, escape_url, to_tex
 
 HTML_FILTERS = ("urlize", "xmlattr", "tojson", "striptags", "forceescape", "wordwrap", "pprint", "filesizeformat")
 """Jinja's filters that write HTML or Python."""
@@ -67,7 +66,7 @@ class TexEnvironment(jinja2.Environment):
     def concatenate(self, parts: tuple[Any, ...]) -> str:
         """`a ~ b`: a plain string of plain strings; as soon as one part is TeX, the others are escaped beside it."""
         if any(isinstance(part, NoEscape) or hasattr(part, "__html__") or hasattr(part, "dumps") for part in parts):
-            return Tex("".join(to_tex(part, self.tex_engine) for part in parts))
+            return Tex("".join(printed(part, self.tex_engine) for part in parts))
         return "".join(map(str, parts))
 
     def _generate(
@@ -81,43 +80,14 @@ class TexEnvironment(jinja2.Environment):
         return f"{first}; from papergen.latex.jinja {ours}\n{rest}"
 
 
-def to_tex(value: Any, engine: Engine) -> str:
-    r"""What `\VAR{value}` prints; raises PapergenError for None and for a number nobody has formatted.
-
-    Tex and PyLaTeX objects (anything with `dumps()`) pass, strings are escaped, integers are printed.
-    """
-    if isinstance(value, jinja2.Undefined):
-        return str(value)
-    if hasattr(value, "__html__"):
-        return Tex(value.__html__())
-    if callable(dumps := getattr(value, "dumps", None)):
-        return Tex(dumps())
-    if isinstance(value, NoEscape):
-        return Tex(value)
-    if isinstance(value, str):
-        return escape(value, engine)
-    if isinstance(value, bool):
-        raise PapergenError(
-            f"the value is {value}: a yes or no has no printed form.", hint='Write "yes" if x else "no".'
-        )
-    if isinstance(value, int):
-        return Tex(f"{value}" if value >= 0 else rf"\ensuremath{{{value}}}")
-    if value is None:
-        raise PapergenError("the value is None (nothing).", hint='Write |default("...", true) or give it a value.')
-    if isinstance(value, float):
-        raise PapergenError(
-            f"the value {value!r} is a number that nobody has formatted.",
-            hint="Write |fixed(2), |percent or |thousands after it, or \\result{...} for a result of an experiment.",
-        )
-    raise PapergenError(
-        f"a value of type {type(value).__name__} cannot be printed.",
-        hint="Print its parts, or join a list with |tex_list.",
-    )
+def printed(value: Any, engine: Engine) -> str:
+    r"""What `\VAR{value}` prints. `str` of an undefined value raises Jinja's own error, which names it."""
+    return str(value) if isinstance(value, jinja2.Undefined) else to_tex(value, engine)
 
 
 @pass_eval_context
 def _finalize(context: nodes.EvalContext, value: Any) -> str:
-    return to_tex(value, cast("TexEnvironment", context.environment).tex_engine)
+    return printed(value, cast("TexEnvironment", context.environment).tex_engine)
 
 
 def _finite(value: Any, filter_name: str) -> float:
@@ -152,8 +122,8 @@ def tex_list(context: nodes.EvalContext, values: Iterable[Any], last: str = "and
     """An enumeration in prose: `a`, `a and b`, `a, b, and c`."""
     parts = [_finalize(context, value) for value in values]
     if len(parts) < 3:
-        return Tex(f" {escape(last)} ".join(parts))
-    return Tex(", ".join(parts[:-1]) + f", {escape(last)} {parts[-1]}")
+        return Tex(f" {_finalize(context, last)} ".join(parts))
+    return Tex(", ".join(parts[:-1]) + f", {_finalize(context, last)} {parts[-1]}")
 
 
 @pass_eval_context

@@ -22,8 +22,8 @@ from jinja2.lexer import Token, TokenStream
 
 from papergen.core.errors import PapergenError, did_you_mean, gathered
 from papergen.core.files import not_utf8, write_atomic
-from papergen.latex.escape import Engine
 from papergen.latex.jinja import TexEnvironment, build_environment
+from papergen.latex.text import Engine
 from papergen.latex.tree import LineMap, SourceTree
 
 FOLDERS = ("sections", "figures", "tables")

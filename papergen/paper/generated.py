@@ -12,8 +12,7 @@ from papergen.core.errors import PapergenError
 from papergen.core.strict_yaml import read_yaml
 from papergen.experiment.kinds import load_module
 from papergen.experiment.project import Project
-from papergen.latex import escape as escaping
-from papergen.latex.text import Escape, Tex
+from papergen.latex.text import Escape, escape
 from papergen.latex.tree import Place, Problem
 from papergen.latex.venues.template import Template
 from papergen.latex.venues.typesetting import Typeset
@@ -49,11 +48,8 @@ class Generated:
 
 def generate(project: Project, results: Results, setting: Typeset) -> Generated:
     """The tables, figures and texts that the experiments bring."""
-
-    def escape(text: str) -> Tex:
-        return escaping.escape(text, setting.engine)
-
     template = setting.template
+    in_tex = partial(escape, engine=setting.engine)
     generated = Generated()
     for name, config in project.configs.items():
         view = View(
@@ -61,7 +57,7 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             results=results,
             store=project.store,
             recipe=project.recipes[config.kind],
-            escape=escape,
+            escape=in_tex,
             language=project.paper.language,
         )
         tables, figures, texts = file_names(name)
@@ -72,7 +68,7 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             continue
         for english in part.tables:
             table = in_language(english, project.paper.language)
-            generated.files[f"{tables}{table.name}.tex"] = _printed(table, escape, template, project.paper.language)
+            generated.files[f"{tables}{table.name}.tex"] = _printed(table, in_tex, template, project.paper.language)
         for figure in part.figures:
             width = template.figure_width if figure.width == "column" else template.text_width_in
             shown = figure_in_language(figure, project.paper.language)
@@ -85,15 +81,15 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             appendix.runs_table(results, has_targets=project.paper.has_links),
         ):
             table = in_language(english, project.paper.language)
-            generated.files[f"tables/{table.name}.tex"] = _printed(table, escape, template, project.paper.language)
-        text = appendix.machine_text(results, escape, language=project.paper.language)
+            generated.files[f"tables/{table.name}.tex"] = _printed(table, in_tex, template, project.paper.language)
+        text = appendix.machine_text(results, in_tex, language=project.paper.language)
         generated.files["text/environment.tex"] = str(text).encode()
     else:
         none = NotFinishedError(
             "", "pending", "there is no result of the plan as it is.", cause="", hint="Run `papergen run-exp`."
         )
         generated.missing.update(dict.fromkeys(("tables/runs", "tables/environment", "text/environment"), none))
-    _declared(project, results, setting, escape, generated)
+    _declared(project, results, setting, in_tex, generated)
     return generated
 
 

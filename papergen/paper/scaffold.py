@@ -19,7 +19,7 @@ from papergen.core.scratch import scratch_folder
 from papergen.core.shipped_files import shipped
 from papergen.experiment.kinds import load_recipes
 from papergen.experiment.schema import EDITOR, SCHEMA_FILE, schema_text
-from papergen.latex.jinja import TexEnvironment, scaffold_environment, to_tex
+from papergen.latex.jinja import TexEnvironment, printed, scaffold_environment
 from papergen.latex.text import Tex
 from papergen.latex.venues.template import Template, load_template
 
@@ -136,7 +136,7 @@ def _rendered(environment: TexEnvironment, relative: str, source: str, context: 
     """One file rendered; values are written as its language needs: TeX escaped, YAML quoted, other text in one line."""
     writers: dict[str, Callable[[Any], str]] = {".yaml": yaml_scalar, ".md": _one_line, ".gitignore": _one_line}
     suffix = PurePosixPath(relative).suffix or PurePosixPath(relative).name
-    writer = writers.get(suffix, lambda value: to_tex(value, environment.tex_engine))
+    writer = writers.get(suffix, lambda value: printed(value, environment.tex_engine))
     try:
         return environment.overlay(finalize=writer).from_string(source).render(context).encode()
     except jinja2.TemplateError as error:

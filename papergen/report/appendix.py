@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from papergen.experiment.kinds import Params
-from papergen.latex.text import Escape, Tex, escape_ascii
+from papergen.latex.text import Escape, Tex, escape
 from papergen.report.results import Results
 from papergen.report.tables.table import Column, Row, Table
 from papergen.store.records import Provenance, Result
@@ -100,7 +100,7 @@ def _seconds(duration_s: float) -> str:
 
 def _name(name: str) -> Tex:
     """A name as it is typed in YAML and on the command line, in every language."""
-    return Tex(rf"\texttt{{{escape_ascii(name)}}}")
+    return Tex(rf"\texttt{{{escape(name)}}}")
 
 
 def _digest(digest: str, *, is_target: bool) -> Tex:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from papergen.core.errors import PapergenError, counted, did_you_mean
-from papergen.latex.text import Tex, escape_ascii
+from papergen.latex.text import Tex, escape
 from papergen.report import statistics
 from papergen.report.values import Text, Value, one_of
 
@@ -90,9 +90,9 @@ def plain(value: Value | Text, text: str = "") -> str:
 def tex(value: Value | Text, text: str = "") -> Tex:
     """The value as TeX for `\\result`: uses the signs of `latex.macros`; safe in captions, titles and bookmarks."""
     if isinstance(value, Text):
-        return Tex(escape_ascii(value.text if text == "raw" else value.printed))
+        return escape(value.text if text == "raw" else value.printed)
     number, unit = _written(value, parse_format(text))
-    return Tex(number_tex(number) + escape_ascii(unit).replace(THIN, r"\,"))
+    return Tex(number_tex(number) + escape(unit))
 
 
 def number_tex(written: str, *, minus: str = r"\papergenminus{}", plus_minus: str = r"\papergenpm{}") -> str:

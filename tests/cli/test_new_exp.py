@@ -14,7 +14,7 @@ from papergen.core.errors import PapergenError
 from papergen.core.strict_yaml import parse_yaml
 from papergen.experiment.project import open_project
 from papergen.experiment.scaffold import new_experiment
-from papergen.latex.text import escape_ascii
+from papergen.latex.text import escape
 from papergen.paper.assemble import read_results
 from papergen.report.appendix import machine_table, machine_text
 from papergen.report.comparable import require_comparable
@@ -40,7 +40,7 @@ def parts(paper: Path, name: str) -> Part:
         results=read_results(project),
         store=project.store,
         recipe=recipe,
-        escape=escape_ascii,
+        escape=escape,
         language="en",
     )
     part = recipe.parts()(view)
@@ -159,4 +159,4 @@ def test_imported_numbers_are_not_ascribed_to_this_machine(paper: Path) -> None:
     )
     assert len(mine) == 6
     assert "all results are imported" in str(machine_table(alone).rows[0].cells[0])
-    assert machine_text(alone, escape_ascii) == "\n"
+    assert machine_text(alone, escape) == "\n"

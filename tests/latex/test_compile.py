@@ -19,7 +19,7 @@ from papergen.latex.build.engine import find_engine
 from papergen.latex.build.process import Deadline, TimeLimitError, run
 from papergen.latex.build.sandbox import is_available
 from papergen.latex.build.settling import meaning
-from papergen.latex.escape import Engine
+from papergen.latex.text import Engine
 from papergen.latex.tree import Place, SourceTree, TexError
 
 PAPER: dict[str, str | bytes] = {

@@ -9,8 +9,8 @@ import pytest
 from pylatex import NoEscape, Tabular
 
 from papergen.core.errors import PapergenError
-from papergen.latex.jinja import build_environment, scaffold_environment, to_tex
-from papergen.latex.text import Tex
+from papergen.latex.jinja import build_environment, scaffold_environment
+from papergen.latex.text import Tex, to_tex
 
 
 def rendered(source: str, **context: Any) -> str:

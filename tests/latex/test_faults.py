@@ -12,11 +12,11 @@ from texlab import compiled, document, make_tree
 from papergen.core.errors import PapergenError
 from papergen.latex.build.driver import compile_tree
 from papergen.latex.build.engine import find_engine
-from papergen.latex.escape import Engine
 from papergen.latex.lint.lint import lint_tree
 from papergen.latex.log.reader import read_log
 from papergen.latex.macros import results_tex
 from papergen.latex.render import render_tree
+from papergen.latex.text import Engine
 from papergen.latex.tree import SourceTree, TexError
 
 GOOD_BIB = "@misc{vaswani2017, title={Attention}, author={A Vaswani}, year=2017}\n"

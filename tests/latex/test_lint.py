@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from texlab import document, make_tree
 
-from papergen.latex.escape import Engine
 from papergen.latex.lint.lint import lint_tree
 from papergen.latex.macros import results_tex
+from papergen.latex.text import Engine
 from papergen.latex.tree import Place, Problem, SourceTree, TexError
 
 

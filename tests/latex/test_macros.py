@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from texlab import compiled, pdf_pages
 
-from papergen.latex.escape import Engine
 from papergen.latex.macros import is_complete, results_tex
+from papergen.latex.text import Engine
 from papergen.latex.tree import TexError
 
 VALUES = {

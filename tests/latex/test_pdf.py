@@ -8,8 +8,8 @@ import pytest
 from texlab import compiled, document, pdf_pages
 
 from papergen.core.errors import PapergenError
-from papergen.latex.escape import Engine
 from papergen.latex.pdf import Font, inspect_pdf, page_texts
+from papergen.latex.text import Engine
 from papergen.paper.assemble import _blank_pdf
 
 

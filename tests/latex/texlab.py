@@ -10,7 +10,7 @@ import pytest
 
 from papergen.latex.build.driver import Compiled, compile_tree
 from papergen.latex.build.engine import find_engine
-from papergen.latex.escape import Engine
+from papergen.latex.text import Engine
 
 PREAMBLE = {
     "pdflatex": "\\documentclass{article}\n\\usepackage[T1]{fontenc}\n\\usepackage{mathptmx}\n",

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "latex"))
 from texlab import compiled, pdf_pages
 
 from papergen.latex.longrows import LONGROWS
-from papergen.latex.text import escape_ascii
+from papergen.latex.text import escape
 from papergen.report.tables.long import long_tex
 from papergen.report.tables.table import Column, Row, Table
 
@@ -40,7 +40,7 @@ def runs(count: int, name: str = "row") -> Table:
 def page_texts(folder: Path, body: str, table: Table, width_in: float = 3.15) -> tuple[list[str], list[float]]:
     """What stands on each page, and by how many points anything sticks out."""
     files: dict[str, str | bytes] = {"main.tex": MAIN.replace("BODY", body)}
-    files["rows.tex"] = str(long_tex(table, escape_ascii, width_in=width_in))
+    files["rows.tex"] = str(long_tex(table, escape, width_in=width_in))
     done = compiled(folder, files)
     return pdf_pages(done.pdf), [problem.size_pt for problem in done.warnings if problem.severity == "box"]
 
@@ -106,7 +106,7 @@ def test_a_skeleton_that_has_its_own_longrows_keeps_it(tmp_path: Path) -> None:
     main = MAIN.replace("\\makeatletter", f"{own}\\makeatletter", 1)
     body = "\\begin{longrows}{\\caption{All runs.}}\\input{rows}\\end{longrows}"
     files: dict[str, str | bytes] = {"main.tex": main.replace("BODY", body)}
-    files["rows.tex"] = str(long_tex(table, escape_ascii, width_in=3.15))
+    files["rows.tex"] = str(long_tex(table, escape, width_in=3.15))
     text = " ".join(pdf_pages(compiled(tmp_path, files).pdf))
     assert "OWN" in text
     assert "(continued)" not in text
@@ -120,7 +120,7 @@ def test_no_column_ends_below_a_caption_or_a_heading(num_lines: int, tmp_path: P
     body = f"{filler}\\begin{{longrows}}{{\\caption{{All runs.}}}}\\input{{rows}}\\end{{longrows}}"
     table = runs(3)
     files: dict[str, str | bytes] = {"main.tex": MAIN.replace("BODY", body).replace("[twocolumn]", "")}
-    files["rows.tex"] = str(long_tex(table, escape_ascii, width_in=3.15))
+    files["rows.tex"] = str(long_tex(table, escape, width_in=3.15))
     pages = [page.split() for page in pdf_pages(compiled(tmp_path, files).pdf)]
     with_caption = next(page for page in pages if "All" in page)
     assert "d0" in with_caption

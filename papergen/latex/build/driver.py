@@ -25,10 +25,10 @@ from papergen.latex.build.kpathsea import clean_environment
 from papergen.latex.build.preamble import PreambleFormat, recorded, stamp
 from papergen.latex.build.process import Deadline, TimeLimitError, run
 from papergen.latex.build.settling import SETTLED, meaning
-from papergen.latex.escape import Engine
 from papergen.latex.log.explain import explain
 from papergen.latex.log.reader import read_errors, read_log
 from papergen.latex.pdf import is_whole
+from papergen.latex.text import Engine
 from papergen.latex.tree import LineMap, Place, Problem, SourceTree, TexError
 
 MAX_PASSES = 5

@@ -15,7 +15,7 @@ from papergen.core.errors import MachineError, PapergenError, did_you_mean
 from papergen.latex.build import kpathsea
 
 if TYPE_CHECKING:
-    from papergen.latex.escape import Engine
+    from papergen.latex.text import Engine
 
 ENGINES: tuple[Engine, ...] = ("pdflatex", "xelatex")
 """lualatex is not offered: its \\directlua reads and writes any file, whatever the flags say."""

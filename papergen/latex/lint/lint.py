@@ -20,11 +20,11 @@ from papergen.latex.bibliography.bibtex import parse
 from papergen.latex.bibliography.database import undefined_citations
 from papergen.latex.build.engine import locate
 from papergen.latex.characters import T1, code_name, is_hidden
-from papergen.latex.escape import Engine
 from papergen.latex.lint.balance import unbalanced
 from papergen.latex.lint.misplaced import misplaced
 from papergen.latex.macros import KEY, RESULTS_FILE
 from papergen.latex.sources import Lines, Use, masked
+from papergen.latex.text import Engine
 from papergen.latex.tree import Place, Problem, SourceTree
 
 FIGURE_SUFFIXES = ("", ".pdf", ".png", ".jpg", ".jpeg", ".eps")

@@ -18,7 +18,7 @@ from papergen.config import checked
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.shipped_files import shipped
 from papergen.core.strict_yaml import read_yaml
-from papergen.latex.escape import Engine
+from papergen.latex.text import Engine
 
 Language = Literal["en", "zh"]
 Mode = Literal["review", "preprint", "camera-ready"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from papergen.config import Paper
-from papergen.latex.escape import Engine, OwnWords
 from papergen.latex.render import own_files
+from papergen.latex.text import Engine, OwnWords
 from papergen.latex.venues.styles import find_styles
 from papergen.latex.venues.template import Rules, Template, load_template
 

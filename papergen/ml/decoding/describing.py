@@ -6,18 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from papergen.latex.text import escape
+
 if TYPE_CHECKING:
     from papergen.ml.decoding.settings import Strategy
 
 DECIDES_NUMBERS = False
 """Wording may change without making a result stale."""
-
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
 
 _FILTERS = {
     "top_k": ("top-$k$", "k", "fan2018hierarchical"),
@@ -74,7 +69,7 @@ def _core(s: Strategy) -> Iterator[str]:
             if s.do_sample:
                 yield from _truncations(s)
         case "assisted":
-            name = escaped((s.assistant_model or "").rstrip("/").rsplit("/", 1)[-1])
+            name = escape((s.assistant_model or "").rstrip("/").rsplit("/", 1)[-1])
             yield (
                 f"{_speculative(s)} with drafts of up to {s.num_assistant_tokens} tokens by \\texttt{{{name}}}"
                 f"{cite('leviathan2023fast', 'chen2023accelerating')}"
@@ -143,7 +138,7 @@ def _constraints(s: Strategy) -> str:
         count = len(s.force_words_ids or ())
         return f" and {count} forced phrase{'s' if count != 1 else ''}"
     spelled = [
-        " or ".join(f"``{escaped(word)}''" for word in ((item,) if isinstance(item, str) else item)) for item in words
+        " or ".join(f"``{escape(word)}''" for word in ((item,) if isinstance(item, str) else item)) for item in words
     ]
     return f" that must contain {' and '.join(spelled)}"
 
@@ -195,8 +190,3 @@ def number(value: float | None) -> str:
     assert value is not None, "only parameters that are set are described"
     digits, e, exponent = repr(value).partition("e")
     return f"{digits}\\cdot 10^{{{int(exponent)}}}" if e else digits.removesuffix(".0")
-
-
-def escaped(text: str) -> str:
-    """The text with the ten specials of TeX made visible."""
-    return "".join(_SPECIAL.get(character, character) for character in text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from papergen.ml.decoding.describing import active_filters, cite, escaped, filtered, number
+from papergen.latex.text import escape
+from papergen.ml.decoding.describing import active_filters, cite, filtered, number
 
 if TYPE_CHECKING:
     from papergen.ml.decoding.settings import Strategy
@@ -57,7 +58,7 @@ def _core(s: Strategy) -> Iterator[str]:
             if s.do_sample:
                 yield from _truncations(s)
         case "assisted":
-            name = escaped((s.assistant_model or "").rstrip("/").rsplit("/", 1)[-1])
+            name = escape((s.assistant_model or "").rstrip("/").rsplit("/", 1)[-1])
             yield (
                 f"{_speculative(s)}{cite('leviathan2023fast', 'chen2023accelerating')}"
                 f"（草稿由 \\texttt{{{name}}} 生成，至多 {s.num_assistant_tokens} 个词元）"
@@ -106,7 +107,7 @@ def _constraints(s: Strategy) -> str:
     words = s.force_words or ()
     if not words:
         return f"，{len(s.force_words_ids or ())} 个必含短语"
-    spelled = ["或".join(f"“{escaped(word)}”" for word in ((one,) if isinstance(one, str) else one)) for one in words]
+    spelled = ["或".join(f"“{escape(word)}”" for word in ((one,) if isinstance(one, str) else one)) for one in words]
     return f"，必须包含{'和'.join(spelled)}"
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from papergen.core.errors import counted
+from papergen.latex.text import Escape
 from papergen.ml.tasks.settings import HEADS, TaskSettings
 
 DECIDES_NUMBERS = False
-
-Escape = Callable[[str], str]
-"""Text -> LaTeX that prints it."""
 
 
 def heads_method(rows: Sequence[TaskSettings], *, upstream: TaskSettings | None, language: str, escape: Escape) -> str:

@@ -10,7 +10,7 @@ from papergen.experiment.project import Project
 from papergen.latex.bibliography.database import read_bib
 from papergen.latex.build.driver import Compiled, auxiliary_folder, last_build
 from papergen.latex.build.engine import find_engine
-from papergen.latex.escape import Engine
+from papergen.latex.text import Engine
 from papergen.latex.venues.typesetting import Typeset, typeset
 from papergen.paper.assemble import Assembly, assemble, read_results
 from papergen.paper.build import complete

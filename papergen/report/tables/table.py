@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.latex.text import Escape, Tex, as_tex, escape_ascii
+from papergen.latex.text import Escape, Tex, as_tex, escape
 from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare
 from papergen.report.formats import number_of, plain
@@ -120,7 +120,7 @@ class Table:
         cells = (cell for row in self.rows for cell in row.cells)
         return list(dict.fromkeys(cell.reason for cell in cells if isinstance(cell, NotAvailable)))
 
-    def to_tex(self, escape: Escape = escape_ascii, *, width_in: float | None = None) -> Tex:
+    def to_tex(self, escape: Escape = escape, *, width_in: float | None = None) -> Tex:
         """The tabular; with `width_in`, in the largest of the usual sizes in which it fits that width."""
         body = "\n".join(
             [

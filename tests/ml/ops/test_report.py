@@ -10,7 +10,7 @@ import pytest
 from made import make_provenance
 
 from papergen.experiment.kinds import load_recipes
-from papergen.latex.text import escape_ascii
+from papergen.latex.text import escape
 from papergen.ml.ops.catalogue import OPERATIONS
 from papergen.report.parts import View
 from papergen.report.results import Results
@@ -110,7 +110,7 @@ def view(tmp_path: Path) -> View:
         ),
         store=Store(tmp_path),
         recipe=RECIPE,
-        escape=escape_ascii,
+        escape=escape,
         language="en",
     )
 

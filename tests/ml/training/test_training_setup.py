@@ -9,7 +9,7 @@ import pytest
 from made import make_provenance
 
 from papergen.experiment.kinds import load_recipes
-from papergen.latex.text import escape_ascii
+from papergen.latex.text import escape
 from papergen.ml.training.setup import method
 from papergen.report.parts import View
 from papergen.report.results import Results
@@ -58,7 +58,7 @@ def said(folder: Path, rows: dict[str, dict[str, Any]], language: str = "en") ->
         ),
         store=Store(folder),
         recipe=RECIPE,
-        escape=escape_ascii,
+        escape=escape,
         language=language,
     )
     return str(method(view, RECIPE.module.row_label))

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from texlab import compiled, pdf_pages
 
 from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1
-from papergen.latex.escape import LINE_END, Engine, OwnWords, escape, escape_sample, escape_url
 from papergen.latex.macros import is_complete
-from papergen.latex.text import Tex
+from papergen.latex.text import LINE_END, Engine, OwnWords, Tex, escape, escape_sample, escape_url
 
 WIDE = "\\usepackage[paperwidth=500cm,paperheight=5cm,margin=1cm]{geometry}\n\\pagestyle{empty}\\parindent0pt\n"
 
@@ -63,7 +62,7 @@ def looks(text: str) -> str:
 
 @pytest.mark.tex
 def test_pdflatex_prints_every_string(tmp_path: Path) -> None:
-    body = "\n\\newpage\n".join(f"Q{escape(text)}Q" for text in NASTY)
+    body = "\n\\newpage\n".join(f"Q{escape(text, 'pdflatex')}Q" for text in NASTY)
     head = "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{mathptmx}\\usepackage{hyperref}\n"
     source = f"{head}{WIDE}\\begin{{document}}\n{body}\n\\end{{document}}\n"
     done = compiled(tmp_path, {"main.tex": source})
@@ -94,7 +93,7 @@ COMPOSITE = set(
 @pytest.mark.tex
 def test_each_symbol_prints_as_itself(tmp_path: Path) -> None:
     symbols = sorted((set(PDFLATEX_SYMBOLS) | T1) - COMPOSITE)
-    body = "\n\\newpage\n".join(f"Q{escape(symbol)}Q" for symbol in symbols)
+    body = "\n\\newpage\n".join(f"Q{escape(symbol, 'pdflatex')}Q" for symbol in symbols)
     head = "\\documentclass{article}\\usepackage[T1]{fontenc}\\usepackage{mathptmx}\n"
     source = f"{head}{WIDE}\\begin{{document}}\n{body}\n\\end{{document}}\n"
     done = compiled(tmp_path, {"main.tex": source})
@@ -159,3 +158,8 @@ def test_a_rare_character_of_a_name_is_left_to_tex_and_that_of_a_sample_is_a_cod
     assert escape("陶喆", "xelatex") == r"陶{[}U+5586{]}\hspace{0pt}"
     assert escape(OwnWords("陶\u202e喆"), "xelatex") == r"陶{[}U+202E{]}\hspace{0pt}喆"
     assert escape(OwnWords("喆"), "pdflatex") == escape("喆", "pdflatex")
+
+
+def test_where_the_engine_is_not_known_what_only_some_print_is_left() -> None:
+    assert escape("α ms·%\u2009你语") == r"\ensuremath{\alpha} ms·\%\,你语"
+    assert escape("a\u202eb") == r"a{[}U+202E{]}\hspace{0pt}b"
