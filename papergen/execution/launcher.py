@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -119,9 +118,9 @@ class Limits:
     """For the others, idle, after a rank returned."""
     hang_s: float = 8.0
     """Without progress and CPU time in any rank, before their stacks are read for one that hangs; 0: never."""
-    still_s: float = 12.0
+    standing_s: float = 12.0
     """Seen at the same place and silent, before a rank is asked where it stands and named."""
-    early_still_s: float = 60.0
+    unpaced_s: float = 60.0
     """Likewise and idle, before one ends its trial that has not yet shown at which pace it steps."""
     silent_s: float = 30.0
     """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
@@ -129,11 +128,6 @@ class Limits:
     """Without a sign of life from another machine: after 6 s without a cable TCP needs so long."""
     check_s: float = 2.0
     """Between two looks at ranks that are under suspicion."""
-
-    @property
-    def patience_s(self) -> float:
-        """`hang_s`, infinite where hangs are not looked for."""
-        return self.hang_s or math.inf
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,28 @@ def run(params, ctx):
 QUICK = Limits(settle_s=1.0, grace_s=1.0, linger_s=1.0, early_s=2.0, silent_s=4.0, check_s=0.2)
 """Limits that a test can wait for."""
 
+TRAINING = """
+from papergen.ml.training.loop import train
+from papergen.ml.training.settings import TrainingSettings
+
+def told(done, total, values):
+    ctx.step(done, total, **values)
+    if done == 40 and ctx.rank == ctx.world_size - 1:
+        (ctx.scratch / "fault").touch()
+        time.sleep(1000)
+
+settings = TrainingSettings(
+    world_size=ctx.world_size, n_layer=1, n_embd=16, n_head=2, vocab_size=300, block_size=32, batch_size=4,
+    max_steps=1000, warmup_steps=2, corpus="text.txt", eval_every=20, save_every=10,
+)
+train(
+    settings, seed=0, rank=ctx.rank, world_size=ctx.world_size, local_rank=ctx.local_rank, device="cpu",
+    folder=ctx.folder, project=ctx.project, checkpoints=ctx.scratch / "checkpoints", resume=True,
+    log=lambda step, values: None, progress=told,
+)
+"""
+"""A training that hangs in its 40th step."""
+
 MARK = "PAPERGEN_TEST_MARK"
 
 

@@ -22,7 +22,7 @@ def inspect(running: Running, hands: Hands, now: float) -> None:
 
 def _look_at_stacks(running: Running, hands: Hands, now: float) -> None:
     """Two steps: ask the ranks where they stand, then read what they wrote."""
-    if running.watch.takes_stacks_request():
+    if running.watch.hangs.takes_stacks_request():
         hands.ask_for_stacks(running)
         running.read_stacks_at = now + 2 * STACKS_S
     elif running.read_stacks_at is not None and now >= running.read_stacks_at:

@@ -9,14 +9,14 @@ import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from papergen.execution.launcher import Job, Limits
-from papergen.execution.supervision.hangs import HangWatch
-from papergen.execution.supervision.pace import Pace
-from papergen.execution.supervision.processes import IdleMeter, Vitals
+from papergen.execution.supervision.hangs import Finding, HangDetector
+from papergen.execution.supervision.processes import Vitals
 from papergen.execution.supervision.stacks import last_stack
-from papergen.execution.supervision.stalls import StillWatch
+
+T = TypeVar("T")
 
 ECHO = re.compile(
     r"connection (was )?(closed|reset|refused)|broken pipe|peer|timed out|timeout|gloo|nccl"
@@ -24,8 +24,6 @@ ECHO = re.compile(
     re.IGNORECASE,
 )
 """Causes that tell of another rank's end more often than of this one's; they yield to any other cause."""
-
-STOPPED = frozenset("Tt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +47,10 @@ class Fault:
 
 @dataclass(kw_only=True)
 class RankState:
-    """What is known of one rank. Times are seconds of the monotonic clock."""
+    """What is known of one rank's process."""
 
     rank: int
     pid: int = 0
-    heard_at: float = 0.0
-    has_returned: bool = False
     has_exited: bool = False
     node: int = 0
     """The machine it runs on; 0 is this one."""
@@ -63,8 +59,6 @@ class RankState:
     """The state of its process and what it has used, as another machine reported them."""
     tail: Sequence[str] = ()
     """The end of its log, likewise."""
-    meter: IdleMeter = field(default_factory=IdleMeter)
-    pace: Pace = field(default_factory=Pace)
 
 
 class Watch:
@@ -74,17 +68,13 @@ class Watch:
         self.job = job
         self.limits = limits
         per_node = per_node or job.trial.num_ranks
-        self.ranks = [RankState(rank=rank, heard_at=now, node=rank // per_node) for rank in range(job.trial.num_ranks)]
+        self.ranks = [RankState(rank=rank, node=rank // per_node) for rank in range(job.trial.num_ranks)]
         self.started_at: float | None = None
-        self.progress_at = now
-        self.returned_at: float | None = None
-        """When the first rank returned."""
         self.done_at: float | None = None
         self.has_told = False
         """Whether any progress came: a trial that has begun is not started again."""
         self.machine: Mapping[str, Any] = {}
-        self.hangs = HangWatch(limits, now)
-        self.still = StillWatch(job.trial.num_ranks, limits, job.stall_s, now)
+        self.hangs = HangDetector(job.trial.num_ranks, limits, job.stall_s, now)
         self.notes: list[str] = []
         """What a person should know, and was not told yet."""
         self.faults: list[Fault] = []
@@ -95,30 +85,26 @@ class Watch:
     def started(self, pids: Mapping[int, int], now: float) -> None:
         """These ranks have these processes now."""
         if self.started_at is None:
-            self.started_at = self.progress_at = now
+            self.started_at = now
+            self.hangs.progressed(now)
         for rank, pid in pids.items():
             self.ranks[rank].pid = pid
-            self.ranks[rank].heard_at = now
+            self.hangs.ranks[rank].heard_at = now
 
     def heard(self, rank: int, message: Mapping[str, Any], now: float) -> None:
         """A rank sent a message."""
-        state = self.ranks[rank]
-        state.heard_at = now
         if message["event"] == "beat":
-            self.still.seen(rank, message.get("place", ""), now)
-        else:
-            self.still.reported(rank, now)
+            self.hangs.ranks[rank].beat(now, message.get("place", ""))
+            return
+        self.hangs.ranks[rank].told(now)
         match message["event"]:
             case "progress" | "log":
                 self.has_told = True
-                self.progress_at = now
+                self.hangs.progressed(now)
             case "step":
-                state.pace.step(now, message["done"], is_last=message["done"] >= message["total"])
-                self.progress_at = now
+                self.hangs.stepped(rank, now, message["done"], message["total"])
             case "returned":
-                state.has_returned = state.pace.is_over = True
-                self.progress_at = now
-                self.returned_at = now if self.returned_at is None else self.returned_at
+                self.hangs.returned(rank, now)
             case "done":
                 self.done_at = now
                 self.machine = message["machine"]
@@ -173,7 +159,7 @@ class Watch:
     @property
     def all_returned(self) -> bool:
         """Whether every rank came to the end of its run."""
-        return all(state.has_returned for state in self.ranks)
+        return all(activity.has_returned for activity in self.hangs.ranks)
 
     @property
     def all_exited(self) -> bool:
@@ -208,96 +194,34 @@ class Watch:
         if limit is not None and now - self.started_at >= limit:
             self.fail(now, None, f"ran longer than its time limit of {limit:g} s", wants_stacks=True, is_final=True)
             return
-        idle = {
-            state.rank: self._idle_s(state, now, vitals_of) for state in self.living if self._is_suspect(state, now)
-        }
-        self._find_silent(now, idle, state_of)
-        self._find_early(now, idle)
-        self._find_stalled(now, idle)
-        if not self.faults:
-            self.hangs.suspect(now, self._quiet_s(now), idle, self._paces)
-            if (found := self.still.suspect(now, idle, self._paces)) is not None:
-                self.fail(now, found.rank, found.cause, traceback=found.stack)
-
-    @staticmethod
-    def _idle_s(state: RankState, now: float, vitals_of: Callable[[int], Vitals]) -> float:
-        if not state.meter.is_due(now):
-            return state.meter.idle_s(now)
-        return state.meter.look(now, state.vitals if state.node else vitals_of(state.pid))
-
-    def _is_suspect(self, state: RankState, now: float) -> bool:
-        is_suspect = (
-            now - state.heard_at >= self.limits.silent_s / 3
-            or (self.returned_at is not None and not state.has_returned)
-            or now - self.progress_at >= self.job.stall_s / 2
-            or self.still.is_suspect(state.rank, now)
-            or self.hangs.is_suspect(now, now - self.progress_at, state.pace, is_parallel=self.is_parallel)
+        found = self.hangs.inspect(
+            now,
+            [state.rank for state in self.living],
+            lambda rank: self._of_process(rank, state_of, self.ranks[rank].letter),
+            lambda rank: self._of_process(rank, vitals_of, self.ranks[rank].vitals),
         )
-        if not is_suspect:
-            state.meter.forget()
-        return is_suspect
-
-    def _find_silent(self, now: float, idle: Mapping[int, float], state_of: Callable[[int], str]) -> None:
-        for state in self.living:
-            silent_s = now - state.heard_at
-            if silent_s >= self.limits.silent_s / 2 and self._letter(state, state_of) in STOPPED:
-                self.fail(now, state.rank, f"the process is stopped (SIGSTOP); not heard of for {silent_s:.0f} s")
-            elif silent_s >= self.limits.silent_s and idle.get(state.rank, 0.0) >= self.limits.silent_s / 2:
-                cause = f"hangs: not heard of for {silent_s:.0f} s, and it uses no CPU time"
-                self.fail(now, state.rank, cause, wants_stacks=True)
-
-    @staticmethod
-    def _letter(state: RankState, state_of: Callable[[int], str]) -> str:
-        return (state.letter if state.node else state_of(state.pid)) or " "
-
-    def _find_early(self, now: float, idle: Mapping[int, float]) -> None:
-        waiting = [state.rank for state in self.ranks if not state.has_returned]
-        if self.returned_at is None or not waiting:
-            return
-        # Where a rank hangs that promised to step is the better cause, and comes first.
-        has_promised = any(self.ranks[rank].pace.late_s(now) for rank in waiting) and self.limits.hang_s > 0
-        if now - self.returned_at < self.limits.early_s * (1.4 if has_promised else 1.0):
-            return
-        if all(idle.get(rank, 0.0) >= self.limits.early_s / 2 for rank in waiting):
-            early = next(state.rank for state in self.ranks if state.has_returned)
-            cause = (
-                f"returned from run() {now - self.returned_at:.0f} s ago while {_ranks(waiting)} still wait"
-                f"{'s' if len(waiting) == 1 else ''}: every rank must take part in every collective operation"
-            )
-            self.fail(now, early, cause, wants_stacks=True)
-
-    def _quiet_s(self, now: float) -> float:
-        """Since when no rank goes on; 0 once one has returned, for which the others may still be at work."""
-        return now - self.progress_at if self.returned_at is None else 0.0
-
-    @property
-    def _paces(self) -> Sequence[Pace]:
-        return [state.pace for state in self.ranks]
+        if found is not None:
+            self._take(found, now)
 
     def saw_stacks(self, now: float, logs: Mapping[int, Sequence[str]]) -> None:
         """The ends of the ranks' logs, with the stacks that were asked for."""
         if self.faults or self.is_done:
             return
         stacks = {rank: stack for rank, lines in logs.items() if (stack := last_stack(lines)) is not None}
-        if (found := self.hangs.saw(now, self._quiet_s(now), stacks, self._paces)) is not None:
-            self.fail(now, found.rank, found.cause, traceback=found.stacks)
-            return
-        idle = {state.rank: state.meter.idle_s(now) for state in self.ranks}
-        self.notes += [f"rank {still.rank} {still.cause}" for still in self.still.saw(now, stacks, idle, self._paces)]
+        for found in self.hangs.saw_stacks(now, stacks):
+            self._take(found, now)
 
-    def takes_stacks_request(self) -> bool:
-        """Whether the ranks should be asked where they stand now; asked once, it is taken as done."""
-        wanted = self.hangs.wants_stacks or self.still.wants_stacks
-        self.hangs.wants_stacks = self.still.wants_stacks = False
-        return wanted
+    def _of_process(self, rank: int, ask: Callable[[int], T], reported: T) -> T:
+        """What is to be known of a rank's process: asked here, reported by another machine."""
+        state = self.ranks[rank]
+        return reported if state.node else ask(state.pid)
 
-    def _find_stalled(self, now: float, idle: Mapping[int, float]) -> None:
-        silent_s = now - self.progress_at
-        running = [state.rank for state in self.living if not state.has_returned]
-        if silent_s >= self.job.stall_s and all(idle.get(rank, 0.0) >= self.job.stall_s / 4 for rank in running):
-            verb = "uses" if len(running) == 1 else "use"
-            cause = f"no progress for {silent_s:.0f} s, and {_ranks(running)} {verb} no CPU time"
-            self.fail(now, running[0] if len(running) == 1 else None, cause, wants_stacks=True)
+    def _take(self, found: Finding, now: float) -> None:
+        rule = self.hangs.rules[found.hang]
+        if rule.outcome == "trial ends":
+            self.fail(now, found.rank, found.cause, traceback=found.stacks, wants_stacks=rule.asks_for_stacks)
+        else:
+            self.notes.append(f"rank {found.rank} {found.cause}")
 
 
 def ended_by(status: int | None) -> str:
@@ -317,7 +241,3 @@ def ended_by(status: int | None) -> str:
         "SIGBUS": " (a crash in native code, or no room left in /dev/shm)",
     }
     return f"killed by {name}{hints.get(name, '')}"
-
-
-def _ranks(ranks: Sequence[int]) -> str:
-    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(str(rank) for rank in ranks)}"

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import QUICK, Lab, notes, run_job
-from test_hangs import TRAINING
+from lab import QUICK, TRAINING, Lab, notes, run_job
 
 from papergen.core.errors import PapergenError
 from papergen.execution.launcher import Setup

@@ -1,0 +1,61 @@
+"""Which of many faults ended a trial, by a watch without processes and clock."""
+
+from __future__ import annotations
+
+import pytest
+from lab import Lab
+from watched import failed, watch_of
+
+from papergen.execution.supervision.watch import ended_by
+
+
+def test_the_earliest_fault_wins_however_late_it_is_heard(lab: Lab) -> None:
+    watch = watch_of(lab)
+    watch.heard(0, failed("ValueError: second", 2.0), 3.0)
+    watch.heard(1, failed("ValueError: first", 1.0), 3.0)
+    fault = watch.judge(3.0)
+    assert fault is not None
+    assert (fault.rank, fault.cause) == (1, "ValueError: first")
+
+
+def test_an_echo_waits_for_the_cause(lab: Lab) -> None:
+    watch = watch_of(lab)
+    watch.heard(0, failed("RuntimeError: Connection reset by peer", 1.0), 1.0)
+    watch.exited(0, 1, 1.1)
+    assert watch.judge(1.2) is None
+    watch.exited(1, -9, 1.3)
+    fault = watch.judge(1.3)
+    assert fault is not None
+    assert (fault.rank, fault.cause) == (1, "killed by SIGKILL (out of memory?)")
+
+
+def test_what_happens_after_the_verdict_is_no_cause(lab: Lab) -> None:
+    watch = watch_of(lab)
+    watch.heard(0, failed("RuntimeError: Connection reset by peer", 1.0), 1.0)
+    fault = watch.judge(2.5)
+    watch.exited(1, -15, 3.0)
+    watch.exited(0, 1, 3.0)
+    assert watch.judge(4.0) is fault
+    assert watch.all_exited
+
+
+def test_one_rank_has_no_echoes(lab: Lab) -> None:
+    watch = watch_of(lab, num_ranks=1)
+    watch.heard(0, failed("TimeoutError: timed out", 1.0), 1.0)
+    assert watch.judge(1.0) is not None
+
+
+def test_a_fault_after_the_trial_is_recorded_does_not_count(lab: Lab) -> None:
+    watch = watch_of(lab)
+    for rank in range(2):
+        watch.heard(rank, {"event": "returned"}, 1.0)
+    watch.heard(0, {"event": "done", "machine": {}}, 1.1)
+    assert watch.exited(1, -6, 1.2) == (
+        "rank 1 killed by SIGABRT (a crash in native code); the results were recorded before"
+    )
+    assert watch.judge(1.2) is None
+
+
+@pytest.mark.parametrize(("status", "words"), [(-1000, "killed by signal 1000"), (3, "with status 3"), (None, "ended")])
+def test_odd_statuses_have_words(status: int | None, words: str) -> None:
+    assert words in ended_by(status)
