@@ -18,6 +18,7 @@ from papergen.execution.session import Summary
 from papergen.experiment.availability import Divided, divided
 from papergen.experiment.plan import Planned, with_upstream
 from papergen.experiment.project import Project, open_project
+from papergen.store.failures import FailureKind
 from papergen.store.maintenance import adopt, recover
 from papergen.store.records import Trial
 from papergen.store.runs import Store
@@ -28,7 +29,7 @@ MAX_SKIPPED = 20
 
 
 def run(request: Request) -> int:
-    """Carry out the request; the exit code is 3 when a trial failed for want of disk space, 1 for another reason."""
+    """Carry out the request; the exit code is 3 when the machine made a trial fail, 1 for another reason."""
     project = open_project(overrides=request.overrides, seeds=_seeds(request.seeds), presets=request.presets)
     _recover(project.store)
     if not request.dry_run:
@@ -142,8 +143,10 @@ def _conclude(project: Project, summary: Summary, cached: int, request: Request)
             "write them there to have these results in it.",
             err=True,
         )
-    if any(failure.is_of_disk for _, failure in summary.failed):
+    kinds = {failure.kind for _, failure in summary.failed}
+    if FailureKind.DISK_FULL in kinds:
         click.echo("The disk is full: free some space and run the same command again.", err=True)
+    if kinds & {FailureKind.DISK_FULL, FailureKind.MACHINE}:
         return MachineError.exit_code
     return ResultError.exit_code if summary.failed or summary.skipped else 0
 

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Literal, Self
 from papergen.execution.devices import choose_device, find_gpus
 from papergen.execution.launchers.settings import LaunchSettings
 from papergen.execution.multihost.nodes import Nodes
-from papergen.store.records import Failure, Trial
+from papergen.store.failures import Failure
+from papergen.store.records import Trial
 
 STALL_S = 600.0
 """Seconds without progress after which a trial that computes nothing any more is ended."""

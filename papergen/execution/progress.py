@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, TextIO
 
-from papergen.store.records import Failure, Result, Trial
+from papergen.store.failures import Failure
+from papergen.store.records import Result, Trial
 
 PLAIN_EVERY_S = 10.0
 """Seconds between two lines about one trial when standard error is not a terminal."""
@@ -241,12 +242,18 @@ class JsonView:
     def failed(self, trial: Trial, failure: Failure) -> None:
         """`failed` with the cause."""
         self._ended += 1
-        told = {"rank": failure.rank, "cause": failure.cause, "traceback": failure.traceback, "log": failure.log}
+        told = {
+            "failure_kind": failure.kind,
+            "rank": failure.rank,
+            "cause": failure.cause,
+            "traceback": failure.traceback,
+            "log": failure.log,
+        }
         self._tell("failed", trial, **told, **self._counts())
 
     def retried(self, trial: Trial, failure: Failure, attempt: int, retries: int) -> None:
         """`retried` with the cause."""
-        self._tell("retried", trial, cause=failure.cause, attempt=attempt, retries=retries)
+        self._tell("retried", trial, failure_kind=failure.kind, cause=failure.cause, attempt=attempt, retries=retries)
 
     def note(self, text: str) -> None:
         """`note`."""

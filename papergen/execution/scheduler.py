@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Callable, Sequence
 
-from papergen.store.records import Failure, Trial
+from papergen.store.failures import FailureKind
+from papergen.store.records import Trial
 
 MAX_OVERTAKEN = 16
 """So many trials may start before one for which there is no room; then it is waited for."""
 
-PASSING = re.compile(
-    r"^(ConnectionError|Connection\w+Error|BrokenPipeError|TimeoutError|InterruptedError|BlockingIOError|OSError"
-    r"|MemoryError|(torch\.)?(cuda\.)?OutOfMemoryError|Dist\w+Error|\w*ReadTimeout\w*|\w*HTTPError)\b"
-    r"|CUDA error|NCCL|gloo|CUBLAS_STATUS"
-    r"|^killed by |^the process ended|(?<!error): (killed by |the process ended)"
-    r"|^(hangs|spins)\b|^no progress for |is stopped \(SIGSTOP\)"
-    r"|was lost: |node \S+ (failed|was lost)|preempted",
-    re.IGNORECASE,
+RETRIED = frozenset(
+    {
+        FailureKind.OUT_OF_MEMORY,
+        FailureKind.HANG,
+        FailureKind.KILLED,
+        FailureKind.EXITED,
+        FailureKind.CONNECTION,
+        FailureKind.HARDWARE,
+        FailureKind.HOST_LOST,
+        FailureKind.START_FAILED,
+        FailureKind.PORT_TAKEN,
+        FailureKind.PREEMPTED,
+    }
 )
-LASTING = re.compile(r"time limit|memory limit|cancelled", re.IGNORECASE)
+"""Failures after which another attempt may end better (`--retries`).
 
-
-def may_pass(failure: Failure) -> bool:
-    """Whether another attempt may end better.
-
-    So it is for a process that was killed, hangs or lost its machine, for memory, network and communication. An
-    exception of the experiment's own code comes again with the same numbers, and so does the end at a limit.
-    """
-    lasts = failure.is_of_disk or LASTING.search(failure.cause) is not None
-    return PASSING.search(failure.cause) is not None and not lasts
+An exception of the experiment's own code comes again with the same numbers, and so does the end at a limit.
+"""
 
 
 class TrialQueue:

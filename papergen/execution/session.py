@@ -13,10 +13,12 @@ from papergen.core.secret_values import redacted, scrub
 from papergen.execution.launcher import Ended, Event, Job, Launcher
 from papergen.execution.progress import View
 from papergen.execution.provenance import git_state, provenance_of
-from papergen.execution.scheduler import TrialQueue, may_pass
+from papergen.execution.scheduler import RETRIED, TrialQueue
+from papergen.execution.worker.exceptions import kind_of
 from papergen.experiment.code_guard import CodeGuard
 from papergen.experiment.kinds import Recipe
-from papergen.store.records import Failure, Result, Trial
+from papergen.store.failures import Failure, FailureKind
+from papergen.store.records import Result, Trial
 from papergen.store.runs import Store
 
 
@@ -75,7 +77,7 @@ def run_trials(
             if files := guard.changed(trial):
                 cause = f"not run: {', '.join(files)} changed since this run was planned"
                 view.started(trial)
-                _give_up(trial, Failure(rank=None, cause=cause), queue, summary, view)
+                _give_up(trial, Failure(kind=FailureKind.REFUSED, rank=None, cause=cause), queue, summary, view)
                 continue
             num_running += 1
             num_tries[trial.digest] += 1
@@ -93,7 +95,7 @@ def run_trials(
             if failure is None:
                 summary.finished.append(trial)
                 queue.finished(trial)
-            elif num_tries[trial.digest] <= machine.retries and may_pass(failure):
+            elif num_tries[trial.digest] <= machine.retries and failure.kind in RETRIED:
                 view.retried(trial, failure, num_tries[trial.digest], machine.retries)
                 queue.again(trial)
             else:
@@ -169,7 +171,8 @@ def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: M
         except MachineError:
             raise
         except (PapergenError, OSError, TypeError) as error:
-            failure = Failure(rank=0, cause=f"the trial's records are not whole: {error}")
+            cause = f"the trial's records are not whole: {error}"
+            failure = Failure(kind=kind_of(error), rank=0, cause=cause)
         else:
             view.finished(trial, ended.duration_s, result, _headline(result, recipe))
             return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, TypeVar
@@ -15,8 +14,6 @@ SCHEMA = 2
 """Version of the JSON below; a reader refuses a newer one by name and brings an older one up (`migrations`)."""
 
 T = TypeVar("T")
-DISK_FULL = re.compile(r"No space left on device|disk is full|Disk quota exceeded", re.IGNORECASE)
-"""What the system, SQLite and `files.disk_error` say when there is no room."""
 _JSON_TYPES = (dict, list, str, int, float, bool, type(None))
 
 
@@ -167,26 +164,6 @@ class Result:
             )
         except KeyError as error:
             raise PapergenError(f"{where}: not a result record (it has no {error}).") from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why a trial ended without a result."""
-
-    rank: int | None
-    """The rank that failed first, None when the trial as a whole did (time limit, no memory)."""
-    cause: str
-    """One line: `ValueError: ...`, `killed by SIGKILL (out of memory?)`."""
-    traceback: str = ""
-    log: str = ""
-    """Path of the log to read."""
-    attempts: Sequence[str] = field(default_factory=list)
-    """Causes of the attempts that failed before, oldest first."""
-
-    @property
-    def is_of_disk(self) -> bool:
-        """Whether there was no room on the disk: nothing is wrong with the trial."""
-        return DISK_FULL.search(self.cause) is not None
 
 
 State = Literal["finished", "pending", "failed", "stale", "unavailable"]

@@ -34,7 +34,8 @@ from papergen.core.files import (
     sync_folder,
     write_json,
 )
-from papergen.store.records import SCHEMA, Failure, Outcome, Provenance, Result, Trial
+from papergen.store.failures import Failure
+from papergen.store.records import SCHEMA, Outcome, Provenance, Result, Trial
 
 LARGE_SAMPLES = 2**18
 """Bytes of samples.jsonl from which on it is compressed when the trial is published."""
@@ -152,7 +153,7 @@ class Store:
     def failure(self, trial: Trial) -> Failure | None:
         """Why the last attempt failed, None when none did."""
         path = self.failed(trial).failure_file
-        return Failure(**read_json(path)) if path.exists() else None
+        return Failure.from_json(read_json(path)) if path.exists() else None
 
     def unavailable(self, trial: Trial) -> str | None:
         """Why the trial cannot run on the device where it was last tried; None when nothing of the kind is known."""

@@ -11,7 +11,8 @@ import pytest
 from plans import plan, provenance
 
 from papergen.execution.progress import BarView, PlainView, shown_fields, view_for
-from papergen.store.records import Failure, Outcome, Result, Trial
+from papergen.store.failures import Failure, FailureKind
+from papergen.store.records import Outcome, Result, Trial
 
 
 def result_of(trial: Trial) -> Result:
@@ -36,7 +37,7 @@ def test_plain_lines_say_start_end_and_cause(project: Path) -> None:
         view.progress(first, {"done": 1, "total": 3, "fields": {"loss": 1.5}})  # too soon for another line
         view.finished(first, 1.25, result_of(first), "score 2")
         view.started(second)
-        view.failed(second, Failure(rank=1, cause="ValueError: no", log="results/x/rank1.log"))
+        view.failed(second, Failure(kind=FailureKind.ERROR, rank=1, cause="ValueError: no", log="results/x/rank1.log"))
     assert stream.getvalue().splitlines() == [
         "start   first/small seed 0",
         "done    first/small seed 0  1.2 s  score 2  [1/2]",

@@ -10,8 +10,11 @@ import pytest
 from commands import papergen, results
 from fakes import FAKE_KIND
 
-from papergen.execution.scheduler import MAX_OVERTAKEN, TrialQueue, may_pass
-from papergen.store.records import Failure, Trial
+from papergen.execution.scheduler import MAX_OVERTAKEN, RETRIED, TrialQueue
+from papergen.store.failures import FailureKind
+from papergen.store.records import Trial
+
+PAGE = Path(__file__).parents[2] / "docs" / "running.md"
 
 
 def trial(name: str, *, needs: str = "", num_ranks: int = 1) -> Trial:
@@ -83,23 +86,28 @@ def test_ten_thousand_trials_cost_the_queue_little() -> None:
     assert time.process_time() - began < 2.0
 
 
-@pytest.mark.parametrize(
-    ("cause", "expected"),
-    [
-        ("killed by SIGKILL (out of memory?)", True),
-        ("the process ended with status 3 before the trial was done", True),
-        ("hangs: not heard of for 30 s, and it uses no CPU time", True),
-        ("ConnectionResetError: [Errno 104] Connection reset by peer", True),
-        ("OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", True),
-        ("OSError: [Errno 28] No space left on device", False),
-        ("ValueError: killed by a bad value", False),
-        ("FileNotFoundError: [Errno 2] No such file", False),
-        ("ran longer than its time limit of 5 s", False),
-        ("used 2.1 GiB of memory, more than its memory limit of 2 GiB", False),
-    ],
-)
-def test_only_what_may_pass_is_tried_again(cause: str, expected: bool) -> None:
-    assert may_pass(Failure(rank=0, cause=cause)) is expected
+NOT_RETRIED = {
+    FailureKind.ERROR,
+    FailureKind.DESYNC,
+    FailureKind.MEMORY_LIMIT,
+    FailureKind.TIME_LIMIT,
+    FailureKind.DISK_FULL,
+    FailureKind.MACHINE,
+    FailureKind.CANCELLED,
+    FailureKind.REFUSED,
+    FailureKind.UNKNOWN,
+}
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_a_trial_is_tried_again_by_the_kind_of_its_failure(kind: FailureKind) -> None:
+    assert (kind in RETRIED) is (kind not in NOT_RETRIED)
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_the_page_on_running_says_of_every_kind_whether_it_is_retried(kind: FailureKind) -> None:
+    (row,) = [line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{kind}` |")]
+    assert row.endswith("| yes |" if kind in RETRIED else "| no |")
 
 
 def changed(project: Path, lines: str) -> None:

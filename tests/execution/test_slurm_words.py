@@ -22,6 +22,7 @@ from papergen.execution.launchers.slurm.client import SlurmBusyError, TaskState
 from papergen.execution.launchers.slurm.launcher import SlurmLauncher
 from papergen.execution.launchers.slurm.polling import Poll
 from papergen.execution.launchers.slurm.sbatch import shape_of
+from papergen.store.failures import FailureKind
 
 Say = Callable[..., None]
 
@@ -87,13 +88,22 @@ def test_a_process_that_takes_all_gpus_gets_those_of_a_node(say: Say, lab: Lab) 
 def test_what_the_controller_has_forgotten_sacct_may_know(say: Say) -> None:
     say("scontrol", "exit 1")
     say("sacct", prints="CANCELLED by 1000|0:9|n7\nCANCELLED|0:9|n7\n")
-    assert slurm_answers.end_of("12_3") == "SLURM job 12_3 was cancelled"
+    assert slurm_answers.end_of("12_3") == (FailureKind.CANCELLED, "SLURM job 12_3 was cancelled")
     say("sacct", prints="NODE_FAIL|0:0|n[1-2]\n")
-    assert slurm_answers.end_of("12_3") == "SLURM job 12_3: the node failed on n[1-2]"
+    assert slurm_answers.end_of("12_3") == (FailureKind.HOST_LOST, "SLURM job 12_3: the node failed on n[1-2]")
     say("sacct", "echo Slurm accounting storage is disabled >&2; exit 1")
-    assert slurm_answers.end_of("12_3") == "SLURM job 12_3 is gone, and SLURM does not remember why"
+    cause = "SLURM job 12_3 is gone, and SLURM does not remember why"
+    assert slurm_answers.end_of("12_3") == (FailureKind.EXITED, cause)
     say("scontrol", prints="JobId=15 JobState=FAILED ExitCode=0:9 NodeList=n1 ")
-    assert slurm_answers.end_of("12_3") == "SLURM job 12_3: FAILED (signal 9) on n1"
+    assert slurm_answers.end_of("12_3") == (FailureKind.KILLED, "SLURM job 12_3: FAILED (signal 9) on n1")
+    for state, kind in (
+        ("TIMEOUT", FailureKind.TIME_LIMIT),
+        ("OUT_OF_MEMORY", FailureKind.MEMORY_LIMIT),
+        ("BOOT_FAIL", FailureKind.HOST_LOST),
+        ("PREEMPTED", FailureKind.PREEMPTED),
+    ):
+        say("scontrol", prints=f"JobId=15 JobState={state} ExitCode=0:0 NodeList=n1 ")
+        assert slurm_answers.end_of("12_3")[0] is kind
 
 
 def test_squeue_is_asked_more_rarely_while_nothing_changes_or_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from lab import Lab
 from papergen.execution.launcher import Limits
 from papergen.execution.supervision.processes import Vitals
 from papergen.execution.supervision.watch import Watch
+from papergen.store.failures import FailureKind
 
 IDLE = Vitals(cpu_s=1.0, io_bytes=0)
 
@@ -24,8 +25,8 @@ def beat(watch: Watch, now: float, *ranks: int) -> None:
         watch.heard(rank, {"event": "beat"}, now)
 
 
-def failed(cause: str, at: float) -> dict[str, object]:
-    return {"event": "failed", "cause": cause, "traceback": "", "at": at}
+def failed(cause: str, at: float, kind: FailureKind = FailureKind.ERROR) -> dict[str, object]:
+    return {"event": "failed", "kind": kind.value, "cause": cause, "traceback": "", "at": at}
 
 
 STACK = """Current thread 0x00007f (most recent call first):

@@ -24,6 +24,7 @@ from papergen.execution.supervision.supervisor import Supervisor
 from papergen.execution.supervision.watch import ended_by
 from papergen.execution.worker.spec import Share, Spec
 from papergen.execution.worker.system import signal_group
+from papergen.store.failures import FailureKind
 
 CLOSE_S = 2.0
 """For the warm worker to end its ranks and itself."""
@@ -110,7 +111,7 @@ class WarmStarter(Starter):
         told = worker.log.read_text(errors="replace").strip().splitlines()[-1:]
         cause = f"the process that starts the ranks was lost: {ended_by(status)}. {' '.join(told)}".strip()
         for job in list(self._jobs):
-            self.keeper.lost(job, cause, traceback="", with_ranks=True)
+            self.keeper.lost(job, FailureKind.START_FAILED, cause, traceback="", with_ranks=True)
 
     def _forget(self, worker: WarmWorker) -> None:
         self.selector.unregister(worker.line.socket)

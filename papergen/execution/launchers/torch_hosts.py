@@ -25,6 +25,7 @@ from papergen.execution.supervision.supervisor import Supervisor
 from papergen.execution.supervision.watch import ended_by
 from papergen.execution.worker.guard import kill_session
 from papergen.execution.worker.spec import Share, Spec
+from papergen.store.failures import FailureKind
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ class HostStarter(Starter):
         else:
             assert isinstance(source, Host), f"{source!r} was not registered here"
             cause = f"{self.option.removeprefix('--')}: {ended_by(_status(source.process.pid))}"
-            self.keeper.lost(source.job, cause, traceback="\n".join(tail(source.log)), with_ranks=False)
+            traceback = "\n".join(tail(source.log))
+            self.keeper.lost(source.job, FailureKind.START_FAILED, cause, traceback=traceback, with_ranks=False)
 
     def heard_of_host(self, job: str, message: Message) -> None:
         """The host says which rank ended, and how."""

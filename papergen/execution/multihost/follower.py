@@ -25,6 +25,7 @@ from papergen.execution.supervision.running import stack_lines, tail
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.worker.spec import BEAT_S, HOST_RANK, Share, Spec
 from papergen.execution.worker.system import signal_group
+from papergen.store.failures import FailureKind
 from papergen.store.runs import Run
 
 VITALS_S = 2.0
@@ -101,7 +102,7 @@ class Follower:
             lines = list(tail(Run(Path(trial.spec.folder)).rank_log(rank)))
             self._line.tell({"event": "exited", "job": job, "rank": rank, "status": status, "tail": lines})
 
-    def lost(self, job: str, cause: str, *, traceback: str, with_ranks: bool) -> None:
+    def lost(self, job: str, kind: FailureKind, cause: str, *, traceback: str, with_ranks: bool) -> None:
         """What starts the ranks here is gone."""
         trial = self._trials.get(job)
         if trial is not None:
@@ -109,8 +110,8 @@ class Follower:
                 for pid in trial.living.values():
                     signal_group(pid, signal.SIGKILL)
                 trial.exited.update(trial.pids)
-            message = {"event": "lost", "job": job, "cause": cause, "traceback": traceback, "with_ranks": with_ranks}
-            self._line.tell(message)
+            told = {"job": job, "kind": kind, "cause": cause, "traceback": traceback, "with_ranks": with_ranks}
+            self._line.tell({"event": "lost", **told})
 
     # The loop.
 
@@ -171,8 +172,8 @@ class Follower:
         try:
             spec = self._prepare(message, self._hub.address)
         except (PapergenError, OSError) as error:
-            told = {"job": message["job"], "cause": str(error), "traceback": "", "with_ranks": True}
-            self._line.tell({"event": "lost", **told})
+            told = {"job": message["job"], "kind": FailureKind.REFUSED, "cause": str(error), "traceback": ""}
+            self._line.tell({"event": "lost", **told, "with_ranks": True})
             return
         self._trials[spec.job] = Following(spec, share, memory_limit_gib=message["memory_limit_gib"])
         self._starter.start(spec, share, message["modules"])
@@ -226,7 +227,8 @@ class Follower:
                 if found is not None:
                     trial.memory_limit_gib = None
                     rank, cause = found
-                    self._line.tell({"event": "fault", "job": job, "rank": rank, "cause": cause})
+                    told = {"job": job, "kind": FailureKind.MEMORY_LIMIT, "rank": rank, "cause": cause}
+                    self._line.tell({"event": "fault", **told})
 
 
 def _aged(message: Message) -> Message:

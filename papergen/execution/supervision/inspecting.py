@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from papergen.execution.supervision.processes import memory_of, state_of, vitals_of
 from papergen.execution.supervision.rank_control import STACKS_S, Hands
 from papergen.execution.supervision.running import Running
+from papergen.store.failures import FailureKind
 
 WEIGH_S = 0.25
 """Between two looks at the memory of a trial that has a limit."""
@@ -40,7 +41,7 @@ def _weigh(running: Running, now: float) -> None:
     where = f" on {socket.gethostname()}" if running.share.num_nodes > 1 else ""
     if (found := overweight(pids, limit, where)) is not None:
         rank, cause = found
-        watch.fail(now, rank if watch.is_parallel else None, cause, is_final=True)
+        watch.fail(now, FailureKind.MEMORY_LIMIT, rank if watch.is_parallel else None, cause, is_final=True)
 
 
 def overweight(pids: Mapping[int, int], limit_gib: float, where: str = "") -> tuple[int, str] | None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 
 FIRST, LAST = 20_000, 32_000
 """Below the ports that the kernel gives to outgoing connections, which could take one between our look and its use."""
-
-TAKEN = re.compile(r"EADDRINUSE|address already in use", re.IGNORECASE)
-"""What a rank says when somebody was quicker."""
 
 
 class Ports:

@@ -14,8 +14,9 @@ from papergen.execution.supervision.running import Running, clear, meeting_here
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.supervision.watch import Fault, Watch
 from papergen.execution.worker.spec import HOST_RANK
+from papergen.store.failures import FailureKind
 
-UNKNOWN = Fault(at=0.0, rank=None, cause="torchrun ended the ranks")
+UNKNOWN = Fault(at=0.0, kind=FailureKind.EXITED, rank=None, cause="torchrun ended the ranks")
 
 
 class Restarts:

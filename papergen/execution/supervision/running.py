@@ -13,7 +13,7 @@ from typing import Any
 from papergen.execution.launcher import Job
 from papergen.execution.supervision.watch import Fault, Watch
 from papergen.execution.worker.spec import Share, Spec
-from papergen.store.records import Failure
+from papergen.store.failures import Failure
 from papergen.store.runs import Run
 
 LOG_LINES = 20
@@ -129,6 +129,7 @@ def failure_of(running: Running, fault: Fault) -> Failure:
     lines = list(tail(log)) or running.watch.ranks[fault.rank or 0].tail
     traceback = fault.traceback or "\n".join(lines)
     return Failure(
+        kind=fault.kind,
         rank=fault.rank,
         cause=fault.cause,
         traceback=traceback,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from papergen.execution.supervision.hub import Hub, Message
 from papergen.execution.worker.spec import Share, Spec
+from papergen.store.failures import FailureKind
 
 
 class Keeper(Protocol):
@@ -20,7 +21,7 @@ class Keeper(Protocol):
     def exited(self, job: str, rank: int, status: int | None) -> None:
         """A rank's process is gone, with this status where it is known (negative: a signal)."""
 
-    def lost(self, job: str, cause: str, *, traceback: str, with_ranks: bool) -> None:
+    def lost(self, job: str, kind: FailureKind, cause: str, *, traceback: str, with_ranks: bool) -> None:
         """What starts the trial's ranks is gone: those without a process get none; `with_ranks`: the others ended."""
 
 

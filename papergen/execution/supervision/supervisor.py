@@ -20,7 +20,7 @@ from papergen.execution.queue import Queue
 from papergen.execution.supervision.ending import begin_end, due, ended, is_over, press
 from papergen.execution.supervision.hub import Hub, Line, Message
 from papergen.execution.supervision.inspecting import inspect
-from papergen.execution.supervision.ports import TAKEN, Ports
+from papergen.execution.supervision.ports import Ports
 from papergen.execution.supervision.processes import Vitals
 from papergen.execution.supervision.rank_control import Hands
 from papergen.execution.supervision.restarting import Restarts
@@ -29,7 +29,7 @@ from papergen.execution.supervision.starter import Starter
 from papergen.execution.supervision.watch import Watch
 from papergen.execution.worker.spec import HOST_RANK, Share
 from papergen.execution.worker.system import signal_group
-from papergen.store.records import Failure
+from papergen.store.failures import Failure, FailureKind
 
 MAX_STARTS = 3
 """How often a trial is started when somebody else took its port."""
@@ -103,7 +103,7 @@ class Supervisor(Launcher):
         try:
             self._queue.add(job)
         except PapergenError as error:
-            self._tell_refused(job, str(error))
+            self._tell_refused(job, FailureKind.REFUSED, str(error))
         self._fill()
 
     def wait(self, timeout_s: float | None = None) -> Sequence[Event | Ended]:
@@ -134,10 +134,10 @@ class Supervisor(Launcher):
     def cancel(self, job: Job) -> None:
         """End the trial; its Ended, a failure, comes from `wait`."""
         if self._queue.remove(job):
-            self._tell_refused(job, "cancelled")
+            self._tell_refused(job, FailureKind.CANCELLED, "cancelled")
         for running in self._running.values():
             if running.job is job:
-                running.watch.fail(time.monotonic(), None, "cancelled", is_final=True)
+                running.watch.fail(time.monotonic(), FailureKind.CANCELLED, None, "cancelled", is_final=True)
                 self._advance(running)
 
     def ask_to_save(self) -> None:
@@ -183,18 +183,20 @@ class Supervisor(Launcher):
             if note is not None and not running.is_killed:
                 self._note(running, note)
 
-    def lost(self, job: str, cause: str, *, traceback: str, with_ranks: bool) -> None:
+    def lost(self, job: str, kind: FailureKind, cause: str, *, traceback: str, with_ranks: bool) -> None:
         """What started this machine's ranks of a trial is gone."""
-        self._lost(job, 0, cause, traceback=traceback, with_ranks=with_ranks)
+        self._lost(job, 0, kind, cause, traceback=traceback, with_ranks=with_ranks)
 
-    def _lost(self, job: str, node: int, cause: str, *, traceback: str = "", with_ranks: bool = True) -> None:
+    def _lost(
+        self, job: str, node: int, kind: FailureKind, cause: str, *, traceback: str = "", with_ranks: bool = True
+    ) -> None:
         running = self._running.get(job)
         if running is None:
             return
         mine = [state for state in running.watch.ranks if state.node == node]
         if with_ranks or (not running.watch.is_done and not running.watch.faults):
             rank = mine[0].rank if node else None
-            running.watch.fail(time.monotonic(), rank, cause, traceback=traceback, is_final=True)
+            running.watch.fail(time.monotonic(), kind, rank, cause, traceback=traceback, is_final=True)
         for state in mine:
             if with_ranks and not node and state.pid:
                 signal_group(state.pid, signal.SIGKILL)
@@ -207,7 +209,8 @@ class Supervisor(Launcher):
         while (job := self._queue.next()) is not None:
             share = self._queue.share(job)
             if share.num_nodes > 1 and self._nodes is not None and self._nodes.missing:
-                self._tell_refused(job, f"node {self._nodes.missing[0]} is gone; type the same command there again")
+                cause = f"node {self._nodes.missing[0]} is gone; type the same command there again"
+                self._tell_refused(job, FailureKind.REFUSED, cause)
                 continue
             name, gpus = self._queue.take(job)
             now = time.monotonic()
@@ -297,12 +300,14 @@ class Supervisor(Launcher):
                     state.letter = message["letter"]
                     state.vitals = Vitals(**message["vitals"])
                 case "fault":
-                    running.watch.fail(time.monotonic(), message["rank"], message["cause"], is_final=True)
+                    kind = FailureKind(message["kind"])
+                    running.watch.fail(time.monotonic(), kind, message["rank"], message["cause"], is_final=True)
                 case "lost":
                     cause = f"on {line.host}: {message['cause']}"
                     self._lost(
                         running.spec.job,
                         line.node,
+                        FailureKind(message["kind"]),
                         cause,
                         traceback=message["traceback"],
                         with_ranks=message["with_ranks"],
@@ -313,7 +318,7 @@ class Supervisor(Launcher):
     def _lost_node(self, node: int, cause: str) -> None:
         for name, running in list(self._running.items()):
             if node < running.share.num_nodes:
-                self._lost(name, node, cause)
+                self._lost(name, node, FailureKind.HOST_LOST, cause)
 
     def _on_message(self, running: Running, rank: int, message: Message) -> None:
         running.watch.heard(rank, message, time.monotonic())
@@ -353,7 +358,8 @@ class Supervisor(Launcher):
         fault = None if watch.is_done else watch.judge(time.monotonic())
         assert watch.is_done or fault is not None, f"{running.job.trial.label} is over for no reason"
         self._hands.release(running)
-        if fault is not None and not watch.has_told and TAKEN.search(fault.cause) and running.num_starts < MAX_STARTS:
+        is_port_taken = fault is not None and fault.kind is FailureKind.PORT_TAKEN and not watch.has_told
+        if is_port_taken and running.num_starts < MAX_STARTS:
             self._restart(running)
             return
         del self._running[running.spec.job]
@@ -376,7 +382,7 @@ class Supervisor(Launcher):
     def _note(self, running: Running, text: str) -> None:
         self._told.append(Event(job=running.job, kind="note", data={"text": text}))
 
-    def _tell_refused(self, job: Job, cause: str) -> None:
+    def _tell_refused(self, job: Job, kind: FailureKind, cause: str) -> None:
         now = utc(time.time())
-        failure = Failure(rank=None, cause=cause)
+        failure = Failure(kind=kind, rank=None, cause=cause)
         self._told.append(Ended(job=job, failure=failure, machine={}, started=now, ended=now, duration_s=0.0))

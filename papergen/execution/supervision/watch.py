@@ -5,25 +5,19 @@ No processes and no clock in here: the launcher passes in what it heard and the 
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from papergen.execution.launcher import Job, Limits
+from papergen.execution.supervision.hang_rules import Hang
 from papergen.execution.supervision.hangs import Finding, HangDetector
 from papergen.execution.supervision.processes import Vitals
 from papergen.execution.supervision.stacks import last_stack
+from papergen.store.failures import FailureKind
 
 T = TypeVar("T")
-
-ECHO = re.compile(
-    r"connection (was )?(closed|reset|refused)|broken pipe|peer|timed out|timeout|gloo|nccl"
-    r"|DistBackendError|DistNetworkError",
-    re.IGNORECASE,
-)
-"""Causes that tell of another rank's end more often than of this one's; they yield to any other cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +25,7 @@ class Fault:
     """Something that ends the trial."""
 
     at: float
+    kind: FailureKind
     rank: int | None
     cause: str
     traceback: str = ""
@@ -109,13 +104,15 @@ class Watch:
                 self.done_at = now
                 self.machine = message["machine"]
             case "failed":
-                cause = str(message["cause"])
-                is_echo = self.is_parallel and ECHO.search(cause) is not None
+                kind = FailureKind(message["kind"])
+                # A lost connection tells of another rank's end more often than of this one's, and yields to its cause.
+                is_echo = self.is_parallel and kind is FailureKind.CONNECTION
                 self._add(
                     Fault(
                         at=float(message["at"]),
+                        kind=kind,
                         rank=rank,
-                        cause=cause,
+                        cause=str(message["cause"]),
                         traceback=str(message["traceback"]),
                         is_echo=is_echo,
                         settle_s=self.limits.settle_s if is_echo else 0.0,
@@ -133,12 +130,13 @@ class Watch:
             # A process that is not ours to wait for ends without a status; who started it may tell it a little later.
             is_vague = status is None
             settle_s = self.limits.grace_s if is_vague else 0.0
-            self._add(Fault(at=now, rank=rank, cause=ended_by(status), is_vague=is_vague, settle_s=settle_s))
+            kind = FailureKind.EXITED if status is None or status >= 0 else FailureKind.KILLED
+            self._add(Fault(at=now, kind=kind, rank=rank, cause=ended_by(status), is_vague=is_vague, settle_s=settle_s))
         return None
 
-    def fail(self, now: float, rank: int | None, cause: str, **details: Any) -> None:
+    def fail(self, now: float, kind: FailureKind, rank: int | None, cause: str, **details: Any) -> None:
         """The launcher itself found a reason to end the trial; `details` are further fields of a Fault."""
-        self._add(Fault(at=now, rank=rank, cause=cause, **details))
+        self._add(Fault(at=now, kind=kind, rank=rank, cause=cause, **details))
 
     def _add(self, fault: Fault) -> None:
         if not self.is_done and self.verdict is None:
@@ -192,7 +190,8 @@ class Watch:
             return
         limit = self.job.time_limit_s
         if limit is not None and now - self.started_at >= limit:
-            self.fail(now, None, f"ran longer than its time limit of {limit:g} s", wants_stacks=True, is_final=True)
+            cause = f"ran longer than its time limit of {limit:g} s"
+            self.fail(now, FailureKind.TIME_LIMIT, None, cause, wants_stacks=True, is_final=True)
             return
         found = self.hangs.inspect(
             now,
@@ -219,7 +218,10 @@ class Watch:
     def _take(self, found: Finding, now: float) -> None:
         rule = self.hangs.rules[found.hang]
         if rule.outcome == "trial ends":
-            self.fail(now, found.rank, found.cause, traceback=found.stacks, wants_stacks=rule.asks_for_stacks)
+            # Ranks that do not call the same operations do so again; a rank that hangs may not.
+            is_desync = found.hang is Hang.LEFT_EARLY or (found.hang is Hang.COLLECTIVE and found.rank is None)
+            kind = FailureKind.DESYNC if is_desync else FailureKind.HANG
+            self.fail(now, kind, found.rank, found.cause, traceback=found.stacks, wants_stacks=rule.asks_for_stacks)
         else:
             self.notes.append(f"rank {found.rank} {found.cause}")
 

@@ -9,16 +9,15 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NoReturn
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import read_json, write_json
 from papergen.core.secret_values import revealed
 from papergen.execution.worker.channel import Channel
+from papergen.execution.worker.exceptions import cause_of, kind_of, traceback_of
 from papergen.execution.worker.lease import LOST, Lease
 from papergen.execution.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, Place, Spec
 from papergen.execution.worker.system import redirect_output
@@ -26,9 +25,6 @@ from papergen.experiment.kinds import Context, load_recipe
 from papergen.experiment.recorder import Recorder, sync_tree
 from papergen.store.records import Outcome, Trial
 from papergen.store.runs import Run
-
-MAX_CAUSE = 500
-"""Characters of a cause; torch's can run to pages."""
 
 
 def run_rank(spec: Spec, place: Place) -> NoReturn:
@@ -43,12 +39,12 @@ def run_rank(spec: Spec, place: Place) -> NoReturn:
         _run(spec, place, channel, restart)
         status = 0
     except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt end a rank too soon as well
-        shown = "".join(traceback.format_exception(type(error), error, _own_part(error.__traceback__)))
+        shown = traceback_of(error)
         with contextlib.suppress(Exception):
             sys.stdout.flush()
         with contextlib.suppress(Exception):
             sys.stderr.write(shown)
-        channel.send("failed", cause=cause_of(error), traceback=shown, at=time.monotonic())
+        channel.send("failed", kind=kind_of(error), cause=cause_of(error), traceback=shown, at=time.monotonic())
         status = 1
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
@@ -79,13 +75,6 @@ _asked_to_save = threading.Event()
 def _ask_to_save(*_: object) -> None:
     """The launcher's signal: the machine is wanted back. The experiment asks for it by `ctx.should_save()`."""
     _asked_to_save.set()
-
-
-def cause_of(error: BaseException) -> str:
-    """One line that names the error: a PapergenError's message, else `ValueError: ...`."""
-    text = error.message if isinstance(error, PapergenError) else f"{type(error).__name__}: {error}"
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_CAUSE else line[: MAX_CAUSE - 3] + "..."
 
 
 def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
@@ -160,15 +149,6 @@ def _process_group() -> Any:
 def _barrier() -> None:
     if (group := _process_group()) is not None:
         group.barrier()
-
-
-def _own_part(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the experiment's first frame on; all of it when the experiment was not reached."""
-    ours = {str(Path(__file__)), str(Path(__file__).parents[2] / "experiment" / "kinds.py")}
-    rest = trace
-    while rest is not None and rest.tb_frame.f_code.co_filename in ours:
-        rest = rest.tb_next
-    return rest or trace
 
 
 def run_here(spec: Spec) -> NoReturn:

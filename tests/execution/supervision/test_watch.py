@@ -7,6 +7,7 @@ from lab import Lab
 from watched import failed, watch_of
 
 from papergen.execution.supervision.watch import ended_by
+from papergen.store.failures import FailureKind
 
 
 def test_the_earliest_fault_wins_however_late_it_is_heard(lab: Lab) -> None:
@@ -20,7 +21,7 @@ def test_the_earliest_fault_wins_however_late_it_is_heard(lab: Lab) -> None:
 
 def test_an_echo_waits_for_the_cause(lab: Lab) -> None:
     watch = watch_of(lab)
-    watch.heard(0, failed("RuntimeError: Connection reset by peer", 1.0), 1.0)
+    watch.heard(0, failed("RuntimeError: Connection reset by peer", 1.0, FailureKind.CONNECTION), 1.0)
     watch.exited(0, 1, 1.1)
     assert watch.judge(1.2) is None
     watch.exited(1, -9, 1.3)
@@ -29,9 +30,27 @@ def test_an_echo_waits_for_the_cause(lab: Lab) -> None:
     assert (fault.rank, fault.cause) == (1, "killed by SIGKILL (out of memory?)")
 
 
+def test_a_cause_that_speaks_of_a_peer_is_no_echo(lab: Lab) -> None:
+    watch = watch_of(lab)
+    watch.heard(0, failed("ValueError: the peer review timed out", 1.0), 1.0)
+    watch.heard(1, failed("RuntimeError: connection reset", 0.5, FailureKind.CONNECTION), 1.0)
+    fault = watch.judge(1.0)
+    assert fault is not None
+    assert (fault.rank, fault.kind) == (0, FailureKind.ERROR)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(-9, FailureKind.KILLED), (3, FailureKind.EXITED), (None, FailureKind.EXITED)]
+)
+def test_the_kind_of_an_end_without_a_word(lab: Lab, status: int | None, kind: FailureKind) -> None:
+    watch = watch_of(lab)
+    watch.exited(1, status, 1.0)
+    assert [fault.kind for fault in watch.faults] == [kind]
+
+
 def test_what_happens_after_the_verdict_is_no_cause(lab: Lab) -> None:
     watch = watch_of(lab)
-    watch.heard(0, failed("RuntimeError: Connection reset by peer", 1.0), 1.0)
+    watch.heard(0, failed("RuntimeError: Connection reset by peer", 1.0, FailureKind.CONNECTION), 1.0)
     fault = watch.judge(2.5)
     watch.exited(1, -15, 3.0)
     watch.exited(0, 1, 3.0)
@@ -41,7 +60,7 @@ def test_what_happens_after_the_verdict_is_no_cause(lab: Lab) -> None:
 
 def test_one_rank_has_no_echoes(lab: Lab) -> None:
     watch = watch_of(lab, num_ranks=1)
-    watch.heard(0, failed("TimeoutError: timed out", 1.0), 1.0)
+    watch.heard(0, failed("TimeoutError: timed out", 1.0, FailureKind.CONNECTION), 1.0)
     assert watch.judge(1.0) is not None
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from papergen.core.errors import MachineError
+from papergen.store.failures import FailureKind
 
 ASK_LIMIT_S = 20.0
 PING_LIMIT_S = 5.0
@@ -88,27 +89,32 @@ def states() -> Mapping[str, TaskState]:
     return found
 
 
-def end_of(task: str) -> str:
-    """Why a task that is over ended without a word of its own, in one line."""
+def end_of(task: str) -> tuple[FailureKind, str]:
+    """Why a task that is over ended without a word of its own: the kind, and one line."""
     facts = _facts_of(task)
     where = f" on {facts['NodeList']}" if facts.get("NodeList", "(null)") not in {"(null)", "None assigned"} else ""
+    name = f"SLURM job {task}"
     match facts.get("JobState", ""):
         case "TIMEOUT":
-            return f"SLURM job {task} ran longer than its time limit{where}; ask for more: time in launch.yaml"
+            cause = f"{name} ran longer than its time limit{where}; ask for more: time in launch.yaml"
+            return FailureKind.TIME_LIMIT, cause
         case "OUT_OF_MEMORY":
-            return f"SLURM job {task} ran out of memory{where}; ask for more: memory_per_rank in launch.yaml"
+            cause = f"{name} ran out of memory{where}; ask for more: memory_per_rank in launch.yaml"
+            return FailureKind.MEMORY_LIMIT, cause
         case "NODE_FAIL" | "BOOT_FAIL":
-            return f"SLURM job {task}: the node failed{where}"
+            return FailureKind.HOST_LOST, f"{name}: the node failed{where}"
         case "CANCELLED":
-            return f"SLURM job {task} was cancelled"
+            return FailureKind.CANCELLED, f"{name} was cancelled"
         case "PREEMPTED":
-            return f"SLURM job {task} was preempted and may not be started again (requeue: false)"
+            cause = f"{name} was preempted and may not be started again (requeue: false)"
+            return FailureKind.PREEMPTED, cause
         case "":
-            return f"SLURM job {task} is gone, and SLURM does not remember why"
+            return FailureKind.EXITED, f"{name} is gone, and SLURM does not remember why"
         case state:
             code, _, signal_number = facts.get("ExitCode", "?:0").partition(":")
-            how = f"signal {signal_number}" if signal_number != "0" else f"exit code {code}"
-            return f"SLURM job {task}: {state} ({how}){where}"
+            if signal_number != "0":
+                return FailureKind.KILLED, f"{name}: {state} (signal {signal_number}){where}"
+            return FailureKind.EXITED, f"{name}: {state} (exit code {code}){where}"
 
 
 def _facts_of(task: str) -> Mapping[str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import signal
 import socket
 import sys
@@ -19,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from papergen.core.errors import PapergenError
+from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.devices import cpu_model, find_gpus, memory_gib, num_cores
 from papergen.execution.launcher import Ended, Event, Job, Limits
 from papergen.execution.launchers.local import LocalLauncher, WarmStarter
@@ -34,13 +33,11 @@ from papergen.execution.worker.lease import LOST, Lease
 from papergen.execution.worker.spec import SAVE_VARIABLE, Spec
 from papergen.experiment.code_guard import changed_files
 from papergen.experiment.kinds import load_recipe
-from papergen.store.records import Failure
+from papergen.store.failures import Failure, FailureKind
 
 JOIN_S = 300.0
 SAVE_S = 20
 """For a trial to save its state before SLURM, which waits for 30 s where nobody changed it (KillWait), kills it."""
-NODE_LOST = re.compile(r"\(node \d+\) (is gone|was not heard of)")
-"""What the watch says of a node that is lost; SLURM itself notices it after minutes."""
 MAX_RESTARTS = 3
 """So often a job that loses a node is started again: the fault may be its own."""
 GRACE_S = 0.5
@@ -122,7 +119,8 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish
             launcher.submit(job)
             ended = _watch(launcher, files, wish, lease)
     except PapergenError as error:
-        failure = Failure(rank=None, cause=str(error))
+        kind = FailureKind.MACHINE if isinstance(error, MachineError) else FailureKind.REFUSED
+        failure = Failure(kind=kind, rank=None, cause=str(error))
         ended = Ended(
             job=job,
             failure=failure,
@@ -142,7 +140,7 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish
 
 def _goes_on(files: TaskFiles, failure: Failure, wish: Wish, restarts: int) -> bool:
     """Whether this is no end of the trial: it goes on when SLURM starts the job again, which is asked of it here."""
-    if NODE_LOST.search(failure.cause):
+    if failure.kind is FailureKind.HOST_LOST:  # SLURM itself notices it after minutes
         if restarts >= MAX_RESTARTS or not slurm_answers.requeue(_task()):
             return False
         files.tell("note", {"text": f"{failure.cause}; SLURM starts the job again"})

@@ -28,7 +28,8 @@ from papergen.execution.launchers.slurm.task_files import (
     drop_unsubmitted,
 )
 from papergen.execution.supervision.running import utc
-from papergen.store.records import Failure, Trial
+from papergen.store.failures import Failure, FailureKind
+from papergen.store.records import Trial
 
 LOOK_S = 0.25
 """Between two looks at the trials' files, and as long again for each hundred of trials: the files lie on a server."""
@@ -48,8 +49,8 @@ class Task:
     events: EventReader
     gone_at: float | None = None
     """When squeue did not know it any more."""
-    cause: str = ""
-    """Why we ended it."""
+    ended_for: tuple[FailureKind, str] | None = None
+    """Why we ended it: kind and sentence."""
 
     @property
     def id(self) -> str:
@@ -142,7 +143,7 @@ class SlurmLauncher(Launcher):
         try:
             slurm_words.shape_of(job, self._settings)
         except PapergenError as error:
-            self._tell_failed(job, Failure(rank=None, cause=str(error)))
+            self._tell_failed(job, Failure(kind=FailureKind.REFUSED, rank=None, cause=str(error)))
             return
         self._arrays.waiting.append(job)
 
@@ -167,10 +168,10 @@ class SlurmLauncher(Launcher):
         """End the trial; its Ended, a failure, comes from `wait`."""
         for waiting in [item for item in self._arrays.waiting if item.trial.digest == job.trial.digest]:
             self._arrays.waiting.remove(waiting)
-            self._tell_failed(waiting, Failure(rank=None, cause="cancelled"))
+            self._tell_failed(waiting, Failure(kind=FailureKind.CANCELLED, rank=None, cause="cancelled"))
         for task in self._tasks:
             if task.job.trial.digest == job.trial.digest:
-                task.cause = "cancelled"
+                task.ended_for = FailureKind.CANCELLED, "cancelled"
                 cancel({task.id: task.files})
 
     def close(self) -> None:
@@ -217,7 +218,7 @@ class SlurmLauncher(Launcher):
                     self._poll.submitted()
                 case Refused():
                     for job in told.jobs:
-                        self._tell_failed(job, Failure(rank=None, cause=told.cause))
+                        self._tell_failed(job, Failure(kind=FailureKind.REFUSED, rank=None, cause=told.cause))
                 case Later():
                     self._tell_once(told.job, "later", told.text)
 
@@ -242,7 +243,7 @@ class SlurmLauncher(Launcher):
                 self._tell_state(task, state)
             elif self._poll.is_sure:
                 task.gone_at = task.gone_at or now
-                if now - task.gone_at >= self._lag_s or task.cause:
+                if now - task.gone_at >= self._lag_s or task.ended_for is not None:
                     self._finish_gone(task)
 
     def _changed(self, *, is_news: bool) -> set[Path]:
@@ -258,15 +259,16 @@ class SlurmLauncher(Launcher):
             return
         if slurm_answers.NEVER.search(state.reason):
             asked = slurm_words.asked(slurm_words.shape_of(task.job, self._settings), self._settings)
-            task.cause = f"SLURM would never start job {task.id}: {state.reason} ({asked})"
+            cause = f"SLURM would never start job {task.id}: {state.reason} ({asked})"
+            task.ended_for = FailureKind.REFUSED, cause
             slurm_answers.cancel([task.id])
         elif state.reason not in OURS:
             self._tell_once(task.job, state.reason, f"SLURM job {task.id} waits in the queue ({state.reason})")
 
     def _finish_gone(self, task: Task) -> None:
-        cause = task.cause or slurm_answers.end_of(task.id)
+        kind, cause = task.ended_for or slurm_answers.end_of(task.id)
         self._finish(task, None)
-        self._tell_failed(task.job, Failure(rank=None, cause=cause, traceback=task.files.log_tail()))
+        self._tell_failed(task.job, Failure(kind=kind, rank=None, cause=cause, traceback=task.files.log_tail()))
 
     def _finish(self, task: Task, ended: Ended | None) -> None:
         if ended is not None:

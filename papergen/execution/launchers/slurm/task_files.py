@@ -21,7 +21,7 @@ from typing import Any, Self
 from papergen.core.files import read_json, write_json
 from papergen.execution.launcher import Ended, Event, Job, Limits
 from papergen.execution.supervision.running import tail
-from papergen.store.records import Failure
+from papergen.store.failures import Failure
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class TaskFiles:
         if not self.ended_file.exists():
             return None
         data = read_json(self.ended_file)
-        failure = None if data["failure"] is None else Failure(**data["failure"])
+        failure = None if data["failure"] is None else Failure.from_json(data["failure"])
         return Ended(job=job, **{**data, "failure": failure})
 
     def settle(self) -> None:
