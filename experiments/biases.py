@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from papergen.experiment.kinds import Context, From, Metric
-from papergen.experiment.kinds import Params as Base
+from papergen.experiment.api import Context, From, Metric
+from papergen.experiment.api import Params as Base
 from papergen.ml.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:

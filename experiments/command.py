@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from papergen.experiment.api import Context, Metric
 from papergen.experiment.external.command import CommandSettings
-from papergen.experiment.kinds import Context, Metric
 
 if TYPE_CHECKING:
     from papergen.experiment.fingerprint import Code

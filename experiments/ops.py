@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from papergen.experiment.kinds import Context, Metric
+from papergen.experiment.api import Context, Metric
 from papergen.ml.ops.catalogue import CEILINGS, ITEM_BYTES, OPERATIONS
 from papergen.ml.ops.settings import OpsSettings
 from papergen.ml.ops.settings import unavailable as unavailable

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papergen.experiment.kinds import Context, From, Metric
+from papergen.experiment.api import Context, From, Metric
 from papergen.ml.tasks.settings import TaskSettings, data_digests, model_source
 
 if TYPE_CHECKING:
@@ -201,4 +201,4 @@ def _upstream(view: View, model: From) -> Any:
         trial for trial in view.results.trials if trial.experiment == model.source and model.row in {None, trial.row}
     )
     trial = next(found, None)
-    return None if trial is None or trial.kind != "tasks" else view.recipe.params_of(trial.params)
+    return None if trial is None or trial.kind != "tasks" else view.kind.params_of(trial.params)

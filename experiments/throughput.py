@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from papergen.experiment.kinds import Context, Metric
+from papergen.experiment.api import Context, Metric
 from papergen.ml.training.available import unavailable as unavailable
 from papergen.ml.training.settings import TrainingSettings, data_digests
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papergen.experiment.kinds import Context, Metric
+from papergen.experiment.api import Context, Metric
 from papergen.ml.training.available import unavailable as unavailable
 from papergen.ml.training.settings import TrainingSettings, data_digests
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.scratch import scratch_folder
 from papergen.core.secret_values import revealed
-from papergen.experiment.kinds import Context, Recipe
+from papergen.experiment.api import Context
+from papergen.experiment.kind import Kind
 from papergen.experiment.project import Project, open_project
 from papergen.experiment.recorder import Recorder
 from papergen.store.records import Outcome, Trial
@@ -28,19 +29,19 @@ def run_once(
     """
     opened = open_project(project, overrides=overrides, seeds=None if seed is None else [seed])
     trial = _chosen(opened, experiment, row)
-    recipe = opened.recipes[trial.kind]
+    kind = opened.kinds[trial.kind]
     if trial.num_ranks > 1:
         raise PapergenError(f"{trial.label}: needs {trial.num_ranks} processes; a test can run trials of one.")
-    with scratch_folder("test") as folder, _as_in_a_worker(opened.root, recipe):
+    with scratch_folder("test") as folder, _as_in_a_worker(opened.root, kind):
         run = Run(folder / "trial")
         run.folder.mkdir()
         recorder = Recorder(run, is_main=True, tell=lambda *_: None)
         scratch = folder / "scratch"
         scratch.mkdir()
-        params = recipe.params_of(trial.params if recipe.reveals_secrets else revealed(trial.params))
-        metrics = recipe.run(params, _context(opened, trial, run.folder, scratch, recorder))
+        params = kind.params_of(trial.params if kind.reveals_secrets else revealed(trial.params))
+        metrics = kind.run(params, _context(opened, trial, run.folder, scratch, recorder))
         recorder.close()
-        return recorder.outcome(metrics, [metric.name for metric in recipe.metrics(trial.params)], recipe.path.name)
+        return recorder.outcome(metrics, [metric.name for metric in kind.metrics(trial.params)], kind.path.name)
 
 
 def _chosen(project: Project, experiment: str, row: str | None) -> Trial:
@@ -80,10 +81,10 @@ def _context(project: Project, trial: Trial, folder: Path, scratch: Path, record
 
 
 @contextlib.contextmanager
-def _as_in_a_worker(project: Path, recipe: Recipe) -> Iterator[None]:
+def _as_in_a_worker(project: Path, kind: Kind) -> Iterator[None]:
     """The working folder and import path that a worker gives."""
     before, folder = list(sys.path), Path.cwd()
-    sys.path[:0] = [str(recipe.path.parent), str(project)]
+    sys.path[:0] = [str(kind.path.parent), str(project)]
     os.chdir(project)
     try:
         yield

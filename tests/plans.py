@@ -6,14 +6,14 @@ from pathlib import Path
 
 from papergen.config import read_experiments
 from papergen.core.files import write_json
-from papergen.experiment.kinds import load_recipes
 from papergen.experiment.plan import plan_trials
+from papergen.experiment.registry import load_kinds
 from papergen.store.records import Provenance, Trial
 from papergen.store.runs import Store
 
 
 def plan(project: Path, **options: object) -> tuple[Trial, ...]:
-    return plan_trials(project, read_experiments(project, **options), load_recipes(project))  # type: ignore[arg-type]
+    return plan_trials(project, read_experiments(project, **options), load_kinds(project))  # type: ignore[arg-type]
 
 
 def provenance() -> Provenance:

@@ -94,7 +94,7 @@ except SystemExit:
 
 
 def test_planning_imports_no_torch() -> None:
-    code = "from papergen.experiment.kinds import load_recipes\nload_recipes(None)"
+    code = "from papergen.experiment.registry import load_kinds\nload_kinds(None)"
     assert not modules_after(code) & {"torch", "transformers", "matplotlib", "scipy"}
 
 

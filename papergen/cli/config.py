@@ -39,7 +39,7 @@ def config(
 
     from papergen.config import find_project, read_experiments
     from papergen.core.errors import PapergenError, did_you_mean
-    from papergen.experiment.kinds import load_recipes
+    from papergen.experiment.registry import load_kinds
     from papergen.experiment.resolved import as_json as json_of
     from papergen.experiment.resolved import as_text, resolved_rows, rows_named
     from papergen.experiment.schema import schema_of
@@ -49,20 +49,20 @@ def config(
             root = find_project(Path.cwd().resolve())
         except PapergenError:
             root = None  # the shipped kinds have a schema anywhere
-        recipes = load_recipes(root)
-        if name is not None and name not in recipes:
-            raise PapergenError(f"{name}: there is no experiment kind of this name. {did_you_mean(name, recipes)}")
-        chosen = recipes if name is None else {name: recipes[name]}
+        kinds = load_kinds(root)
+        if name is not None and name not in kinds:
+            raise PapergenError(f"{name}: there is no experiment kind of this name. {did_you_mean(name, kinds)}")
+        chosen = kinds if name is None else {name: kinds[name]}
         click.echo(json.dumps(schema_of(chosen), indent=2, ensure_ascii=False))
         return
     root = find_project(Path.cwd().resolve())
     configs = read_experiments(root, overrides=overrides, presets=presets)
     if name is not None and name not in configs:
         raise PapergenError(f"{name}: there is no experiment of this name. {did_you_mean(name, configs)}")
-    recipes = load_recipes(root)
+    kinds = load_kinds(root)
     shown = []
     for experiment in configs if name is None else [name]:
-        rows = resolved_rows(configs[experiment], recipes, root)
+        rows = resolved_rows(configs[experiment], kinds, root)
         if row is not None:
             rows = rows_named(rows, row, experiment)
         shown.append((experiment, configs[experiment].kind, rows))

@@ -41,7 +41,7 @@ def run(request: Request) -> int:
     to_run = [trial for trial in needed if trial.digest in forced or states[trial.digest].state != "finished"]
     chosen = choose(project.root, request)
     cached = len(needed) - len(to_run)
-    here = divided(to_run, project.recipes, device=chosen.device, num_gpus=chosen.num_gpus)
+    here = divided(to_run, project.kinds, device=chosen.device, num_gpus=chosen.num_gpus)
     to_run = list(here.runnable)
     if request.dry_run:
         why = {trial.digest: reason for trial, reason in here.unavailable}

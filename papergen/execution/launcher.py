@@ -43,7 +43,7 @@ class Job:
     folder: Path
     scratch: Path
     """What attempts at this trial leave for the next one."""
-    recipe_path: Path
+    kind_file: Path
     project: Path
     upstream: Mapping[str, Path]
     device: str
@@ -77,7 +77,7 @@ class Job:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str) -> Self:
         """The job written by `to_json`."""
-        paths = {name: Path(data[name]) for name in ("folder", "scratch", "recipe_path", "project")}
+        paths = {name: Path(data[name]) for name in ("folder", "scratch", "kind_file", "project")}
         upstream = {name: Path(path) for name, path in data["upstream"].items()}
         return cls(**{**data, **paths, "trial": Trial.from_json(data["trial"], where), "upstream": upstream})
 

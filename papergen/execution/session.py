@@ -16,7 +16,7 @@ from papergen.execution.provenance import git_state, provenance_of
 from papergen.execution.scheduler import RETRIED, TrialQueue
 from papergen.execution.worker.exceptions import kind_of
 from papergen.experiment.code_guard import CodeGuard
-from papergen.experiment.kinds import Recipe
+from papergen.experiment.kind import Kind
 from papergen.store.failures import Failure, FailureKind
 from papergen.store.records import Result, Trial
 from papergen.store.runs import Store
@@ -55,7 +55,7 @@ def run_trials(
     to_run: Sequence[Trial],
     *,
     all_trials: Sequence[Trial],
-    recipes: Mapping[str, Recipe],
+    kinds: Mapping[str, Kind],
     launcher: Launcher,
     machine: Machine,
     view: View,
@@ -68,7 +68,7 @@ def run_trials(
     """
     by_digest = {trial.digest: trial for trial in all_trials}
     queue = TrialQueue(list({trial.digest: trial for trial in to_run}.values()))
-    guard = CodeGuard(store.project, recipes, to_run)
+    guard = CodeGuard(store.project, kinds, to_run)
     num_running = 0
     num_tries: Counter[str] = Counter()
     summary = Summary()
@@ -82,7 +82,7 @@ def run_trials(
             num_running += 1
             num_tries[trial.digest] += 1
             is_held = launcher.holds(trial)
-            job = _job(store, upstream or store, trial, by_digest, recipes[trial.kind], machine, is_held=is_held)
+            job = _job(store, upstream or store, trial, by_digest, kinds[trial.kind], machine, is_held=is_held)
             launcher.submit(job)
             view.started(trial)
         for item in launcher.wait(timeout_s=None) if num_running else ():
@@ -91,7 +91,7 @@ def run_trials(
                 _show(view, trial, item)
                 continue
             num_running -= 1
-            failure = _settle(store, trial, item, recipes[trial.kind], machine, view)
+            failure = _settle(store, trial, item, kinds[trial.kind], machine, view)
             if failure is None:
                 summary.finished.append(trial)
                 queue.finished(trial)
@@ -117,7 +117,7 @@ def _job(
     sources: Store,
     trial: Trial,
     by_digest: Mapping[str, Trial],
-    recipe: Recipe,
+    kind: Kind,
     machine: Machine,
     *,
     is_held: bool,
@@ -128,16 +128,16 @@ def _job(
         trial=trial,
         folder=run.folder,
         scratch=store.scratch(trial),
-        recipe_path=recipe.path,
+        kind_file=kind.path,
         project=store.project,
         upstream=upstream,
         device=machine.device,
         num_threads=max(1, machine.num_cores // max(1, trial.num_ranks // machine.num_nodes)),
         time_limit_s=machine.time_limit_s,
         memory_limit_gib=machine.memory_limit_gib,
-        takes_all_gpus=recipe.takes_all_gpus(trial.params),
-        models=recipe.models(trial.params, upstream, store.project),
-        preload=recipe.preload,
+        takes_all_gpus=kind.takes_all_gpus(trial.params),
+        models=kind.models(trial.params, upstream, store.project),
+        preload=kind.preload,
     )
 
 
@@ -156,7 +156,7 @@ def upstream_of(sources: Store, trial: Trial, by_digest: Mapping[str, Trial]) ->
     return upstream
 
 
-def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: Machine, view: View) -> Failure | None:
+def _settle(store: Store, trial: Trial, ended: Ended, kind: Kind, machine: Machine, view: View) -> Failure | None:
     """Publish a finished trial or keep a failed one; the failure, None when there was none."""
     scrub(ended.job.folder, trial.params)
     failure = ended.failure
@@ -174,7 +174,7 @@ def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: M
             cause = f"the trial's records are not whole: {error}"
             failure = Failure(kind=kind_of(error), rank=0, cause=cause)
         else:
-            view.finished(trial, ended.duration_s, result, _headline(result, recipe))
+            view.finished(trial, ended.duration_s, result, _headline(result, kind))
             return None
     failure = replace(
         failure,
@@ -187,10 +187,10 @@ def _settle(store: Store, trial: Trial, ended: Ended, recipe: Recipe, machine: M
     return replace(failure, log=store.shown(log) if log.exists() else "")
 
 
-def _headline(result: Result, recipe: Recipe) -> str:
+def _headline(result: Result, kind: Kind) -> str:
     """The first three declared metrics that the trial reported."""
     metrics = result.outcome.metrics
-    found = {metric.name: metrics.get(metric.name) for metric in recipe.metrics(result.trial.params)}
+    found = {metric.name: metrics.get(metric.name) for metric in kind.metrics(result.trial.params)}
     numbers = [f"{name} {value:.4g}" for name, value in found.items() if value is not None]
     return "  ".join(numbers[:3])
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from papergen.experiment.kinds import Recipe
+from papergen.experiment.kind import Kind
 from papergen.store.records import Trial
 
 
@@ -21,16 +21,16 @@ class Divided:
     """Trials that need the result of one that cannot run here, and which."""
 
 
-def divided(trials: Sequence[Trial], recipes: Mapping[str, Recipe], *, device: str, num_gpus: int) -> Divided:
-    """Ask each trial's recipe whether it can run; `trials` in plan order, upstream ones first."""
+def divided(trials: Sequence[Trial], kinds: Mapping[str, Kind], *, device: str, num_gpus: int) -> Divided:
+    """Ask each trial's kind whether it can run; `trials` in plan order, upstream ones first."""
     runnable: list[Trial] = []
     unavailable: list[tuple[Trial, str]] = []
     orphaned: list[tuple[Trial, Trial]] = []
     missing: dict[str, Trial] = {}
     for trial in trials:
-        recipe = recipes[trial.kind]
-        params = recipe.params.model_validate_json(json.dumps(trial.params))
-        reason = recipe.unavailable(params, device, num_gpus)
+        kind = kinds[trial.kind]
+        params = kind.params.model_validate_json(json.dumps(trial.params))
+        reason = kind.unavailable(params, device, num_gpus)
         needed = next((missing[digest] for digest in trial.upstream.values() if digest in missing), None)
         if reason is not None:
             unavailable.append((trial, reason))

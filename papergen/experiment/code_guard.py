@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from papergen.experiment.kinds import Recipe
+from papergen.experiment.kind import Kind
 from papergen.store.records import Trial
 
 Signature = tuple[int, int]
@@ -14,9 +14,9 @@ Signature = tuple[int, int]
 class CodeGuard:
     """Looks at the project's files that trials were planned with; their content only where size or time changed."""
 
-    def __init__(self, project: Path, recipes: Mapping[str, Recipe], trials: Iterable[Trial]) -> None:
+    def __init__(self, project: Path, kinds: Mapping[str, Kind], trials: Iterable[Trial]) -> None:
         self._project = project
-        self._recipes = recipes
+        self._kinds = kinds
         names = {name for trial in trials for name in trial.parts.get("code", {})}
         self._known = {name: self._signature(name) for name in names}
 
@@ -25,7 +25,7 @@ class CodeGuard:
         planned: Mapping[str, str] = trial.parts.get("code", {})
         if all(self._known.get(name) == self._signature(name) for name in planned):
             return []
-        return changed_files(trial, self._recipes[trial.kind], self._project)
+        return changed_files(trial, self._kinds[trial.kind], self._project)
 
     def _signature(self, name: str) -> Signature | None:
         """Time and size of a file of the project; None for one of an installed package, which is not edited."""
@@ -36,9 +36,9 @@ class CodeGuard:
         return status.st_mtime_ns, status.st_size
 
 
-def changed_files(trial: Trial, recipe: Recipe, project: Path) -> list[str]:
+def changed_files(trial: Trial, kind: Kind, project: Path) -> list[str]:
     """The files whose part in the trial's numbers is another than when it was planned, by their content."""
     planned: Mapping[str, str] = trial.parts.get("code", {})
-    code = recipe.code_of(recipe.params_of(trial.params), project) if recipe.chooses_code else None
-    now = (code or recipe.code(project)).files
+    code = kind.code_of(kind.params_of(trial.params), project) if kind.chooses_code else None
+    now = (code or kind.code(project)).files
     return sorted(name for name in {*planned, *now} if planned.get(name) != now.get(name))

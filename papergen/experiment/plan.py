@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 from papergen.config import ExperimentConfig, checked
 from papergen.core.errors import PapergenError, did_you_mean, gathered
+from papergen.experiment.api import From, Params
 from papergen.experiment.fingerprint import Code
-from papergen.experiment.kinds import From, Params, Recipe, decisive, given, recipe_named
+from papergen.experiment.kind import Kind, decisive, given
+from papergen.experiment.registry import kind_named
 from papergen.store.index import Index
 from papergen.store.records import State, Trial, digest_of
 from papergen.store.runs import Store
@@ -43,15 +45,13 @@ class _Row:
     froms: Mapping[str, From]
 
 
-def plan_trials(
-    project: Path, configs: Mapping[str, ExperimentConfig], recipes: Mapping[str, Recipe]
-) -> tuple[Trial, ...]:
+def plan_trials(project: Path, configs: Mapping[str, ExperimentConfig], kinds: Mapping[str, Kind]) -> tuple[Trial, ...]:
     """Every trial of every experiment, upstream ones first. All faults of all experiments are reported at once."""
     rows: dict[str, list[_Row]] = {}
     faults: list[PapergenError] = []
     for name, config in configs.items():
         try:
-            rows[name] = _rows(project, config, recipes)
+            rows[name] = _rows(project, config, kinds)
         except PapergenError as error:
             faults.append(error)
     if faults:
@@ -89,23 +89,23 @@ def with_upstream(selected: Sequence[Trial], trials: Sequence[Trial]) -> tuple[T
     return tuple(trial for trial in trials if trial.digest in wanted)
 
 
-def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]) -> list[_Row]:
-    recipe = recipe_named(config.kind, recipes, config.document.where("kind"))
-    code = None if recipe.chooses_code else recipe.code(project)
+def _rows(project: Path, config: ExperimentConfig, kinds: Mapping[str, Kind]) -> list[_Row]:
+    kind = kind_named(config.kind, kinds, config.document.where("kind"))
+    code = None if kind.chooses_code else kind.code(project)
     found: list[_Row] = []
     faults: dict[str, PapergenError] = {}
     for name, written in config.rows.items():
         try:
-            params = checked(recipe.params, written, lambda *path, row=name: config.where(row, path))
+            params = checked(kind.params, written, lambda *path, row=name: config.where(row, path))
             found.append(
                 _Row(
                     name=name,
                     params=params,
-                    is_seeded=recipe.is_seeded(params),
-                    reads_name=recipe.reads_name(params),
-                    num_ranks=recipe.num_ranks(params),
-                    code=code or _at_parameter(config, name, recipe.code_of, params, project),
-                    data=_at_parameter(config, name, recipe.data, params, project),
+                    is_seeded=kind.is_seeded(params),
+                    reads_name=kind.reads_name(params),
+                    num_ranks=kind.num_ranks(params),
+                    code=code or _at_parameter(config, name, kind.code_of, params, project),
+                    data=_at_parameter(config, name, kind.data, params, project),
                     froms={key: value for key, value in given(params).items() if isinstance(value, From)},
                 )
             )
@@ -119,7 +119,7 @@ def _rows(project: Path, config: ExperimentConfig, recipes: Mapping[str, Recipe]
 def _at_parameter(
     config: ExperimentConfig, row: str, asked: Callable[[Params, Path], T], params: Params, project: Path
 ) -> T:
-    """What the recipe says of a row; a fault is told at the line of the parameter that its message begins with."""
+    """What the kind says of a row; a fault is told at the line of the parameter that its message begins with."""
     try:
         return asked(params, project)
     except PapergenError as error:

@@ -9,8 +9,10 @@ from pathlib import Path
 from papergen.config import ExperimentConfig, Paper, find_project, read_experiments, read_paper
 from papergen.config.sweeps import is_of_row
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.experiment.kinds import Metric, Recipe, load_recipes
+from papergen.experiment.api import Metric
+from papergen.experiment.kind import Kind
 from papergen.experiment.plan import Planned, assess, plan_trials
+from papergen.experiment.registry import load_kinds
 from papergen.store.records import Trial
 from papergen.store.runs import Store
 
@@ -22,7 +24,7 @@ class Project:
     root: Path
     paper: Paper
     configs: Mapping[str, ExperimentConfig]
-    recipes: Mapping[str, Recipe]
+    kinds: Mapping[str, Kind]
     trials: tuple[Trial, ...]
     """The whole plan, upstream first."""
     store: Store
@@ -40,7 +42,7 @@ class Project:
         for trial in self.trials:
             if trial.key not in seen:
                 seen.add(trial.key)
-                of_row = self.recipes[trial.kind].metrics(trial.params)
+                of_row = self.kinds[trial.kind].metrics(trial.params)
                 found[trial.experiment] = {metric.name: metric for metric in of_row} | found[trial.experiment]
         return {name: tuple(metrics.values()) for name, metrics in found.items()}
 
@@ -86,6 +88,6 @@ def open_project(
     root = find_project((start or Path.cwd()).resolve())
     paper = read_paper(root)
     configs = read_experiments(root, overrides=overrides, seeds=seeds, presets=presets)
-    recipes = load_recipes(root)
-    trials = plan_trials(root, configs, recipes)
-    return Project(root=root, paper=paper, configs=configs, recipes=recipes, trials=trials, store=Store(root))
+    kinds = load_kinds(root)
+    trials = plan_trials(root, configs, kinds)
+    return Project(root=root, paper=paper, configs=configs, kinds=kinds, trials=trials, store=Store(root))

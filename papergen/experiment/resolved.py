@@ -22,7 +22,8 @@ from papergen.core.secret_values import missing_secrets, secret_names
 from papergen.core.shipped_files import shipped
 from papergen.core.strict_yaml import Keys
 from papergen.core.widths import left, width_of
-from papergen.experiment.kinds import Recipe, recipe_named
+from papergen.experiment.kind import Kind
+from papergen.experiment.registry import kind_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,20 +46,20 @@ class ResolvedRow:
     settings: Sequence[Setting]
 
 
-def resolved_rows(config: ExperimentConfig, recipes: Mapping[str, Recipe], project: Path) -> list[ResolvedRow]:
+def resolved_rows(config: ExperimentConfig, kinds: Mapping[str, Kind], project: Path) -> list[ResolvedRow]:
     """Every row of an experiment, each parameter in the order of the kind's `Params`, then the free-form ones."""
-    recipe = recipe_named(config.kind, recipes, config.document.where("kind"))
+    kind = kind_named(config.kind, kinds, config.document.where("kind"))
     found = []
     for row, written in config.rows.items():
-        params = checked(recipe.params, written, lambda *path, row=row: config.where(row, path))
+        params = checked(kind.params, written, lambda *path, row=row: config.where(row, path))
         values = params.model_dump(mode="json", by_alias=True)
         settings: list[Setting] = []
         for name, value in values.items():
             if name in written:
                 settings += _settings(config, name, value, written[name], config.origins[row][name])
             else:
-                settings.append(Setting(name=name, value=value, origin=_default(recipe.params, name, project)))
-        seeds = config.seeds_of(row) if recipe.is_seeded(params) else config.seeds_of(row)[:1]
+                settings.append(Setting(name=name, value=value, origin=_default(kind.params, name, project)))
+        seeds = config.seeds_of(row) if kind.is_seeded(params) else config.seeds_of(row)[:1]
         found.append(ResolvedRow(name=row, seeds=seeds, settings=settings))
     return found
 

@@ -15,10 +15,10 @@ from papergen.core.files import slug, write_atomic
 from papergen.core.shipped_files import shipped
 from papergen.experiment.external.measures import Line
 from papergen.experiment.external.tables import READERS, read_lines
-from papergen.experiment.kinds import load_recipes
+from papergen.experiment.registry import load_kinds
 from papergen.experiment.schema import EDITOR, MADE, SCHEMA_FILE, schema_text
 
-Kind = Literal["python", "command", "import"]
+Template = Literal["python", "command", "import"]
 SEEDS = ("seed", "random_seed", "rng_seed")
 STEPS = ("step", "_step", "Step", "epoch", "iteration")
 MAX_ROWS = 50
@@ -26,7 +26,7 @@ WANDB = frozenset(["State", "Notes", "User", "Tags", "Created", "Runtime", "Swee
 """What every export of W&B says of a run beside its name: neither a row nor a measurement."""
 
 
-def new_experiment(project: Path, name: str, kind: Kind, *, source: Path | None = None) -> list[Path]:
+def new_experiment(project: Path, name: str, kind: Template, *, source: Path | None = None) -> list[Path]:
     """Write the files of a new experiment and return their paths; PapergenError when one of them is there already.
 
     `source`, for `import`, is a table that exists: its columns and rows become those of the experiment.
@@ -48,10 +48,10 @@ def new_experiment(project: Path, name: str, kind: Kind, *, source: Path | None 
     return [*paths, project / SCHEMA_FILE] if _write_schema(project) else paths
 
 
-def _check_name(project: Path, name: str, kind: Kind) -> None:
+def _check_name(project: Path, name: str, kind: Template) -> None:
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or keyword.iskeyword(name):
         raise PapergenError(f"{name!r}: name an experiment like a Python module: letters, digits and _, e.g. my_study.")
-    if kind == "python" and name in load_recipes(None):
+    if kind == "python" and name in load_kinds(None):
         raise PapergenError(f"{name}: is a kind that papergen brings along. Choose another name.")
     if (project / "experiments" / f"{name}.yaml").exists():
         raise PapergenError(f"experiments/{name}.yaml: is there already, and nothing is overwritten.")
@@ -62,7 +62,7 @@ def _write_schema(project: Path) -> bool:
     path = project / SCHEMA_FILE
     if path.exists() and MADE not in path.read_text(encoding="utf-8", errors="replace"):
         return False
-    write_atomic(path, schema_text(load_recipes(project)))
+    write_atomic(path, schema_text(load_kinds(project)))
     return True
 
 

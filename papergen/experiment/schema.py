@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from papergen.experiment.kinds import Recipe
+from papergen.experiment.kind import Kind
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MADE = "Made by `papergen config --schema`; make it anew when a kind changes."
@@ -32,20 +32,20 @@ PRESET: dict[str, Any] = {
 }
 
 
-def schema_text(recipes: Mapping[str, Recipe]) -> str:
+def schema_text(kinds: Mapping[str, Kind]) -> str:
     """The content of `experiments/schema.json`."""
-    return json.dumps(schema_of(recipes), ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps(schema_of(kinds), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def schema_of(recipes: Mapping[str, Recipe]) -> dict[str, Any]:
+def schema_of(kinds: Mapping[str, Kind]) -> dict[str, Any]:
     """The schema of a file of any of these kinds."""
-    if len(recipes) == 1:
-        ((name, recipe),) = recipes.items()
-        return {"$schema": DIALECT, "$comment": MADE, **_kind_schema(name, recipe, "#/$defs")}
+    if len(kinds) == 1:
+        ((name, kind),) = kinds.items()
+        return {"$schema": DIALECT, "$comment": MADE, **_kind_schema(name, kind, "#/$defs")}
     definitions: dict[str, Any] = {}
     branches = []
-    for name, recipe in sorted(recipes.items()):
-        definitions[f"kind-{name}"] = _kind_schema(name, recipe, f"#/$defs/kind-{name}/$defs")
+    for name, kind in sorted(kinds.items()):
+        definitions[f"kind-{name}"] = _kind_schema(name, kind, f"#/$defs/kind-{name}/$defs")
         is_kind = {"properties": {"kind": {"const": name}}, "required": ["kind"]}
         branches.append({"if": is_kind, "then": {"$ref": f"#/$defs/kind-{name}"}})
     return {
@@ -54,15 +54,15 @@ def schema_of(recipes: Mapping[str, Recipe]) -> dict[str, Any]:
         "title": "An experiment of a papergen project",
         "type": "object",
         "required": ["kind"],
-        "properties": {"kind": {"enum": sorted(recipes), "description": "What kind of experiment this is."}},
+        "properties": {"kind": {"enum": sorted(kinds), "description": "What kind of experiment this is."}},
         "allOf": branches,
         "$defs": definitions,
     }
 
 
-def _kind_schema(name: str, recipe: Recipe, at: str) -> dict[str, Any]:
+def _kind_schema(name: str, kind: Kind, at: str) -> dict[str, Any]:
     """The schema of one kind; `at` is where its own definitions will stand."""
-    full = recipe.params.model_json_schema(by_alias=True, ref_template=f"{at}/{{model}}")
+    full = kind.params.model_json_schema(by_alias=True, ref_template=f"{at}/{{model}}")
     inner = full.pop("$defs", {})
     inner = {key: _open(value) for key, value in inner.items()}
     fields = {key: _or_interpolated(value) for key, value in full.get("properties", {}).items()}
@@ -76,7 +76,7 @@ def _kind_schema(name: str, recipe: Recipe, at: str) -> dict[str, Any]:
     row_of, sweep = {"$ref": f"{at}/row"}, {"$ref": f"{at}/sweep"}
     return {
         "title": f"An experiment of the kind {name}",
-        "description": (recipe.module.__doc__ or "").split("\n\n")[0].replace("\n", " "),
+        "description": (kind.module.__doc__ or "").split("\n\n")[0].replace("\n", " "),
         "type": "object",
         "required": ["kind"],
         "properties": {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from papergen.core.errors import PapergenError
 from papergen.core.known_digests import known_folder_digest
-from papergen.experiment.kinds import From
+from papergen.experiment.api import From
 
 LOADER = "papergen.ml.models:load_shared"
 """What the fork server loads a language model with."""

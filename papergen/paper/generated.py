@@ -10,8 +10,8 @@ from pathlib import Path
 from papergen.config.declared import FigureSpec, TableSpec
 from papergen.core.errors import PapergenError
 from papergen.core.strict_yaml import read_yaml
-from papergen.experiment.kinds import load_module
 from papergen.experiment.project import Project
+from papergen.experiment.registry import load_module
 from papergen.latex.text import Escape, escape
 from papergen.latex.tree import Place, Problem
 from papergen.latex.venues.template import Template
@@ -56,13 +56,13 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             experiment=name,
             results=results,
             store=project.store,
-            recipe=project.recipes[config.kind],
+            kind=project.kinds[config.kind],
             escape=in_tex,
             language=project.paper.language,
         )
         tables, figures, texts = file_names(name)
         try:
-            part = view.recipe.parts()(view) or Part()
+            part = view.kind.parts()(view) or Part()
         except NotFinishedError as error:
             generated.missing.update(dict.fromkeys((tables, figures, texts), error))
             continue

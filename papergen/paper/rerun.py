@@ -76,7 +76,7 @@ def rerun(
             store,
             trials,
             all_trials=project.trials,
-            recipes=project.recipes,
+            kinds=project.kinds,
             launcher=launcher,
             machine=machine,
             view=view,
@@ -95,7 +95,7 @@ def _compared(old: Store, new: Store, trial: Trial, tolerance: float, project: P
     then, now = old.load(trial), new.load(trial)
     assert then is not None, f"{trial.label} is finished"
     assert now is not None, f"{trial.label} was just published"
-    speeds = {metric.name for metric in project.recipes[trial.kind].metrics(trial.params) if is_speed(metric.unit)}
+    speeds = {metric.name for metric in project.kinds[trial.kind].metrics(trial.params) if is_speed(metric.unit)}
     checks = [*_numbers(then, now, speeds, tolerance), *_content(old, new, trial, then, now)]
     order: tuple[Verdict, ...] = ("different", "within tolerance", "exact")
     worst: Verdict = next((verdict for verdict in order if any(check.verdict == verdict for check in checks)), "exact")

@@ -17,7 +17,7 @@ from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.files import disk_error, sync_folder, write_atomic
 from papergen.core.scratch import scratch_folder
 from papergen.core.shipped_files import shipped
-from papergen.experiment.kinds import load_recipes
+from papergen.experiment.registry import load_kinds
 from papergen.experiment.schema import EDITOR, SCHEMA_FILE, schema_text
 from papergen.latex.jinja import TexEnvironment, printed, scaffold_environment
 from papergen.latex.text import Tex
@@ -129,7 +129,7 @@ def _for_editors(files: Mapping[str, bytes]) -> dict[str, bytes]:
         name: EDITOR.encode() + content if name.startswith("experiments/") and name.endswith(".yaml") else content
         for name, content in files.items()
     }
-    return {**told, SCHEMA_FILE: schema_text(load_recipes(None)).encode()}
+    return {**told, SCHEMA_FILE: schema_text(load_kinds(None)).encode()}
 
 
 def _rendered(environment: TexEnvironment, relative: str, source: str, context: Mapping[str, Any]) -> bytes:

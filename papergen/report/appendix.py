@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from papergen.experiment.kinds import Params
+from papergen.experiment.api import Params
 from papergen.latex.text import Escape, Tex, escape
 from papergen.report.results import Results
 from papergen.report.tables.table import Column, Row, Table

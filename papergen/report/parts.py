@@ -8,7 +8,8 @@ from typing import Any
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import slug
-from papergen.experiment.kinds import Params, Recipe
+from papergen.experiment.api import Params
+from papergen.experiment.kind import Kind
 from papergen.latex.text import Escape, Tex
 from papergen.report.figures.figure import Figure
 from papergen.report.results import Band, Results
@@ -35,7 +36,7 @@ class View:
     experiment: str
     results: Results
     store: Store
-    recipe: Recipe
+    kind: Kind
     escape: Escape
     """Plain text -> LaTeX for the engine in use."""
     language: str
@@ -69,7 +70,7 @@ class View:
         """The typed parameters of a row, also of one that cannot run on the device that was tried."""
         planned = (t for t in self.results.trials if (t.experiment, t.row) == (self.experiment, row))
         trial = next(planned) if row in self.unavailable else self.finished(row)[0].trial
-        return self.recipe.params_of(trial.params)
+        return self.kind.params_of(trial.params)
 
     def each(self, name: str, show: Callable[[Any], str] = str) -> str:
         """A parameter or property of the rows' parameters in words: `32`, or `32 or 64` where rows differ."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from papergen.experiment.kinds import Params
+from papergen.experiment.api import Params
 from papergen.latex.text import Tex
 from papergen.report.appendix import hyperparameter_table
 from papergen.report.figures.figure import Figure, Series

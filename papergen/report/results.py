@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Self
 
 from papergen.core.errors import PapergenError, ResultError, did_you_mean
-from papergen.experiment.kinds import Metric
+from papergen.experiment.api import Metric
 from papergen.experiment.plan import Planned
 from papergen.report.statistics import mean, t_interval
 from papergen.store.records import Result, State, Trial

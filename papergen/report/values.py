@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from papergen.core.errors import PapergenError, did_you_mean, nearest
 from papergen.core.files import digest_json
-from papergen.experiment.kinds import Metric
+from papergen.experiment.api import Metric
 from papergen.report import statistics
 from papergen.report.results import NotANumberError, NotApplicableError, NotFinishedError, Results, UnknownKeyError
 from papergen.store.records import Result

@@ -34,16 +34,16 @@ def paper(tmp_path: Path) -> Path:
 def parts(paper: Path, name: str) -> Part:
     """What the experiment adds to the paper."""
     project = open_project(paper)
-    recipe = project.recipes[project.configs[name].kind]
+    kind = project.kinds[project.configs[name].kind]
     view = View(
         experiment=name,
         results=read_results(project),
         store=project.store,
-        recipe=recipe,
+        kind=kind,
         escape=escape,
         language="en",
     )
-    part = recipe.parts()(view)
+    part = kind.parts()(view)
     assert isinstance(part, Part)
     return part
 

@@ -14,7 +14,7 @@ from papergen.store.records import Trial
 
 HEAD = """
 import os, signal, subprocess, sys, time
-from papergen.experiment.kinds import Metric, Params as Base
+from papergen.experiment.api import Metric, Params as Base
 from pydantic import Field
 
 class Params(Base):
@@ -63,8 +63,8 @@ class Lab:
 
     def job(self, body: str, *, num_ranks: int = 1, params: Any = None, **fields: Any) -> Job:
         self.count += 1
-        recipe = self.project / "experiments" / f"kind{self.count}.py"
-        recipe.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    "), encoding="utf-8")
+        kind_file = self.project / "experiments" / f"kind{self.count}.py"
+        kind_file.write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    "), encoding="utf-8")
         folder = self.project / "results" / ".running" / f"trial{self.count}"
         folder.mkdir(parents=True)
         scratch = self.project / "results" / ".scratch" / f"trial{self.count}"
@@ -73,7 +73,7 @@ class Lab:
             experiment="lab",
             row=f"row{self.count}",
             seed=0,
-            kind=recipe.stem,
+            kind=kind_file.stem,
             params=params or {},
             num_ranks=num_ranks,
             is_seeded=True,
@@ -84,7 +84,7 @@ class Lab:
         write_json(folder / "trial.json", trial.to_json())
         defaults: dict[str, Any] = {"device": "cpu", "num_threads": 1, "upstream": {}}
         defaults |= {"folder": folder, "scratch": scratch}
-        return Job(trial=trial, recipe_path=recipe, project=self.project, **{**defaults, **fields})
+        return Job(trial=trial, kind_file=kind_file, project=self.project, **{**defaults, **fields})
 
 
 def marked(word: str) -> list[str]:

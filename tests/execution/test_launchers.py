@@ -136,7 +136,7 @@ def test_leaving_the_block_ends_a_running_trial(lab: Lab, any_launcher: Launcher
 
 def test_a_trial_that_cannot_start_says_why(lab: Lab, any_launcher: Launcher) -> None:
     job = lab.job("pass")
-    job.recipe_path.write_text("def run(:\n", encoding="utf-8")
+    job.kind_file.write_text("def run(:\n", encoding="utf-8")
     _, ended = run_job(any_launcher, job)
     assert ended.failure is not None
     assert "kind1.py:1: " in ended.failure.cause

@@ -29,7 +29,7 @@ def test_a_rank_that_raises_is_named_with_its_traceback(lab: Lab, launcher: Loca
     failure = ended.failure
     assert failure is not None
     assert (failure.rank, failure.cause) == (1, "ValueError: a fault of the experiment")
-    assert failure.traceback.splitlines()[1].strip().startswith(f'File "{job.recipe_path}"'), "ours is no part of it"
+    assert failure.traceback.splitlines()[1].strip().startswith(f'File "{job.kind_file}"'), "ours is no part of it"
     log = Path(failure.log).read_text()
     assert log.startswith("before the end\nTraceback (most recent call last):\n")
     assert not Run(job.folder).outcome_file.exists()

@@ -85,7 +85,7 @@ def test_a_full_disk_is_the_machines_fault_and_not_the_trials(project: Path) -> 
 
 def test_a_trial_whose_upstream_failed_is_skipped_by_name(project: Path) -> None:
     kind = FAKE_KIND.replace(
-        "class Params(Base):", "from papergen.experiment.kinds import From\nclass Params(Base):\n    model: From"
+        "class Params(Base):", "from papergen.experiment.api import From\nclass Params(Base):\n    model: From"
     )
     (project / "experiments" / "taker.py").write_text(kind)
     (project / "experiments" / "second.yaml").write_text("kind: taker\nmodel: {from: first}\n")

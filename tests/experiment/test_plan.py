@@ -10,8 +10,8 @@ from plans import finish, plan, provenance
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import write_json
-from papergen.experiment.kinds import load_recipes
 from papergen.experiment.plan import assess, differences, with_upstream
+from papergen.experiment.registry import load_kinds
 from papergen.store.records import Outcome
 from papergen.store.runs import Store
 
@@ -129,7 +129,7 @@ def test_result_survives_the_round_trip(project: Path) -> None:
 
 def test_upstream_changes_pass_down_and_order_follows_need(project: Path) -> None:
     kind = FAKE_KIND.replace(
-        "class Params(Base):", "from papergen.experiment.kinds import From\nclass Params(Base):\n    model: From | str"
+        "class Params(Base):", "from papergen.experiment.api import From\nclass Params(Base):\n    model: From | str"
     )
     (project / "experiments" / "second_kind.py").write_text(kind)
     second = project / "experiments" / "a_second.yaml"
@@ -175,7 +175,7 @@ def test_faulty_parameters_are_reported_together_with_lines(project: Path) -> No
 def test_the_same_kind_twice_names_both_files(project: Path) -> None:
     (project / "experiments" / "training.py").write_text(FAKE_KIND)
     with pytest.raises(PapergenError, match="experiment kind of this name already"):
-        load_recipes(project)
+        load_kinds(project)
 
 
 def test_of_many_changed_files_a_few_are_named_and_the_others_counted() -> None:

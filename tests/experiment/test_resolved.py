@@ -9,7 +9,7 @@ import pytest
 from commands import papergen
 
 from papergen.core.strict_yaml import parse_yaml
-from papergen.experiment.kinds import load_recipes
+from papergen.experiment.registry import load_kinds
 from papergen.experiment.schema import schema_of
 from papergen.paper.scaffold import scaffold
 
@@ -84,7 +84,7 @@ def valid(schema: object, text: str) -> bool:
 
 
 def test_the_schema_accepts_what_a_new_project_has_and_refuses_mistakes(tmp_path: Path) -> None:
-    schema = schema_of(load_recipes(None))
+    schema = schema_of(load_kinds(None))
     jsonschema.Draft202012Validator.check_schema(schema)
     new = scaffold(tmp_path / "paper")
     for path in sorted((new / "experiments").glob("*.yaml")):

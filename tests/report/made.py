@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from papergen.experiment.kinds import Metric
+from papergen.experiment.api import Metric
 from papergen.report.results import Results
 from papergen.store.records import Outcome, Provenance, Result, Trial, digest_of
 

@@ -9,7 +9,7 @@ import pytest
 from made import decoding_results, make_result, make_results, make_trial, speed_results
 
 from papergen.core.errors import PapergenError
-from papergen.experiment.kinds import load_recipes
+from papergen.experiment.registry import load_kinds
 from papergen.latex.text import Tex
 from papergen.report.derived import compare, extreme
 from papergen.report.results import NotFinishedError, Results
@@ -264,5 +264,5 @@ def test_a_row_of_a_grid_is_called_by_its_parameters() -> None:
     assert row_label("my_row@top_p-0.9@num_beams-4") == "my row, top_p 0.9, num_beams 4"
     assert row_label("ddp@shift--1", {"ddp": "DDP"}) == "DDP, shift -1"
     for kind in ("training", "throughput", "decoding", "tasks", "pipeline"):
-        label = load_recipes(None)[kind].module.row_label
+        label = load_kinds(None)[kind].module.row_label
         assert label("nucleus@top_p-0.9") == "nucleus, top_p 0.9", kind

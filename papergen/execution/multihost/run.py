@@ -30,7 +30,7 @@ from papergen.execution.supervision.running import spec_of
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.worker.spec import Spec
 from papergen.experiment.code_guard import CodeGuard
-from papergen.experiment.kinds import Recipe
+from papergen.experiment.kind import Kind
 from papergen.store.records import Trial
 from papergen.store.runs import Store
 
@@ -97,7 +97,7 @@ def follow(
     role: Role,
     *,
     trials: Sequence[Trial],
-    recipes: Mapping[str, Recipe],
+    kinds: Mapping[str, Kind],
     store: Store,
     starter_class: type[Starter],
     say: Say,
@@ -113,7 +113,7 @@ def follow(
     )
     say(f"node {node} of {rendezvous.num_nodes}, following node 0 at {rendezvous.endpoint}")
     with contextlib.ExitStack() as held:
-        preparing = _Preparing(trials, recipes, store, line, held, say)
+        preparing = _Preparing(trials, kinds, store, line, held, say)
         Follower(line, starter_class, preparing.spec).serve()
     say("The run is over; node 0 has the results.")
 
@@ -124,15 +124,15 @@ class _Preparing:
     def __init__(
         self,
         trials: Sequence[Trial],
-        recipes: Mapping[str, Recipe],
+        kinds: Mapping[str, Kind],
         store: Store,
         line: NodeLine,
         held: contextlib.ExitStack,
         say: Say,
     ) -> None:
         self._by_digest = {trial.digest: trial for trial in trials}
-        self._guard = CodeGuard(store.project, recipes, trials)
-        self._recipes, self._store, self._say = recipes, store, say
+        self._guard = CodeGuard(store.project, kinds, trials)
+        self._kinds, self._store, self._say = kinds, store, say
         self._line, self._held = line, held
         self._locks: GpuLocks | None = None
         self._is_alone = False
@@ -154,7 +154,7 @@ class _Preparing:
             trial=trial,
             folder=run.folder,
             scratch=scratch,
-            recipe_path=self._recipes[trial.kind].path,
+            kind_file=self._kinds[trial.kind].path,
             project=self._store.project,
             upstream=upstream,
             device=message["device"],

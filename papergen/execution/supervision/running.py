@@ -79,7 +79,7 @@ def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, meeting: Map
         job=name,
         folder=str(job.folder.resolve()),
         scratch=str(job.scratch.resolve()),
-        recipe_path=str(job.recipe_path.resolve()),
+        kind_file=str(job.kind_file.resolve()),
         project=str(job.project.resolve()),
         upstream={parameter: str(path.resolve()) for parameter, path in job.upstream.items()},
         device=job.device,

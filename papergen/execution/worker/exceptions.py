@@ -118,7 +118,7 @@ def cause_of(error: BaseException) -> str:
 
 def traceback_of(error: BaseException) -> str:
     """The traceback from the experiment's first frame on; all of it when the experiment was not reached."""
-    ours = {str(Path(__file__).with_name("rank.py")), str(Path(__file__).parents[2] / "experiment" / "kinds.py")}
+    ours = {str(Path(__file__).with_name("rank.py")), str(Path(__file__).parents[2] / "experiment" / "kind.py")}
     rest: TracebackType | None = error.__traceback__
     while rest is not None and rest.tb_frame.f_code.co_filename in ours:
         rest = rest.tb_next

@@ -21,8 +21,9 @@ from papergen.execution.worker.exceptions import cause_of, kind_of, traceback_of
 from papergen.execution.worker.lease import LOST, Lease
 from papergen.execution.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, Place, Spec
 from papergen.execution.worker.system import redirect_output
-from papergen.experiment.kinds import Context, load_recipe
+from papergen.experiment.api import Context
 from papergen.experiment.recorder import Recorder, sync_tree
+from papergen.experiment.registry import load_kind
 from papergen.store.records import Outcome, Trial
 from papergen.store.runs import Run
 
@@ -66,7 +67,7 @@ def set_environment(spec: Spec, place: Place) -> None:
     if os.environ.get(SAVE_VARIABLE):
         signal.signal(signal.SIGTERM, _ask_to_save)
     os.chdir(spec.project)
-    sys.path[:0] = [str(Path(spec.recipe_path).parent), spec.project]
+    sys.path[:0] = [str(Path(spec.kind_file).parent), spec.project]
 
 
 _asked_to_save = threading.Event()
@@ -80,8 +81,8 @@ def _ask_to_save(*_: object) -> None:
 def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
     run = Run(Path(spec.folder))
     trial = Trial.from_json(read_json(run.trial_file), str(run.trial_file))
-    recipe = load_recipe(Path(spec.recipe_path))
-    params = recipe.params_of(trial.params if recipe.reveals_secrets else revealed(trial.params))
+    kind = load_kind(Path(spec.kind_file))
+    params = kind.params_of(trial.params if kind.reveals_secrets else revealed(trial.params))
     recorder = Recorder(run, is_main=place.rank == 0, tell=lambda kind, data: channel.tell(kind, **data))
     lease = Lease.from_environment()
     context = Context(
@@ -102,11 +103,11 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
     )
     if restart:
         context.fact("num_restarts", restart)
-    metrics = recipe.run(params, context)
+    metrics = kind.run(params, context)
     outcome: Outcome | None = None
     if place.rank == 0:
         recorder.close()
-        outcome = recorder.outcome(metrics, [metric.name for metric in recipe.metrics(trial.params)], recipe.path.name)
+        outcome = recorder.outcome(metrics, [metric.name for metric in kind.metrics(trial.params)], kind.path.name)
     machine = machine_facts(spec, place)
     if not channel.wait_to_finish():
         _barrier()

@@ -28,7 +28,7 @@ class Spec:
     """The launcher's name for this attempt."""
     folder: str
     scratch: str
-    recipe_path: str
+    kind_file: str
     project: str
     upstream: Mapping[str, str]
     device: str

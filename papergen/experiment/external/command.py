@@ -17,11 +17,12 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.secret_values import secret_names
+from papergen.experiment.api import WORDS_ONLY, From, Params
 from papergen.experiment.external.inputs import input_digests
 from papergen.experiment.external.measures import Measured
 from papergen.experiment.external.placeholders import BUILT_IN, fill, fill_word, names_in, used_in
 from papergen.experiment.fingerprint import Code, code_of_command
-from papergen.experiment.kinds import WORDS_ONLY, From, Params, given
+from papergen.experiment.kind import given
 
 READING = {"kind: command": "1"}
 """How metrics are read. The number changes when the same files would give others; then all commands run again."""

@@ -13,7 +13,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.experiment.kinds import WORDS_ONLY, Metric, Params
+from papergen.experiment.api import WORDS_ONLY, Metric, Params
 
 Line = Mapping[str, Any]
 """One line of a table, a JSON object or a step of a run: column -> value."""

@@ -18,11 +18,11 @@ from typing import Any
 import papergen
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.secret_values import revealed
+from papergen.experiment.api import Context, From
 from papergen.experiment.external.command import CommandSettings
 from papergen.experiment.external.measures import Line, Measured, read, step_of
 from papergen.experiment.external.placeholders import fill
 from papergen.experiment.external.tables import Follower, read_lines
-from papergen.experiment.kinds import Context, From
 from papergen.store.runs import Run
 
 LOOK_S = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from papergen.experiment.kinds import Metric
+from papergen.experiment.api import Metric
 
 DECIDES_NUMBERS = False
 """Wording may change without making a result stale."""

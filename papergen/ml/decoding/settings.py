@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, model_validator
 
-from papergen.experiment.kinds import Params
+from papergen.experiment.api import Params
 from papergen.ml.decoding.refusals import DRAFTING, refusals
 
 Mode = Literal[

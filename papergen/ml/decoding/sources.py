@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from papergen.experiment.kinds import From
+from papergen.experiment.api import From
 from papergen.experiment.shared_models import SharedModel
 from papergen.ml.decoding.settings import Strategy
 from papergen.ml.model_names import LOADER, located_in, model_digests

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from papergen.core.errors import PapergenError
-from papergen.experiment.kinds import Context
+from papergen.experiment.api import Context
 from papergen.ml import distributed
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.generate import generate

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from papergen.core.errors import did_you_mean
-from papergen.experiment.kinds import Params
+from papergen.experiment.api import Params
 from papergen.ml.ops.catalogue import CEILINGS, INTEGERS, OPERATIONS
 
 

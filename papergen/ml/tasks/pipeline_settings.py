@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from papergen.experiment.kinds import From, Params
+from papergen.experiment.api import From, Params
 from papergen.ml.model_names import model_digests
 
 DATA: Mapping[str, str] = {

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.experiment.kinds import From, Params
+from papergen.experiment.api import From, Params
 from papergen.ml.model_names import located_in, model_digests
 from papergen.ml.tasks.examples import FIELDS
 

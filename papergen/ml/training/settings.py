@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from papergen.experiment.kinds import Params
+from papergen.experiment.api import Params
 from papergen.ml.model_names import is_hub_id
 
 SIZES = ("n_layer", "n_embd", "n_head", "dropout", "vocab_size")

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from papergen.experiment.kinds import Context
+from papergen.experiment.api import Context
 from papergen.ml.decoding.resuming import Kept
 from papergen.ml.decoding.sources import DecodingSettings
 from papergen.ml.decoding.trial import generated_texts, load, record

@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from papergen.config import read_experiments
-from papergen.experiment.kinds import load_recipes
 from papergen.experiment.plan import plan_trials
+from papergen.experiment.registry import load_kinds
 from papergen.ml.decoding.early_eos import end_counts, refused, remedies, strategy_with
 from papergen.ml.decoding.generate import generate
 from papergen.ml.decoding.idle import try_remedy
@@ -82,14 +82,14 @@ def test_remedies_that_are_refused_change_no_text_of_transformers(remedy, models
     ids=str,
 )
 def test_rows_that_mean_nothing_are_refused(changes, reason):
-    params = load_recipes(None)["early_eos"].params
+    params = load_kinds(None)["early_eos"].params
     with pytest.raises(ValidationError) as caught:
         params.model_validate({"model": "m", **changes})
     assert reason in str(caught.value)
 
 
 def test_an_encoder_decoder_model_has_no_prompt_in_its_max_length():
-    params = load_recipes(None)["early_eos"].params
+    params = load_kinds(None)["early_eos"].params
     rows = params.model_validate({"model": "m", "early_tokens": 39, "max_length": 40, "prompt_tokens": 8})
     assert rows.too_early(40 - 1) is None
     assert rows.too_early(40 - 8) == "early_tokens = 39 is above the 32 tokens there may be. Try 32."
@@ -99,7 +99,7 @@ def test_an_encoder_decoder_model_has_no_prompt_in_its_max_length():
 def test_the_scaffolded_experiment_plans_and_its_prose_names_its_rows(language, tmp_path):
     project = scaffold(tmp_path / "论文 one", language=language, experiments=["early_eos"])
     configs = read_experiments(project)
-    trials = plan_trials(project, configs, load_recipes(project))
+    trials = plan_trials(project, configs, load_kinds(project))
     rows = {trial.key for trial in trials}
     text = "".join(path.read_text() for path in (project / "sections").iterdir())
     keys = re.findall(r"\\result(?:\[[^\]]*\])?\{(early_eos/[^{}]*)\}", text)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from papergen.core.errors import PapergenError
-from papergen.experiment.kinds import Context
+from papergen.experiment.api import Context
 from papergen.ml.decoding.sources import DecodingSettings
 from papergen.ml.decoding.trial import Loaded, generated_texts, human_texts, load, record
 from papergen.ml.training.corpus import load_corpus, prompts

@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from papergen.core.errors import ResultError
-from papergen.experiment.kinds import load_recipes
+from papergen.experiment.registry import load_kinds
 from papergen.ml.ops.accuracy import check, gamma
 from papergen.ml.ops.catalogue import CEILINGS, INTEGERS, ITEM_BYTES, OPERATIONS
 from papergen.ml.ops.ceilings import measure_ceilings
@@ -20,7 +20,7 @@ from papergen.ml.ops.expressions import bind, causal_attention
 from papergen.ml.ops.memory import shares_memory
 from papergen.ml.ops.timing import time_operation
 
-RECIPE = load_recipes(None)["ops"]
+KIND = load_kinds(None)["ops"]
 VIEWS = {
     "view",
     "reshape",
@@ -209,12 +209,12 @@ def test_ceilings_are_not_below_what_an_operation_reaches() -> None:
 )
 def test_senseless_parameters_are_refused_with_what_to_type(params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        RECIPE.params.model_validate(params)
+        KIND.params.model_validate(params)
 
 
 def test_rows_that_cannot_run_here_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def reason(run_on: str, **params: Any) -> str | None:
-        return RECIPE.unavailable(RECIPE.params.model_validate(params), run_on, int(run_on == "cuda"))
+        return KIND.unavailable(KIND.params.model_validate(params), run_on, int(run_on == "cuda"))
 
     assert reason("cpu", op="add") is None
     assert "needs a GPU" in str(reason("cpu", op="add", device="cuda"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from made import make_provenance
 
-from papergen.experiment.kinds import load_recipes
+from papergen.experiment.registry import load_kinds
 from papergen.latex.text import escape
 from papergen.ml.ops.catalogue import OPERATIONS
 from papergen.report.parts import View
@@ -19,7 +19,7 @@ from papergen.report.words import in_language, translated
 from papergen.store.records import Outcome, Result, Trial
 from papergen.store.runs import Store
 
-RECIPE = load_recipes(None)["ops"]
+KIND = load_kinds(None)["ops"]
 
 NO_GPU = "A row on CUDA needs a GPU; this run has none."
 ROWS: dict[str, tuple[dict[str, Any], dict[str, float], dict[str, Any]]] = {
@@ -81,7 +81,7 @@ ROWS: dict[str, tuple[dict[str, Any], dict[str, float], dict[str, Any]]] = {
 def view(tmp_path: Path) -> View:
     trials, results = [], {}
     for row, (params, metrics, facts) in ROWS.items():
-        full = RECIPE.params.model_validate(params).model_dump(mode="json", by_alias=True)
+        full = KIND.params.model_validate(params).model_dump(mode="json", by_alias=True)
         trial = Trial(
             experiment="ops",
             kind="ops",
@@ -106,10 +106,10 @@ def view(tmp_path: Path) -> View:
             results=results,
             states={t.digest: "finished" if t.digest in results else "unavailable" for t in trials},
             reasons={t.digest: NO_GPU for t in trials if t.digest not in results},
-            metrics={"ops": RECIPE.module.METRICS},
+            metrics={"ops": KIND.module.METRICS},
         ),
         store=Store(tmp_path),
-        recipe=RECIPE,
+        kind=KIND,
         escape=escape,
         language="en",
     )
@@ -120,7 +120,7 @@ def cells(table: Table) -> dict[str, list[Any]]:
 
 
 def test_the_table_has_each_operation_once_with_its_share_of_what_the_roofline_grants(view: View) -> None:
-    part = RECIPE.parts()(view)
+    part = KIND.parts()(view)
     table = next(table for table in part.tables if table.name == "operations")
     found = cells(table)
     assert list(found) == ["product", "dot", "given", "fused", "cached", "turned"]
@@ -146,7 +146,7 @@ def test_the_table_has_each_operation_once_with_its_share_of_what_the_roofline_g
 
 
 def test_the_roofline_bends_where_memory_and_arithmetic_meet(view: View) -> None:
-    part = RECIPE.parts()(view)
+    part = KIND.parts()(view)
     figure = next(figure for figure in part.figures if figure.name == "roofline")
     main = figure.series[0]
     assert main.is_curve
@@ -164,7 +164,7 @@ def test_the_roofline_bends_where_memory_and_arithmetic_meet(view: View) -> None
 
 
 def test_devices_stand_side_by_side_and_what_cannot_run_says_why(view: View) -> None:
-    table = next(table for table in RECIPE.parts()(view).tables if table.name == "devices")
+    table = next(table for table in KIND.parts()(view).tables if table.name == "devices")
     assert [row.label for row in table.rows] == ["cpu", "cuda"]
     assert {row.group for row in table.rows} == {"sine"}
     assert table.footnotes == [NO_GPU]
@@ -172,12 +172,12 @@ def test_devices_stand_side_by_side_and_what_cannot_run_says_why(view: View) -> 
 
 
 def test_the_compiled_operation_is_set_against_the_plain_one(view: View) -> None:
-    table = next(table for table in RECIPE.parts()(view).tables if table.name == "compiled")
+    table = next(table for table in KIND.parts()(view).tables if table.name == "compiled")
     assert cells(table)["fused"][-1].mean == pytest.approx(3)
 
 
 def test_the_words_of_every_operation_and_table_are_chinese_in_a_chinese_paper(view: View) -> None:
-    table = next(table for table in RECIPE.parts()(view).tables if table.name == "operations")
+    table = next(table for table in KIND.parts()(view).tables if table.name == "operations")
     chinese = in_language(table, "zh")
     assert [row.cells[0] for row in chinese.rows] == ["新建", "新建", "out", "新建", "新建", "视图"]
     names = {"bmm", "Linear", "scaled_dot_product_attention", "masked_fill", "triu", "tril", "from_numpy", "zeros"}
@@ -188,12 +188,12 @@ def test_the_words_of_every_operation_and_table_are_chinese_in_a_chinese_paper(v
 
 
 def test_types_are_compared_only_where_one_operation_ran_in_several(view: View) -> None:
-    table = next(table for table in RECIPE.parts()(view).tables if table.name == "dtypes")
+    table = next(table for table in KIND.parts()(view).tables if table.name == "dtypes")
     assert {row.name: row.label for row in table.rows} == {"product": "float32", "double": "float64"}
 
 
 def test_the_method_names_what_was_run(view: View) -> None:
-    text = str(RECIPE.parts()(view).texts["method"])
+    text = str(KIND.parts()(view).texts["method"])
     assert "7 tensor operations" in text
     assert "from 64\\,KiB to 16\\,MiB" in text
     assert "$n = 32, 64$" in text

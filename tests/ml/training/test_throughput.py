@@ -12,9 +12,9 @@ from commands import papergen
 from pydantic import ValidationError
 
 from papergen.core.shipped_files import shipped
-from papergen.experiment.kinds import load_recipe
+from papergen.experiment.registry import load_kind
 
-throughput = load_recipe(shipped("experiments") / "throughput.py")
+throughput = load_kind(shipped("experiments") / "throughput.py")
 
 TINY = "n_layer: 1\nn_embd: 16\nn_head: 2\nvocab_size: 300\nblock_size: 32\ncorpus: text\n"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from made import make_provenance
 
-from papergen.experiment.kinds import load_recipes
+from papergen.experiment.registry import load_kinds
 from papergen.latex.text import escape
 from papergen.ml.training.setup import method
 from papergen.report.parts import View
@@ -16,13 +16,13 @@ from papergen.report.results import Results
 from papergen.store.records import Outcome, Result, Trial
 from papergen.store.runs import Store
 
-RECIPE = load_recipes(None)["training"]
+KIND = load_kinds(None)["training"]
 
 
 def said(folder: Path, rows: dict[str, dict[str, Any]], language: str = "en") -> str:
     trials, results = [], {}
     for row, params in rows.items():
-        typed: Any = RECIPE.params.model_validate(params)
+        typed: Any = KIND.params.model_validate(params)
         full = typed.model_dump(mode="json", by_alias=True)
         digest = row.encode().hex().ljust(64, "0")[:64]
         trial = Trial(
@@ -54,14 +54,14 @@ def said(folder: Path, rows: dict[str, dict[str, Any]], language: str = "en") ->
             trials=trials,
             results=results,
             states=dict.fromkeys(results, "finished"),
-            metrics={"training": RECIPE.module.METRICS},
+            metrics={"training": KIND.module.METRICS},
         ),
         store=Store(folder),
-        recipe=RECIPE,
+        kind=KIND,
         escape=escape,
         language=language,
     )
-    return str(method(view, RECIPE.module.row_label))
+    return str(method(view, KIND.module.row_label))
 
 
 def test_a_single_process_is_not_said_to_use_ddp(tmp_path: Path) -> None:

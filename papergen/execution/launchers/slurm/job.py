@@ -32,7 +32,7 @@ from papergen.execution.supervision.running import clear, spec_of, utc
 from papergen.execution.worker.lease import LOST, Lease
 from papergen.execution.worker.spec import SAVE_VARIABLE, Spec
 from papergen.experiment.code_guard import changed_files
-from papergen.experiment.kinds import load_recipe
+from papergen.experiment.registry import load_kind
 from papergen.store.failures import Failure, FailureKind
 
 JOIN_S = 300.0
@@ -156,7 +156,7 @@ def _check_code(job: Job) -> None:
     """PapergenError when files were edited while the job waited, perhaps for days: not to be run under the old name."""
     if not job.trial.parts.get("code"):
         return
-    if files := changed_files(job.trial, load_recipe(job.recipe_path), job.project):
+    if files := changed_files(job.trial, load_kind(job.kind_file), job.project):
         raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
 
 

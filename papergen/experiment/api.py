@@ -1,0 +1,115 @@
+"""What the author of a kind of experiment imports, `from papergen import Params, Metric, Context, From`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from papergen.store.records import Trial
+
+
+class Params(BaseModel):
+    """Base of an experiment's typed parameters: frozen, no unknown names, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+    @property
+    def idle_params(self) -> frozenset[str]:
+        """Names of parameters that do nothing beside the others; a table of settings leaves them out."""
+        return frozenset()
+
+
+WORDS_ONLY: dict[str, Any] = {"decides_numbers": False}
+"""`Field(json_schema_extra=WORDS_ONLY)`: the parameter only words what was run, so it is no part of the digest."""
+
+
+class From(Params):
+    """A parameter whose value is what another experiment produced: `model: {from: training}`."""
+
+    source: str = Field(alias="from", description="Name of the experiment that produces the artifact.")
+    row: str | None = Field(default=None, description="Row of that experiment; the first one when absent.")
+    seed: int | None = Field(default=None, description="Seed of that row; the first one when absent.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that every trial of the experiment reports, and how it is read."""
+
+    name: str
+    label: str
+    """Plain text for table headings and axes."""
+    direction: Literal["higher", "lower", "none"] = "none"
+    """Which way is better; "none" where no row may be called best."""
+    unit: str = ""
+    """Plain text: "s", "tokens/s", "%"."""
+    over: str = "seeds"
+    """What the interval runs over: "seeds", or the name of the units that the trial reports a value for ("prompts")."""
+    closest_to: str | None = None
+    """Row whose value is the target (a human reference); best is then the nearest to it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What `run` may use beside its parameters. One per rank; only rank 0's log, units, samples and facts are kept."""
+
+    trial: Trial
+    folder: Path
+    """Where artifacts go; kept with the result, appears whole or not at all."""
+    scratch: Path
+    """A folder for what a later attempt at this very trial can go on from (checkpoints, samples made so far). It
+    survives a failed or killed attempt, is one for all ranks, and is removed when the trial's result is published."""
+    project: Path
+    device: str
+    """"cpu" or "cuda"; a rank uses `cuda:<local_rank>`."""
+    rank: int
+    local_rank: int
+    world_size: int
+    num_threads: int
+    upstream: Mapping[str, Path]
+    """Parameter name -> path of the artifact of that name in the upstream trial's folder."""
+    emit: Callable[[str, dict[str, Any]], None]
+    """Where the calls below go: kind of event and its data."""
+    should_save: Callable[[], bool] = lambda: False
+    """Whether the machine is wanted back (a cluster preempts the trial): save to `scratch` soon, then raise anything.
+    Ranks are asked at slightly different moments, so they must agree before they act together."""
+    attempt: str = ""
+    """The name of this attempt where another one may begin before it has ended (a cluster loses sight of a machine)."""
+    may_write: Callable[[], bool] = lambda: True
+    """Whether this attempt is still the trial's: ask before anything in `scratch` is replaced. One that is not is ended
+    within a second by the launcher, if that can."""
+
+    def log(self, step: float, **metrics: float) -> None:
+        """Add one point to each named series (a loss curve)."""
+        self.emit("log", {"step": step, "metrics": metrics})
+
+    def progress(self, done: int, total: int, **fields: float) -> None:
+        """Tell the person waiting how far the trial is; `fields` are shown beside it (loss, tokens_per_s)."""
+        self.emit("progress", {"done": done, "total": total, "fields": fields})
+
+    def step(self, done: int, total: int, **fields: float) -> None:
+        """`progress` with a promise, on every rank: until `done` is `total`, the next step comes at about this pace.
+
+        A rank that breaks it, waiting without using the processor, is ended as hanging; one that computes at one place
+        for ten minutes as spinning (docs/running.md).
+        """
+        self.emit("step", {"done": done, "total": total, "fields": fields})
+
+    def note(self, text: str) -> None:
+        """Tell the person waiting, in one line, what they should know; nothing of it is recorded."""
+        self.emit("note", {"text": text})
+
+    def units(self, name: str, values: Sequence[float]) -> None:
+        """Record one value per unit (prompt, example) of the metric `name`, in the same order in every trial."""
+        self.emit("units", {"name": name, "values": list(values)})
+
+    def sample(self, **record: Any) -> None:
+        """Append one record to the trial's samples.jsonl."""
+        self.emit("sample", record)
+
+    def fact(self, name: str, value: Any) -> None:
+        """Record a truth that is not a measurement (a size, a digest, a version)."""
+        self.emit("fact", {"name": name, "value": value})
