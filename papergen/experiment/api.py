@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,6 +25,14 @@ class Params(BaseModel):
 
 WORDS_ONLY: dict[str, Any] = {"decides_numbers": False}
 """`Field(json_schema_extra=WORDS_ONLY)`: the parameter only words what was run, so it is no part of the digest."""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def words_only(function: F) -> F:
+    """Decorator of a function that only words what was run: it is no part of the digest of the code."""
+    return function
 
 
 class From(Params):

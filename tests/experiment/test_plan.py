@@ -74,6 +74,26 @@ def test_a_module_may_say_that_it_decides_no_numbers(project: Path) -> None:
     assert before.isdisjoint({trial.digest for trial in plan(project)})
 
 
+def test_a_function_may_say_that_it_only_words_what_was_run(project: Path) -> None:
+    (project / "experiments" / "fake.py").write_text(
+        FAKE_KIND.replace("def helper(params, seed):", "def helper(params, seed):\n    import rules")
+    )
+    source = (
+        "from papergen.experiment.api import words_only\n\nclass Rule:\n    FACTOR = 2\n\n"
+        "    @words_only\n    def phrase(self):\n        import languages\n\n        return 'one'\n\n"
+        "    def factor(self):\n        return 2\n"
+    )
+    rules = project / "rules.py"
+    rules.write_text(source)
+    (project / "languages.py").write_text("TEXT = 'one'\n")
+    before = {trial.digest for trial in plan(project)}
+    rules.write_text(source.replace("'one'", "f'two'"))
+    (project / "languages.py").write_text("TEXT = 'two'\n")
+    assert before == {trial.digest for trial in plan(project)}
+    rules.write_text(source.replace("return 2", "return 3"))
+    assert before.isdisjoint({trial.digest for trial in plan(project)})
+
+
 def test_states_and_why_a_result_is_stale(project: Path) -> None:
     store = Store(project)
     first = plan(project)[0]

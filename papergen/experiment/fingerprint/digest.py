@@ -2,8 +2,9 @@
 
 Of the experiment's own file only what `run` needs counts, so editing a table makes no result stale. Other modules
 of the author and of papergen's science rooms count as whole files, unless one says `DECIDES_NUMBERS = False` of
-itself (it only words what was run). Comments and blank lines never count. Libraries count by version; one that is
-installed as a link to its source (`pip install -e`) counts by content.
+itself (it only words what was run), and but for functions with the decorator `words_only`. Comments and blank lines
+never count. Libraries count by version; one that is installed as a link to its source (`pip install -e`) counts by
+content.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from papergen.experiment.fingerprint.imports import Import, imports_of
 from papergen.experiment.fingerprint.locate import PACKAGE, files_of, versions
 from papergen.experiment.fingerprint.memory import MEMORY
 from papergen.experiment.fingerprint.reached import reached
-from papergen.experiment.fingerprint.source_text import parsed, read_source, without_comments
+from papergen.experiment.fingerprint.source_text import parsed, read_source, without_comments, without_wording
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def _python_file(path: Path) -> Answer:
     tree = parsed(source, path)
     if any(_says_harmless(statement) for statement in tree.body):
         return _plain("", ())
+    source, tree = without_wording(source, tree)
     return _plain(digest_bytes(without_comments(source).encode()), imports_of(tree))
 
 

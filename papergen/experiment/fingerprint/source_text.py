@@ -1,4 +1,4 @@
-"""Source code without what cannot change a number: comments, blank lines and trailing spaces.
+"""Source code without what cannot change a number: comments, blank lines, trailing spaces, and mere wording.
 
 The text is the same under every version of Python, unlike that of `ast.dump` and `ast.unparse`. Docstrings stay:
 programs read them (docopt, prompts made of signatures).
@@ -60,3 +60,25 @@ def without_comments(source: str) -> str:
         elif line.strip():
             kept.append(line.rstrip())
     return "\n".join(kept)
+
+
+class _Wording(ast.NodeTransformer):
+    """Takes the functions with the decorator `words_only` out of a syntax tree and notes their lines."""
+
+    def __init__(self) -> None:
+        self.lines: set[int] = set()
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | None:
+        """Out it goes, or what is inside is looked at."""
+        if not any(ast.unparse(one).rpartition(".")[2] == "words_only" for one in node.decorator_list):
+            return self.generic_visit(node)
+        self.lines.update(range(node.decorator_list[0].lineno, (node.end_lineno or node.lineno) + 1))
+        return None
+
+
+def without_wording(source: str, tree: ast.Module) -> tuple[str, ast.Module]:
+    """`source` and its `tree` without the functions that say `words_only` of themselves: their lines are blank."""
+    wording = _Wording()
+    kept = wording.visit(tree)
+    lines = source.split("\n")
+    return "\n".join("" if row in wording.lines else line for row, line in enumerate(lines, start=1)), kept

@@ -19,9 +19,6 @@ from papergen.ml.decoding.loose_beam import LooseBeam
 from papergen.ml.decoding.search import Batch, Hypothesis
 from papergen.ml.decoding.strict_beam import StrictBeam
 
-NUM_BEAMS_PER_PROMPT = 2
-"""The strict one and the loose one."""
-
 
 def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
     """`num_return_sequences` distinct hypotheses per prompt: those with all forced words first, then by score."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from papergen.core.errors import PapergenError
+from papergen.ml.decoding.algorithm import algorithm_of
 from papergen.ml.decoding.drafters import Assistant, Drafter, Lookup, Texts
 from papergen.ml.decoding.search import OPEN_SHARE, Batch, Hypothesis
 from papergen.ml.decoding.windows import WindowStepper, takes_windows
@@ -34,6 +35,7 @@ class _Speculation:
     def __init__(self, batch: Batch) -> None:
         assert isinstance(batch.stepper, WindowStepper), "drafts are checked in windows"
         strategy, num_samples = batch.strategy, batch.keys.shape[1]
+        num_drafts = algorithm_of(strategy).num_drafts(strategy)
         self.batch, self.stepper, self.max_new = batch, batch.stepper, batch.limits.max_new
         self.drafter = _drafter(batch)
         self.logits = self.stepper.prefill()
@@ -49,7 +51,7 @@ class _Speculation:
         if strategy.do_sample:
             self.texts.keys = batch.keys.flatten()
         self.is_open = torch.ones(num_rows, dtype=torch.bool, device=batch.device)
-        self.reach = torch.full((num_rows,), strategy.num_drafts, dtype=torch.long, device=batch.device)
+        self.reach = torch.full((num_rows,), num_drafts, dtype=torch.long, device=batch.device)
         """(rows,) tokens of the next draft."""
         self.ids = torch.full((num_rows, self.max_new), -1, dtype=torch.long, device=batch.device)
         self.log_probs = torch.zeros(num_rows, dtype=torch.float64, device=batch.device)

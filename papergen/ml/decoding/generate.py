@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,38 +12,17 @@ from transformers import GenerationConfig
 
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding.batching import batches, idle_length, limits_of, needs_equal, padded
-from papergen.ml.decoding.beam import beam_search
-from papergen.ml.decoding.constrained import NUM_BEAMS_PER_PROMPT, constrained_search
-from papergen.ml.decoding.contrastive import contrastive_search
-from papergen.ml.decoding.dola import contrast_layers
-from papergen.ml.decoding.drafting import assistant_of, has_windows, speculate
+from papergen.ml.decoding.drafting import assistant_of, has_windows
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.processors import Limits, Processors
 from papergen.ml.decoding.resuming import Generation, Kept
-from papergen.ml.decoding.sampling import sample
-from papergen.ml.decoding.search import Batch, Hypothesis, Search
-from papergen.ml.decoding.settings import Mode, Strategy
+from papergen.ml.decoding.search import Batch, Hypothesis
+from papergen.ml.decoding.settings import Strategy
 from papergen.ml.decoding.speed import BatchTiming
-from papergen.ml.decoding.static_sampling import sample_static
-from papergen.ml.decoding.static_stepper import StaticStepper
 from papergen.ml.decoding.stream import row_key
 from papergen.ml.decoding.tokens import Tokens, tokens_for
 from papergen.ml.decoding.windows import WindowStepper
 from papergen.ml.models import quiet_transformers
-
-_SEARCHES: Mapping[Mode, Search] = {
-    "greedy": sample,
-    "sample": sample,
-    "dola": sample,
-    "beam": beam_search,
-    "beam_sample": beam_search,
-    "diverse": beam_search,
-    "constrained": constrained_search,
-    "contrastive": contrastive_search,
-    "assisted": speculate,
-    "prompt_lookup": speculate,
-}
-"""The algorithm of each mode."""
 
 _NOT_FOR_THE_MODEL = ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus")
 """Arguments of a custom `generate` that are not the model's."""
@@ -88,8 +67,10 @@ def generate(
         raise PapergenError(fault, hint="It counts the prompt's tokens. Try min_new_tokens.")
     for index, prompt in enumerate(prompts if assistant is not None else ()):
         limits_of(index, prompt, strategy, assistant)
-    one_row = strategy.num_drafts > 0 and not has_windows(model, assistant)
-    layers = None if strategy.dola_layers is None else contrast_layers(strategy.dola_layers, model)
+    algorithm = strategy.algorithm
+    one_row = algorithm.num_drafts(strategy) > 0 and not has_windows(model, assistant)
+    layers = algorithm.contrast_layers(strategy, model)
+    num_streams = 1 if algorithm.is_search else strategy.num_return_sequences
     found: dict[int, list[Generation]] = {} if kept is None else dict(kept.generations)
     if timings is not None and kept is not None:
         timings += kept.timings
@@ -101,9 +82,7 @@ def generate(
     num_kept = sum(limits[index].max_new for index in found)
     told = Told(progress, num_kept + sum(limits[index].max_new for indices in own for index in indices), num_kept)
     for indices in own:
-        keys = [
-            [row_key(seed, prompts[index], sample) for sample in range(_num_streams(strategy))] for index in indices
-        ]
+        keys = [[row_key(seed, prompts[index], sample) for sample in range(num_streams)] for index in indices]
         chosen = [prompts[index] for index in indices]
         with torch.inference_mode(), quiet_transformers():
             parts = [
@@ -147,19 +126,6 @@ class Told:
         self.step(0)
 
 
-def _num_streams(strategy: Strategy) -> int:
-    return 1 if strategy.is_search else strategy.num_return_sequences
-
-
-def _fan(strategy: Strategy, tokens: Tokens) -> int:
-    """Rows of the batch for every prompt of a search; 1 for what is no search, whose rows come and go."""
-    if strategy.mode == "contrastive":
-        return min(strategy.top_k, tokens.vocabulary_size)
-    if strategy.mode == "constrained":
-        return NUM_BEAMS_PER_PROMPT * strategy.num_beams
-    return strategy.num_beams if strategy.is_search else 1
-
-
 def _run(
     model: Any,
     prompts: Sequence[Sequence[int]],
@@ -173,6 +139,7 @@ def _run(
     told: Told,
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
     """One batch: transformers prepares masks, positions, cache and encoder states, our search does the rest."""
+    algorithm = strategy.algorithm
     inputs = padded(prompts, tokens.pad, model)
     found: list[list[list[Hypothesis]]] = []
     marks: list[float] = []
@@ -185,10 +152,10 @@ def _run(
             input_ids,
             kwargs,
             max_new=limits.max_new,
-            wants_hidden=strategy.mode == "contrastive",
+            wants_hidden=algorithm.needs_hidden_states,
             layers=layers,
-            has_drafts=strategy.num_drafts > 0,
-            fan=_fan(strategy, tokens),
+            has_drafts=algorithm.num_drafts(strategy) > 0,
+            fan=algorithm.rows_per_prompt(strategy, tokens.vocabulary_size),
         )
         stepper.on_step = lambda num_new: told.step(num_new * len(prompts))
         batch = Batch(
@@ -200,8 +167,7 @@ def _run(
             keys=torch.tensor(keys, dtype=torch.long, device=input_ids.device),
             assistant=helper,
         )
-        search = _SEARCHES[strategy.mode]
-        found.append(sample_static(batch) if search is sample and isinstance(stepper, StaticStepper) else search(batch))
+        found.append(algorithm.search(batch))
         marks.extend(batch.stepper.marks)
         return input_ids
 

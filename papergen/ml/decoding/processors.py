@@ -21,7 +21,7 @@ from transformers.generation.logits_process import (
     TypicalLogitsWarper,
 )
 
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.parameters import StrategyParameters
 from papergen.ml.decoding.tokens import Tokens
 
 
@@ -68,7 +68,7 @@ Processor = Callable[[Context, torch.Tensor], torch.Tensor]
 class Processors:
     """All processors of a strategy: maps (rows, vocabulary) scores to new ones and leaves the input alone."""
 
-    def __init__(self, strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.device) -> None:
+    def __init__(self, strategy: StrategyParameters, tokens: Tokens, limits: Limits, device: torch.device) -> None:
         self._chain = [*_shaping(strategy, tokens, limits, device), *_drawing(strategy, tokens)]
 
     @property
@@ -83,7 +83,7 @@ class Processors:
         return scores
 
 
-def _shaping(strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.device) -> list[Processor]:
+def _shaping(strategy: StrategyParameters, tokens: Tokens, limits: Limits, device: torch.device) -> list[Processor]:
     eos = torch.tensor(tokens.eos, dtype=torch.long, device=device)
     chain: list[Processor] = []
     if tokens.bias:
@@ -112,7 +112,7 @@ def _shaping(strategy: Strategy, tokens: Tokens, limits: Limits, device: torch.d
     return chain
 
 
-def _drawing(strategy: Strategy, tokens: Tokens) -> list[Processor]:
+def _drawing(strategy: StrategyParameters, tokens: Tokens) -> list[Processor]:
     """The filters of a random draw; none for a strategy that draws nothing."""
     if not strategy.do_sample:
         return []

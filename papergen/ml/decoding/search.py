@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 
+from papergen.ml.decoding.parameters import StrategyParameters
 from papergen.ml.decoding.processors import Context, Limits, Processors
-from papergen.ml.decoding.settings import Strategy
 from papergen.ml.decoding.stepper import Stepper
 from papergen.ml.decoding.tokens import Tokens
 
@@ -22,7 +21,7 @@ class Batch:
     """One batch of prompts, ready to be prefilled, and all that the algorithm must know."""
 
     stepper: Stepper
-    strategy: Strategy
+    strategy: StrategyParameters
     tokens: Tokens
     limits: Limits
     processors: Processors
@@ -77,7 +76,3 @@ class Hypothesis:
     """Guesses that became text."""
     num_passes: int | None = None
     """Forward passes of the model, the prefill included."""
-
-
-Search = Callable[[Batch], list[list[Hypothesis]]]
-"""Hypotheses per prompt, best first or by sample index."""

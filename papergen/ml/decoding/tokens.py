@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papergen.core.errors import PapergenError, gathered
-from papergen.ml.decoding.settings import Strategy, Token
+from papergen.ml.decoding.parameters import StrategyParameters, Token
 
 Phrases = tuple[tuple[int, ...], ...]
 """One constraint: any one of these token sequences satisfies it."""
@@ -30,7 +30,7 @@ class Tokens:
     vocabulary_size: int
 
 
-def tokens_for(strategy: Strategy, model: Any, tokenizer: Any) -> Tokens:
+def tokens_for(strategy: StrategyParameters, model: Any, tokenizer: Any) -> Tokens:
     """The token ids of `strategy` under `model`; PapergenError for ids it does not have and for acts without effect.
 
     `tokenizer` may be None when the strategy forces no words.
@@ -56,14 +56,14 @@ def tokens_for(strategy: Strategy, model: Any, tokenizer: Any) -> Tokens:
     return found
 
 
-def _eos(strategy: Strategy, model: Any) -> tuple[int, ...]:
+def _eos(strategy: StrategyParameters, model: Any) -> tuple[int, ...]:
     if strategy.eos_token_id != "model":
         return _as_tuple(strategy.eos_token_id)
     own = model.generation_config.eos_token_id
     return _as_tuple(model.config.get_text_config().eos_token_id if own is None else own)
 
 
-def _pad(strategy: Strategy, model: Any, tokenizer: Any, eos: tuple[int, ...]) -> int:
+def _pad(strategy: StrategyParameters, model: Any, tokenizer: Any, eos: tuple[int, ...]) -> int:
     """Padding is masked, so any token does where neither the strategy, the tokenizer nor the model names one."""
     if strategy.pad_token_id != "model":
         return strategy.pad_token_id
@@ -93,14 +93,14 @@ def _spelled(sequence: tuple[Token, ...], eos: tuple[int, ...]) -> list[tuple[in
     return spelled
 
 
-def _forced_ids(strategy: Strategy) -> Iterator[Phrases]:
+def _forced_ids(strategy: StrategyParameters) -> Iterator[Phrases]:
     for item in strategy.force_words_ids or ():
         choices = [part for part in item if isinstance(part, tuple)]
         phrase = tuple(part for part in item if isinstance(part, int))
         yield tuple(choices) if choices else (phrase,)
 
 
-def _forced_words(strategy: Strategy, tokenizer: Any) -> Iterator[Phrases]:
+def _forced_words(strategy: StrategyParameters, tokenizer: Any) -> Iterator[Phrases]:
     if strategy.force_words is None:
         return
     if tokenizer is None:
@@ -123,7 +123,7 @@ def word_ids(word: str, tokenizer: Any) -> tuple[int, ...]:
     return tuple(ids)
 
 
-def _faults(strategy: Strategy, tokens: Tokens) -> Iterator[str]:
+def _faults(strategy: StrategyParameters, tokens: Tokens) -> Iterator[str]:
     used = {
         "eos_token_id": tokens.eos if strategy.eos_token_id != "model" else (),
         "pad_token_id": (tokens.pad,) if strategy.pad_token_id != "model" else (),

@@ -22,7 +22,7 @@ from papergen.ml.decoding.describing_zh import describe as describe_zh
 from papergen.ml.decoding.drafters import Lookup, Texts
 from papergen.ml.decoding.generate import generate
 from papergen.ml.decoding.settings import Strategy
-from papergen.ml.decoding.sources import DecodingSettings, model_places
+from papergen.ml.decoding.sources import DecodingSettings, shared_models
 from papergen.ml.decoding.windows import takes_windows
 
 
@@ -228,7 +228,8 @@ def test_an_assistant_of_the_project_is_found_by_its_path(tmp_path):
     (tmp_path / "drafter").mkdir()
     params = DecodingSettings(model="org/large", assistant_model="drafter")
     assert params.at(tmp_path).assistant_model == str(tmp_path / "drafter")
-    assert model_places(params, {}, tmp_path) == [("org/large", "float32"), (str(tmp_path / "drafter"), "float32")]
+    places = [path for _, path, _ in shared_models(params, {}, tmp_path)]
+    assert places == ["org/large", str(tmp_path / "drafter")]
     assert DecodingSettings(model="m", assistant_model="org/small").at(tmp_path).assistant_model == "org/small"
 
 

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from papergen.ml.decoding.settings import Strategy
-
-DRAFTING = {
-    "prompt_lookup_num_tokens": ("max_matching_ngram_size",),
-    "assistant_model": ("num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold"),
-}
-"""What only one kind of drafts looks at."""
+from papergen.ml.decoding.algorithm import algorithms, selected
+from papergen.ml.decoding.parameters import StrategyParameters
 
 _DRAWING = {
     "temperature": 1.0,
@@ -26,106 +19,62 @@ _DRAWING = {
 """Parameters that only change a random draw, with the values at which they do nothing."""
 
 
-def refusals(strategy: Strategy) -> list[str]:
+def faults(strategy: StrategyParameters) -> list[str]:
     """One sentence per fault of the strategy; empty when it means something. Needs no model."""
-    checks = (_one_algorithm, _drafting, _drawing, _searching, _forced, _returns, _lengths, _end_of_text)
+    checks = (_one_algorithm, _algorithm, _owned, _drawing, _returns, _lengths, _end_of_text)
     return [fault for check in checks for fault in check(strategy)]
 
 
-def _one_algorithm(s: Strategy) -> Iterator[str]:
-    asked = {
-        "num_beams > 1": s.num_beams > 1,
-        "penalty_alpha": s.penalty_alpha is not None,
-        "dola_layers": s.dola_layers is not None,
-        "prompt_lookup_num_tokens": s.prompt_lookup_num_tokens is not None,
-        "assistant_model": s.assistant_model is not None,
-    }
-    names = [name for name, is_asked in asked.items() if is_asked]
+def _one_algorithm(s: StrategyParameters) -> Iterator[str]:
+    names = list(dict.fromkeys(one.asked_by for one in selected(s)))
     if len(names) > 1:
         yield f"{' and '.join(names)} are different algorithms. Keep one of them."
-    if s.penalty_alpha is not None and s.do_sample:
-        yield "penalty_alpha takes the best token of each step, so do_sample = true has no place. Try do_sample: false."
-    cached = [name for name in ("penalty_alpha", "prompt_lookup_num_tokens", "assistant_model") if asked[name]]
-    if cached and not s.use_cache:
-        yield f"{cached[0]} works on the cache of past tokens. Try use_cache: true."
-    if s.penalty_alpha is not None and s.top_k < 2:
-        yield f"top_k = {s.top_k} leaves contrastive search no choice. Try top_k: 4 with penalty_alpha: 0.6."
-    if s.dola_layers == ():
-        yield "dola_layers = [] names no layer. Try low, high or a list of layer numbers."
 
 
-def _drafting(s: Strategy) -> Iterator[str]:
-    for drafter, names in DRAFTING.items():
-        for name in names:
-            if getattr(s, drafter) is None and getattr(s, name) != type(s).model_fields[name].default:
-                yield f"{name} = {getattr(s, name)} without {drafter} changes nothing. Leave it out, or set {drafter}."
+def _algorithm(s: StrategyParameters) -> Iterator[str]:
+    """What the algorithms that are asked for refuse."""
+    for one in selected(s):
+        if one.needs_cache and not s.use_cache:
+            yield f"{one.asked_by} works on the cache of past tokens. Try use_cache: true."
+        yield from one.faults(s)
 
 
-def _drawing(s: Strategy) -> Iterator[str]:
+def _owned(s: StrategyParameters) -> Iterator[str]:
+    """Parameters that only other algorithms look at."""
+    used = {name for one in selected(s) for name in one.own_parameters}
+    owners = {name: one for one in reversed(algorithms()) for name in one.own_parameters}
+    for name, owner in sorted(owners.items()):
+        if name not in used and getattr(s, name) != type(s).model_fields[name].default:
+            yield owner.fault_without(s, name)
+
+
+def _drawing(s: StrategyParameters) -> Iterator[str]:
     if s.do_sample:
         if s.top_k == 1:
             yield "top_k = 1 draws among one token, which is greedy decoding. Try do_sample: false without top_k."
         return
     changed = [name for name, idle in _DRAWING.items() if getattr(s, name) != idle]
-    if s.penalty_alpha is not None:
-        changed = [name for name in changed if name != "top_k"]
+    changed = [name for name in changed if not any(name in one.also_reads for one in selected(s))]
     if changed:
         values = ", ".join(f"{name} = {getattr(s, name)}" for name in changed)
         yield f"{values} without do_sample changes nothing: the likeliest token stays so. Try do_sample: true."
 
 
-def _searching(s: Strategy) -> Iterator[str]:
-    if s.num_beams % s.num_beam_groups:
-        good = [str(n) for n in range(2, s.num_beams + 1) if s.num_beams % n == 0]
-        remedy = f"Try {' or '.join(good)}." if good else "Raise num_beams first."
-        yield f"num_beam_groups = {s.num_beam_groups} does not divide num_beams = {s.num_beams}. {remedy}"
-    elif s.num_beam_groups > 1 and s.diversity_penalty == 0:
-        yield "num_beam_groups > 1 with diversity_penalty = 0 runs the same search in every group. Try 0.5."
-    if s.num_beam_groups == 1 and s.diversity_penalty > 0:
-        yield f"diversity_penalty = {s.diversity_penalty} acts between groups. Try num_beam_groups: {s.num_beams}."
-    if s.num_beam_groups > 1 and s.do_sample:
-        yield "num_beam_groups > 1 with do_sample is no known algorithm. Try do_sample: false."
-    if s.num_beams == 1 and s.num_beam_groups == 1:
-        for name, idle in (("length_penalty", 1.0), ("early_stopping", False)):
-            if getattr(s, name) != idle:
-                yield f"{name} = {getattr(s, name)} ranks hypotheses, and num_beams = 1 has one. Try num_beams: 4."
-
-
-def _forced(s: Strategy) -> Iterator[str]:
-    if not s.is_constrained:
-        return
-    if s.num_beams == 1:
-        yield "Forced words need a beam search to place them. Try num_beams: 4."
-    if s.do_sample:
-        yield "Forced words with do_sample is no known algorithm. Try do_sample: false."
-    if s.num_beam_groups > 1:
-        yield "Forced words with num_beam_groups > 1 is no known algorithm. Keep one of them."
-    for name in ("force_words", "force_words_ids"):
-        given = getattr(s, name)
-        if given is None:
-            continue
-        if not given or any(len(item) == 0 or any(_is_empty(part) for part in item) for item in given):
-            yield f"{name} = {given!r} contains an empty word, phrase or choice. Leave it out."
-        elif len(set(given)) < len(given):
-            yield f"{name} names the same constraint twice; an output with the word once meets both. Leave one out."
-
-
-def _is_empty(part: object) -> bool:
-    return part in ((), "")
-
-
-def _returns(s: Strategy) -> Iterator[str]:
+def _returns(s: StrategyParameters) -> Iterator[str]:
     n = s.num_return_sequences
-    if n == 1:
+    limits = [limit for one in selected(s) if (limit := one.most_outputs(s)) is not None]
+    most = min(limits, default=n)
+    if n <= most:
         return
-    if s.num_beams > 1:
-        if n > s.num_beams:
-            yield f"num_return_sequences = {n} is more than the num_beams = {s.num_beams} hypotheses there are."
-    elif not s.do_sample:
+    if most == 1:
         yield f"num_return_sequences = {n} would return {n} copies: this strategy has one output per prompt. Try 1."
+    elif most == s.num_beams:
+        yield f"num_return_sequences = {n} is more than the num_beams = {most} hypotheses there are."
+    else:
+        yield f"num_return_sequences = {n} is more than the {most} outputs per prompt of this strategy. Try {most}."
 
 
-def _lengths(s: Strategy) -> Iterator[str]:
+def _lengths(s: StrategyParameters) -> Iterator[str]:
     if s.max_new_tokens is None and s.max_length is None:
         yield "No length limit. Give max_new_tokens, for example 128."
     if s.max_new_tokens is not None and s.max_length is not None:
@@ -146,7 +95,7 @@ def _lengths(s: Strategy) -> Iterator[str]:
             yield f"{given} begins after max_new_tokens = {s.max_new_tokens}, so it changes nothing."
 
 
-def _end_of_text(s: Strategy) -> Iterator[str]:
+def _end_of_text(s: StrategyParameters) -> Iterator[str]:
     eos = s.eos_token_id
     ids = (eos,) if isinstance(eos, int) else eos if isinstance(eos, tuple) else ()
     if eos == ():
@@ -170,7 +119,7 @@ def _end_of_text(s: Strategy) -> Iterator[str]:
     yield from _idle_without_end(s)
 
 
-def _idle_without_end(s: Strategy) -> Iterator[str]:
+def _idle_without_end(s: StrategyParameters) -> Iterator[str]:
     """What acts on the end of a text, or on hypotheses of unequal length, where no text can end."""
     is_suppressed = "eos" in (s.suppress_tokens or ())
     if s.eos_token_id is not None and not is_suppressed:

@@ -1,0 +1,1 @@
+"""The decoding algorithms, a file each; `algorithm.py` loads them all."""

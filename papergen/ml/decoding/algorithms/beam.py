@@ -1,0 +1,116 @@
+"""Beam search and beam sampling: `num_beams` hypotheses per prompt compete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from papergen.experiment.api import words_only
+from papergen.ml.decoding.algorithm import Algorithm, register
+from papergen.ml.decoding.parameters import StrategyParameters
+from papergen.ml.decoding.wording import cite, distribution_en, distribution_zh, number
+
+if TYPE_CHECKING:
+    from papergen.ml.decoding.search import Batch, Hypothesis
+
+
+class BeamAlgorithm(Algorithm):
+    """What all beam searches have in common: hypotheses of unequal length are ranked, and the search stops."""
+
+    asked_by = "num_beams > 1"
+    own_parameters: ClassVar[tuple[str, ...]] = ("length_penalty", "early_stopping")
+    is_search = True
+
+    def fault_without(self, strategy: StrategyParameters, parameter: str) -> str:
+        """It ranks hypotheses."""
+        value = getattr(strategy, parameter)
+        return f"{parameter} = {value} ranks hypotheses, and num_beams = 1 has one. Try num_beams: 4."
+
+    def most_outputs(self, strategy: StrategyParameters) -> int | None:
+        """As many as there are hypotheses."""
+        return strategy.num_beams
+
+    def rows_per_prompt(self, strategy: StrategyParameters, vocabulary_size: int) -> int:
+        """A row per hypothesis."""
+        del vocabulary_size
+        return strategy.num_beams
+
+    def search(self, batch: Batch) -> list[list[Hypothesis]]:
+        """The best finished hypotheses."""
+        from papergen.ml.decoding.beam import beam_search
+
+        return beam_search(batch)
+
+    @words_only
+    def ranking_en(self, strategy: StrategyParameters) -> Iterator[str]:
+        """How hypotheses are ranked and when the search stops, where that is not the default."""
+        if strategy.length_penalty != 1.0:
+            yield f"hypotheses ranked by $\\log p / \\mathit{{length}}^{{{number(strategy.length_penalty)}}}$"
+        if strategy.early_stopping is True:
+            yield f"stopped at the first {strategy.num_beams} finished hypotheses"
+        elif strategy.early_stopping == "never":
+            yield "stopped when no better hypothesis is possible"
+
+    @words_only
+    def ranking_zh(self, strategy: StrategyParameters) -> Iterator[str]:
+        """The same in Chinese."""
+        if strategy.length_penalty != 1.0:
+            yield f"候选按 $\\log p / \\mathit{{length}}^{{{number(strategy.length_penalty)}}}$ 排序"
+        if strategy.early_stopping is True:
+            yield f"得到 {strategy.num_beams} 个完成的候选即停止"
+        elif strategy.early_stopping == "never":
+            yield "直到不可能出现更好的候选才停止"
+
+
+@register
+class Beam(BeamAlgorithm):
+    """Beam search."""
+
+    name = "beam"
+    citations = ("graves2012sequence",)
+
+    def is_selected(self, strategy: StrategyParameters) -> bool:
+        """Beams of one group, no draws, no forced words."""
+        return is_plain(strategy) and not strategy.do_sample
+
+    @words_only
+    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+        """With the number of beams."""
+        yield f"beam search with {strategy.num_beams} beams{cite(*self.citations)}"
+        yield from self.ranking_en(strategy)
+
+    @words_only
+    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
+        """With the number of beams."""
+        yield f"束宽为 {strategy.num_beams} 的束搜索{cite(*self.citations)}"
+        yield from self.ranking_zh(strategy)
+
+
+@register
+class BeamSample(BeamAlgorithm):
+    """Beam search whose continuations are drawn."""
+
+    name = "beam_sample"
+
+    def is_selected(self, strategy: StrategyParameters) -> bool:
+        """Beams of one group that draw."""
+        return is_plain(strategy) and strategy.do_sample
+
+    @words_only
+    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+        """With the number of beams and the truncations."""
+        yield f"beam search with {strategy.num_beams} beams whose continuations are drawn without replacement"
+        yield from distribution_en(strategy)
+        yield from self.ranking_en(strategy)
+
+    @words_only
+    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
+        """With the number of beams and the truncations."""
+        yield f"束宽为 {strategy.num_beams} 的束采样（续写为无放回抽取）"
+        yield from distribution_zh(strategy)
+        yield from self.ranking_zh(strategy)
+
+
+def is_plain(strategy: StrategyParameters) -> bool:
+    """Whether the beams are one group, and no words are forced."""
+    return strategy.num_beams > 1 and strategy.num_beam_groups == 1 and not strategy.is_constrained

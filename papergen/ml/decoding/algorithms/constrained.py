@@ -1,0 +1,95 @@
+"""Lexically constrained beam search: words or phrases that every continuation must contain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from papergen.experiment.api import words_only
+from papergen.ml.decoding.algorithm import register
+from papergen.ml.decoding.algorithms.beam import BeamAlgorithm
+from papergen.ml.decoding.parameters import StrategyParameters
+from papergen.ml.decoding.wording import cite, escaped
+
+if TYPE_CHECKING:
+    from papergen.ml.decoding.search import Batch, Hypothesis
+
+
+NUM_SEARCHES = 2
+"""Searches side by side over each prompt, with dynamic and with legacy beam allocation (`constrained.py`)."""
+
+
+@register
+class Constrained(BeamAlgorithm):
+    """Forced words by dynamic beam allocation (Hokamp and Liu 2017; Post and Vilar 2018)."""
+
+    name = "constrained"
+    asked_by = "force_words"
+    citations = ("hokamp2017lexically", "post2018fast")
+
+    def is_selected(self, strategy: StrategyParameters) -> bool:
+        """Words are forced, by text or by token ids."""
+        return strategy.is_constrained
+
+    def faults(self, strategy: StrategyParameters) -> Iterator[str]:
+        """No beams, draws, and words that are none."""
+        if strategy.num_beams == 1:
+            yield "Forced words need a beam search to place them. Try num_beams: 4."
+        if strategy.do_sample:
+            yield "Forced words with do_sample is no known algorithm. Try do_sample: false."
+        for name in ("force_words", "force_words_ids"):
+            given = getattr(strategy, name)
+            if given is None:
+                continue
+            if not given or any(len(item) == 0 or any(part in ((), "") for part in item) for item in given):
+                yield f"{name} = {given!r} contains an empty word, phrase or choice. Leave it out."
+            elif len(set(given)) < len(given):
+                yield f"{name} names the same constraint twice; an output with the word once meets both. Leave one out."
+
+    def rows_per_prompt(self, strategy: StrategyParameters, vocabulary_size: int) -> int:
+        """A row per hypothesis of both searches."""
+        del vocabulary_size
+        return NUM_SEARCHES * strategy.num_beams
+
+    def search(self, batch: Batch) -> list[list[Hypothesis]]:
+        """Hypotheses with all forced words first."""
+        from papergen.ml.decoding.constrained import constrained_search
+
+        return constrained_search(batch)
+
+    @words_only
+    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+        """With the number of beams and the words."""
+        yield (
+            f"lexically constrained beam search with {strategy.num_beams} beams and dynamic beam allocation"
+            f"{cite(*self.citations)}{self._words_en(strategy)}"
+        )
+        yield from self.ranking_en(strategy)
+
+    @words_only
+    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
+        """With the number of beams and the words."""
+        yield (
+            f"带词汇约束的束搜索{cite(*self.citations)}"
+            f"（{strategy.num_beams} 个束，动态分配{self._words_zh(strategy)}）"
+        )
+        yield from self.ranking_zh(strategy)
+
+    @words_only
+    def _words_en(self, strategy: StrategyParameters) -> str:
+        words = strategy.force_words or ()
+        if not words:
+            count = len(strategy.force_words_ids or ())
+            return f" and {count} forced phrase{'s' if count != 1 else ''}"
+        choices = [(item,) if isinstance(item, str) else item for item in words]
+        spelled = [" or ".join(f"``{escaped(word)}''" for word in choice) for choice in choices]
+        return f" that must contain {' and '.join(spelled)}"
+
+    @words_only
+    def _words_zh(self, strategy: StrategyParameters) -> str:
+        words = strategy.force_words or ()
+        if not words:
+            return f"，{len(strategy.force_words_ids or ())} 个必含短语"
+        choices = [(item,) if isinstance(item, str) else item for item in words]
+        spelled = ["或".join(f"“{escaped(word)}”" for word in choice) for choice in choices]
+        return f"，必须包含{'和'.join(spelled)}"

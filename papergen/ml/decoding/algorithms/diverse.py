@@ -1,0 +1,62 @@
+"""Diverse (group) beam search: groups of beams are penalised for the tokens that earlier groups chose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from papergen.experiment.api import words_only
+from papergen.ml.decoding.algorithm import register
+from papergen.ml.decoding.algorithms.beam import BeamAlgorithm
+from papergen.ml.decoding.parameters import StrategyParameters
+from papergen.ml.decoding.wording import cite, number
+
+
+@register
+class Diverse(BeamAlgorithm):
+    """Beams in groups (Vijayakumar et al. 2018)."""
+
+    name = "diverse"
+    asked_by = "num_beam_groups > 1"
+    own_parameters = (*BeamAlgorithm.own_parameters, "num_beam_groups", "diversity_penalty")
+    citations = ("vijayakumar2018diverse",)
+
+    def is_selected(self, strategy: StrategyParameters) -> bool:
+        """More than one group."""
+        return strategy.num_beam_groups > 1
+
+    def faults(self, strategy: StrategyParameters) -> Iterator[str]:
+        """Groups of unequal size, groups that do the same, groups that draw."""
+        s = strategy
+        if s.num_beams % s.num_beam_groups:
+            good = [str(n) for n in range(2, s.num_beams + 1) if s.num_beams % n == 0]
+            remedy = f"Try {' or '.join(good)}." if good else "Raise num_beams first."
+            yield f"num_beam_groups = {s.num_beam_groups} does not divide num_beams = {s.num_beams}. {remedy}"
+        elif s.diversity_penalty == 0:
+            yield "num_beam_groups > 1 with diversity_penalty = 0 runs the same search in every group. Try 0.5."
+        if s.do_sample:
+            yield "num_beam_groups > 1 with do_sample is no known algorithm. Try do_sample: false."
+
+    def fault_without(self, strategy: StrategyParameters, parameter: str) -> str:
+        """It acts between groups."""
+        value = getattr(strategy, parameter)
+        return f"{parameter} = {value} acts between groups. Try num_beam_groups: {strategy.num_beams}."
+
+    @words_only
+    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+        """With the numbers of beams and groups, and the penalty."""
+        s = strategy
+        yield (
+            f"diverse beam search with {s.num_beams} beams in {s.num_beam_groups} groups and diversity penalty"
+            f" ${number(s.diversity_penalty)}${cite(*self.citations)}"
+        )
+        yield from self.ranking_en(s)
+
+    @words_only
+    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
+        """With the numbers of beams and groups, and the penalty."""
+        s = strategy
+        yield (
+            f"多样束搜索{cite(*self.citations)}（{s.num_beams} 个束，分为 {s.num_beam_groups} 组，"
+            f"多样性惩罚为 ${number(s.diversity_penalty)}$）"
+        )
+        yield from self.ranking_zh(s)
