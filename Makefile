@@ -14,6 +14,8 @@ ifndef DEMO
 DEMO := demo/paper-$(shell date +%Y%m%d-%H%M%S)
 endif
 export TOKENIZERS_PARALLELISM := false
+# Tests of one file stay on one process: what they share is set up once.
+IN_PARALLEL := -n logical --dist loadfile
 
 TEX_PACKAGES := texlive-latex-recommended texlive-fonts-recommended cm-super-minimal latexmk poppler-utils
 TEX_VENUES := texlive-publishers texlive-science texlive-latex-extra texlive-xetex texlive-lang-chinese \
@@ -42,7 +44,7 @@ demo: install tex ## Install what is missing, then make a paper from nothing and
 	@echo "The paper: $(abspath $(DEMO))/build/$(notdir $(DEMO)).pdf"
 
 test: install-dev tex lint ## Run ruff, mypy and the tests
-	$(BIN)/python -m pytest -m "not slow and not gpu and not cluster"
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m "not slow and not gpu and not cluster"
 
 test-slow: install-dev $(VENV)/.installed-checkpoint tex ## Run the tests that take longer
 	$(BIN)/python -m pytest -m "(slow or gpu) and not cluster"

@@ -68,9 +68,9 @@ def test_many_changes_are_one_burst(tmp_path: Path) -> None:
 
 def test_waiting_takes_no_processor(tmp_path: Path) -> None:
     watcher = inotify(tmp_path)
-    before = time.process_time()
+    before = time.thread_time()
     watcher.wait(0.5)
-    assert time.process_time() - before < 0.05
+    assert time.thread_time() - before < 0.05
     watcher.close()
 
 
