@@ -24,8 +24,8 @@ def cancel(names: tuple[str, ...], only: tuple[str, ...], is_old: bool, dry_run:
     import contextlib
 
     from papergen.core.errors import PapergenError
-    from papergen.execution.launchers.slurm.submitted import cancel as cancel_tasks
-    from papergen.execution.launchers.slurm.submitted import left_tasks, tidy, wait_until_gone
+    from papergen.execution.launchers.slurm.files import cancel as cancel_tasks
+    from papergen.execution.launchers.slurm.files import submitted_tasks, tidy, wait_until_gone
     from papergen.experiment.project import open_project
 
     project = open_project()
@@ -35,7 +35,7 @@ def cancel(names: tuple[str, ...], only: tuple[str, ...], is_old: bool, dry_run:
     planned = {trial.digest for trial in project.trials}
     tasks = [
         task
-        for task in left_tasks(project.root)
+        for task in submitted_tasks(project.root)
         if task.state != "ended"
         and (task.trial.digest in chosen or (task.trial.digest not in planned and not names and not only))
         and not (is_old and task.trial.digest in planned)

@@ -15,7 +15,7 @@ from papergen.execution.launcher import Launcher, Limits, Setup
 from papergen.execution.launchers.choose import choose_launcher
 from papergen.execution.launchers.settings import LaunchSettings, read_settings
 from papergen.execution.launchers.slurm.client import SlurmBusyError
-from papergen.execution.launchers.slurm.submitted import LeftTask, left_tasks
+from papergen.execution.launchers.slurm.files import SubmittedTask, submitted_tasks
 from papergen.execution.multihost.network import Endpoint
 from papergen.execution.multihost.run import Rendezvous, Role, follow, open_nodes, role_of
 from papergen.execution.progress import JsonView, View, view_for
@@ -109,7 +109,7 @@ def launch(project: Project, to_run: Sequence[Trial], request: Request, chosen: 
         limits=Limits(hang_s=request.hang_timeout_s),
         max_restarts=request.max_restarts,
     )
-    _look_for_left(project.root, to_run, chosen.launcher_class.name)
+    _look_for_submitted(project.root, to_run, chosen.launcher_class.name)
     if chosen.rendezvous is None:
         return _run(project, to_run, request, chosen, setup)
     assert issubclass(chosen.launcher_class, Supervisor), "only a supervisor spans hosts"
@@ -128,29 +128,29 @@ def launch(project: Project, to_run: Sequence[Trial], request: Request, chosen: 
     return None
 
 
-def _look_for_left(root: Path, to_run: Sequence[Trial], launcher: str) -> None:
+def _look_for_submitted(root: Path, to_run: Sequence[Trial], launcher: str) -> None:
     """What an earlier run-exp left on the cluster: what this one wants of it is its own, the rest is told of."""
     try:
-        left = left_tasks(root)
+        submitted = submitted_tasks(root)
     except SlurmBusyError as error:
         raise MachineError(
             f"{error.message}, and an earlier run-exp has submitted trials of this project to it.",
             hint="Try again when SLURM answers; or, when those jobs are surely over, remove results/.cluster.",
         ) from error
-    if launcher != "slurm" and left:
+    if launcher != "slurm" and submitted:
         raise PapergenError(
-            f"SLURM job {_brief(left)} of an earlier run-exp has trials of this project.",
+            f"SLURM job {_brief(submitted)} of an earlier run-exp has trials of this project.",
             hint="Type `papergen run-exp --launcher slurm` to take them over, or `papergen cancel` to end them.",
         )
     wanted = {trial.digest for trial in to_run}
-    if others := [task for task in left if task.trial.digest not in wanted and task.state != "ended"]:
+    if others := [task for task in submitted if task.trial.digest not in wanted and task.state != "ended"]:
         _say(
             f"left alone: SLURM job {_brief(others)} of an earlier run-exp, which this one does not want "
             "(`papergen status` lists them, `papergen cancel` ends them)"
         )
 
 
-def _brief(tasks: Sequence[LeftTask]) -> str:
+def _brief(tasks: Sequence[SubmittedTask]) -> str:
     return ", ".join(task.task_id for task in tasks[:MAX_SHOWN]) + (", ..." if len(tasks) > MAX_SHOWN else "")
 
 

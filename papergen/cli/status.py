@@ -28,13 +28,13 @@ def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> No
 
     from papergen.core import widths
     from papergen.core.errors import MachineError
-    from papergen.execution.launchers.slurm.submitted import left_tasks
+    from papergen.execution.launchers.slurm.files import submitted_tasks
     from papergen.experiment.project import open_project
 
     project = open_project()
     chosen = {trial.digest for trial in project.select(names, ())}
     try:
-        left = left_tasks(project.root)
+        left = submitted_tasks(project.root)
     except MachineError as error:
         left = []
         click.echo(f"What waits or runs on SLURM is not known: {error.message}.", err=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from lab import QUICK, Lab
 
-from papergen.execution.launchers.slurm.task_files import TaskFiles
+from papergen.execution.launchers.slurm.files import TaskFiles
 from papergen.execution.worker.lease import LEASE_VARIABLE, LOST, Lease
 from papergen.store.runs import Run
 

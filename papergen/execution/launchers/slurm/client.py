@@ -1,4 +1,4 @@
-"""What SLURM is asked and told of jobs that exist, and what its answers mean: squeue, scontrol, scancel, sacct.
+"""What SLURM is asked and told, and what its answers mean: squeue, scontrol, scancel, sinfo, sacct.
 
 sacct is asked only for what the controller has forgotten: many clusters have no accounting, and what ended a trial
 stands in the trial's own files.
@@ -12,7 +12,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from papergen.core.errors import MachineError
@@ -31,6 +32,13 @@ NEVER = re.compile(
 
 Nodes that are down or drained are another reason, and pass.
 """
+
+CALM = 4.0
+"""The longest pause while nothing changes, in multiples of the shortest."""
+BUSY_S = 60.0
+"""The longest pause while the controller does not answer."""
+BUSY_LIMIT_S = 600.0
+"""For so long a controller that does not answer is asked again."""
 
 DEFAULT_MAX_ARRAY_SIZE = 1001
 """slurm.conf's MaxArraySize where nobody set it (slurm.conf(5))."""
@@ -176,6 +184,35 @@ def max_array_size() -> int:
     return DEFAULT_MAX_ARRAY_SIZE - 1
 
 
+@functools.cache
+def gpus_of_nodes(partition: str, gpu_type: str) -> Sequence[int]:
+    """How many GPUs (of `gpu_type`) each node of the partition has; of the default one where none is named.
+
+    Empty when there is no such partition; SlurmBusyError when nobody answers.
+    """
+    done = ask(["sinfo", "--noheader", "--Node", "--format=%P|%G"])
+    if done.returncode != 0:
+        raise SlurmBusyError(f"sinfo: {last_line(done.stderr)}")
+    wanted = set(partition.split(",")) if partition else None
+    found = []
+    for line in done.stdout.splitlines():
+        name, _, resources = line.strip().partition("|")
+        if name.rstrip("*") in wanted if wanted is not None else name.endswith("*"):
+            found.append(_num_gpus(resources, gpu_type))
+    return tuple(found)
+
+
+def _num_gpus(resources: str, gpu_type: str) -> int:
+    """From `gpu:a100:4(S:0-1),gpu:v100:2,shard:8` to 6, or 4 for a100; `(null)` is none."""
+    total = 0
+    for word in re.sub(r"\([^)]*\)", "", resources).split(","):
+        kind, _, rest = word.partition(":")
+        name, _, count = rest.rpartition(":")
+        if kind == "gpu" and count.isdigit() and gpu_type in {"", name}:
+            total += int(count)
+    return total
+
+
 def ask(
     command: Sequence[str], *, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -201,3 +238,57 @@ def ask(
 def last_line(text: str) -> str:
     """The last line of what a program said."""
     return " ".join(text.strip().splitlines()[-1:])
+
+
+class SqueuePoll:
+    """squeue's last answer, renewed when it is due."""
+
+    def __init__(self, poll_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`poll_s` is the shortest pause between two questions."""
+        self._shortest_s = self._pause_s = poll_s
+        self._clock = clock
+        self._asked_at: float | None = None
+        self._busy_since: float | None = None
+        self._states: Mapping[str, TaskState] = {}
+        self.num_answers = 0
+        """How often squeue has answered."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the last question was answered: only then is a task that is not named over."""
+        return self.num_answers > 0 and self._busy_since is None
+
+    def states(self) -> Mapping[str, TaskState]:
+        """Of all tasks that are not over; MachineError when the controller has not answered for too long."""
+        now = self._clock()
+        if self._asked_at is None or now - self._asked_at >= self._pause_s:
+            self._ask(now)
+            self._asked_at = self._clock()
+        return self._states
+
+    def submitted(self) -> None:
+        """A job was submitted, which squeue may not know for a moment; soon there will be news."""
+        self._pause_s = self._shortest_s
+        self._asked_at = self._clock()
+
+    def confirmed_states(self) -> Mapping[str, TaskState]:
+        """Likewise, but an answer is waited for: for who must know that a task is over."""
+        while True:
+            known = self.states()
+            if self.is_current:
+                return known
+            time.sleep(self._pause_s / 4)
+
+    def _ask(self, now: float) -> None:
+        try:
+            known = states()
+        except SlurmBusyError as error:
+            self._busy_since = now if self._busy_since is None else self._busy_since
+            if now - self._busy_since > BUSY_LIMIT_S:
+                raise MachineError(f"{error} for {BUSY_LIMIT_S / 60:.0f} min; the jobs go on.") from error
+            self._pause_s = min(2 * self._pause_s, max(BUSY_S, self._shortest_s))
+            return
+        is_news = self._busy_since is not None or known != self._states
+        self._pause_s = self._shortest_s if is_news else min(1.5 * self._pause_s, CALM * self._shortest_s)
+        self._busy_since, self._states = None, known
+        self.num_answers += 1

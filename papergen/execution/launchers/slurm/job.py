@@ -22,8 +22,8 @@ from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.devices import cpu_model, find_gpus, memory_gib, num_cores
 from papergen.execution.launcher import Ended, Event, Job, Limits
 from papergen.execution.launchers.local import LocalLauncher, WarmStarter
-from papergen.execution.launchers.slurm import client as slurm_answers
-from papergen.execution.launchers.slurm.task_files import TaskFiles
+from papergen.execution.launchers.slurm import client
+from papergen.execution.launchers.slurm.files import TaskFiles
 from papergen.execution.multihost.follower import Follower, join
 from papergen.execution.multihost.network import Endpoint, interface_environment
 from papergen.execution.multihost.nodes import NodeLine, Nodes
@@ -42,7 +42,7 @@ MAX_RESTARTS = 3
 """So often a job that loses a node is started again: the fault may be its own."""
 GRACE_S = 0.5
 """Between SIGTERM and SIGKILL for the ranks of a failed trial: here SIGTERM only asks them to save."""
-WISH_S = 0.5
+PREEMPTION_LOOK_S = 0.5
 """Between two looks at whether SLURM wants the node back."""
 SETTLE_S = 1.5
 """For an earlier attempt that still lives to see that it is not the trial's any more."""
@@ -51,15 +51,15 @@ NUM_PORTS = 8
 
 
 class Terminated(BaseException):
-    """SLURM wants the job to end."""
+    """SLURM wants the job to end. No Exception: nothing that waits or reports may catch it on its way out."""
 
 
-class Wish:
+class PreemptionSignal:
     """SLURM's SIGTERM: the trial gets `SAVE_S` to save its state, unless it is cancelled or does not run yet."""
 
     def __init__(self, files: TaskFiles) -> None:
         self._files = files
-        self.is_heard = False
+        self.has_come = False
         self.may_save = False
         """Whether the trial runs, and can be asked."""
 
@@ -69,9 +69,10 @@ class Wish:
         signal.signal(signal.SIGALRM, _terminated)
 
     def _hear(self, *_: object) -> None:
-        if self.is_heard or not self.may_save or self._files.cancelled_file.exists():
+        # The second SIGTERM is scancel's or the end of the grace time: no more waiting.
+        if self.has_come or not self.may_save or self._files.cancelled_file.exists():
             raise Terminated
-        self.is_heard = True
+        self.has_come = True
         signal.alarm(SAVE_S)
 
 
@@ -82,25 +83,27 @@ def main() -> None:
     if files.ended_file.exists():
         return  # SLURM starts again what is over; its end may be taken in already, and another job run the trial
     job, limits = files.read()
-    wish = Wish(files)
-    wish.listen()
+    preemption = PreemptionSignal(files)
+    preemption.listen()
     os.environ[SAVE_VARIABLE] = "1"
     lease = Lease(f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', '0')}", files.lease_file)
     lease.to_environment()
     limits = replace(limits, grace_s=min(limits.grace_s, GRACE_S))
     try:
         if node == 0:
-            sys.exit(_lead(files, job, limits, num_nodes, wish, lease))
-        _follow(job, node, num_nodes, wish)
+            sys.exit(_lead(files, job, limits, num_nodes, preemption, lease))
+        _follow(job, node, num_nodes, preemption)
     except Terminated:
         sys.exit(143)
 
 
-def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish, lease: Lease) -> int:
+def _lead(
+    files: TaskFiles, job: Job, limits: Limits, num_nodes: int, preemption: PreemptionSignal, lease: Lease
+) -> int:
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     lease.take()
     if restarts:
-        time.sleep(SETTLE_S)
+        time.sleep(SETTLE_S)  # the attempt before may live on where SLURM lost sight of it: it looks twice a second
     clear(job.folder)
     if restarts:
         files.tell(
@@ -117,7 +120,7 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish
                 launcher.gather(JOIN_S)
             files.tell("note", {"text": f"runs on {', '.join(launcher.hosts)} (SLURM job {_task()})"})
             launcher.submit(job)
-            ended = _watch(launcher, files, wish, lease)
+            ended = _watch(launcher, files, preemption, lease)
     except PapergenError as error:
         kind = FailureKind.MACHINE if isinstance(error, MachineError) else FailureKind.REFUSED
         failure = Failure(kind=kind, rank=None, cause=str(error))
@@ -132,20 +135,20 @@ def _lead(files: TaskFiles, job: Job, limits: Limits, num_nodes: int, wish: Wish
     if not lease.is_held():
         sys.stderr.write(f"{LOST}\n")  # to the task's log: nothing else is this attempt's any more
         return 1
-    if ended.failure is not None and _goes_on(files, ended.failure, wish, restarts):
+    if ended.failure is not None and _goes_on(files, ended.failure, preemption, restarts):
         return 143
     files.write_end(replace(ended, machine={**_here(), **ended.machine}))
     return 0 if ended.failure is None else 1
 
 
-def _goes_on(files: TaskFiles, failure: Failure, wish: Wish, restarts: int) -> bool:
+def _goes_on(files: TaskFiles, failure: Failure, preemption: PreemptionSignal, restarts: int) -> bool:
     """Whether this is no end of the trial: it goes on when SLURM starts the job again, which is asked of it here."""
     if failure.kind is FailureKind.HOST_LOST:  # SLURM itself notices it after minutes
-        if restarts >= MAX_RESTARTS or not slurm_answers.requeue(_task()):
+        if restarts >= MAX_RESTARTS or not client.requeue(_task()):
             return False
         files.tell("note", {"text": f"{failure.cause}; SLURM starts the job again"})
-    elif wish.is_heard:
-        slurm_answers.requeue(_task())
+    elif preemption.has_come:
+        client.requeue(_task())
         files.tell("note", {"text": f"SLURM wants the node back: {failure.cause}"})
     else:
         return False
@@ -160,10 +163,10 @@ def _check_code(job: Job) -> None:
         raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
 
 
-def _watch(launcher: LocalLauncher, files: TaskFiles, wish: Wish, lease: Lease) -> Ended:
-    wish.may_save, is_asked = True, False
+def _watch(launcher: LocalLauncher, files: TaskFiles, preemption: PreemptionSignal, lease: Lease) -> Ended:
+    preemption.may_save, is_asked = True, False
     while True:
-        told = launcher.wait(timeout_s=WISH_S)
+        told = launcher.wait(timeout_s=PREEMPTION_LOOK_S)
         if not lease.is_held():
             raise PapergenError(LOST)
         for item in told:
@@ -171,13 +174,13 @@ def _watch(launcher: LocalLauncher, files: TaskFiles, wish: Wish, lease: Lease) 
                 files.tell(item.kind, item.data)
             else:
                 return item
-        if wish.is_heard and not is_asked:
+        if preemption.has_come and not is_asked:
             is_asked = True
             launcher.ask_to_save()
 
 
-def _follow(job: Job, node: int, num_nodes: int, wish: Wish) -> None:
-    address = slurm_answers.head_address()
+def _follow(job: Job, node: int, num_nodes: int, preemption: PreemptionSignal) -> None:
+    address = client.head_address()
     line, _ = join(
         [Endpoint(address, port) for port in _ports()],
         node=node,
@@ -185,7 +188,7 @@ def _follow(job: Job, node: int, num_nodes: int, wish: Wish) -> None:
         trials={job.trial.label: job.trial.digest},
         timeout_s=JOIN_S,
     )
-    wish.may_save = True  # as the first node asks, which hears it too
+    preemption.may_save = True  # as the first node asks, which hears it too
     Follower(line, WarmStarter, lambda message, hub: _spec(job, line, message, hub)).serve()
 
 
@@ -212,9 +215,13 @@ def _listen() -> socket.socket:
 
 
 def _ports() -> list[int]:
-    """The same on every node, others for every job and restart."""
-    job, task = int(os.environ["SLURM_JOB_ID"]), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    return [20_000 + (job * 61 + task * 17 + index * 1009) % 12_000 for index in range(NUM_PORTS)]
+    """The same on every node, which have no other way to agree; others for every job and restart.
+
+    Below the ports of outgoing connections, and far apart for jobs of neighbouring numbers that may share a node. A
+    restart has others too: the ports of an attempt that still lives are taken.
+    """
+    job, restarts = int(os.environ["SLURM_JOB_ID"]), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    return [20_000 + (job * 61 + restarts * 17 + index * 1009) % 12_000 for index in range(NUM_PORTS)]
 
 
 def _task() -> str:

@@ -13,20 +13,19 @@ from typing import ClassVar, Self
 from papergen.core.errors import PapergenError
 from papergen.execution.launcher import Ended, Event, Fitness, Job, Launcher, Limits, Setup
 from papergen.execution.launchers.settings import LaunchSettings
-from papergen.execution.launchers.slurm import client as slurm_answers
-from papergen.execution.launchers.slurm import sbatch as slurm_words
-from papergen.execution.launchers.slurm.arrays import Arrays, Later, Refused, Submitted
-from papergen.execution.launchers.slurm.client import TaskState
-from papergen.execution.launchers.slurm.gpus import choose_device, most_gpus
-from papergen.execution.launchers.slurm.polling import Poll
-from papergen.execution.launchers.slurm.submitted import cancel, tidy, wait_until_gone
-from papergen.execution.launchers.slurm.task_files import (
+from papergen.execution.launchers.slurm import client, sbatch
+from papergen.execution.launchers.slurm.client import SqueuePoll, TaskState
+from papergen.execution.launchers.slurm.files import (
     BatchFiles,
     EventReader,
     TaskFiles,
     batches_folder,
+    cancel,
     drop_unsubmitted,
+    tidy,
+    wait_until_gone,
 )
+from papergen.execution.launchers.slurm.sbatch import JobArrays, Postponed, Refused, Submitted, choose_device, most_gpus
 from papergen.execution.supervision.running import utc
 from papergen.store.failures import Failure, FailureKind
 from papergen.store.records import Trial
@@ -35,7 +34,7 @@ LOOK_S = 0.25
 """Between two looks at the trials' files, and as long again for each hundred of trials: the files lie on a server."""
 LAG_S = 10.0
 """How much later than squeue's news a file may be seen on another machine."""
-OURS = frozenset({"", "None", "JobArrayTaskLimit"})
+EXPECTED = frozenset({"", "None", "JobArrayTaskLimit"})
 """Reasons for waiting that need no word."""
 
 
@@ -81,24 +80,24 @@ class SlurmLauncher(Launcher):
         self._project, self._lag_s = project, lag_s
         self._settings = settings or LaunchSettings()
         self._limits = limits or Limits()
-        self._arrays = Arrays(project, self._settings, self._limits, max_trials)
+        self._arrays = JobArrays(project, self._settings, self._limits, max_trials)
         self._tasks: list[Task] = []
         self._told: deque[Event | Ended] = deque()
         drop_unsubmitted(batches_folder(project))
-        self._left = BatchFiles.all_in(batches_folder(project))
+        self._earlier = BatchFiles.all_in(batches_folder(project))
         self._taken: set[str] = set()
         """Tasks of earlier runs that were taken over, once each."""
         self._over: list[Task] = []
         """Tasks whose ends were told and are taken in when `wait` is called next."""
         self._reasons: set[str] = set()
-        self._poll = Poll(self._settings.poll_s)
+        self._poll = SqueuePoll(self._settings.poll_s)
         self._looked_at: dict[Path, int] = {}
         """Batch -> its folder's time of change at the last look."""
 
     @classmethod
     def fitness(cls) -> Fitness:
         """The best where sbatch works and this is no job already; a job should use its own allocation."""
-        if problem := slurm_answers.why_not():
+        if problem := client.why_not():
             return Fitness(score=0, reason=problem)
         if job := os.environ.get("SLURM_JOB_ID"):
             return Fitness(score=1, reason=f"inside SLURM job {job}, which has an allocation of its own")
@@ -126,7 +125,7 @@ class SlurmLauncher(Launcher):
 
     def holds(self, trial: Trial) -> bool:
         """Whether a job that an earlier run-exp submitted still runs the trial, or has finished it."""
-        return self._find_left(trial) is not None
+        return self._find_earlier(trial) is not None
 
     def has_room(self, num_ranks: int) -> bool:
         """Whether one more may be submitted: always, since the arrays bound how many run."""
@@ -134,14 +133,14 @@ class SlurmLauncher(Launcher):
 
     def submit(self, job: Job) -> None:
         """Take note of the trial; `wait` submits all that were noted at once, as arrays."""
-        if (found := self._find_left(job.trial)) is not None:
+        if (found := self._find_earlier(job.trial)) is not None:
             batch, index = found
             self._taken.add(batch.task_id(index))
             self._add(job, batch, index)
             self._note(job, f"taken over: SLURM job {batch.task_id(index)} of an earlier run-exp")
             return
         try:
-            slurm_words.shape_of(job, self._settings)
+            sbatch.shape_of(job, self._settings)
         except PapergenError as error:
             self._tell_failed(job, Failure(kind=FailureKind.REFUSED, rank=None, cause=str(error)))
             return
@@ -190,17 +189,17 @@ class SlurmLauncher(Launcher):
                 task.files.settle()
         self._over.clear()
         tidy(self._project, ids)
-        self._left = []
+        self._earlier = []
 
     # The work.
 
-    def _find_left(self, trial: Trial) -> tuple[BatchFiles, int] | None:
-        for batch in self._left:
+    def _find_earlier(self, trial: Trial) -> tuple[BatchFiles, int] | None:
+        for batch in self._earlier:
             if trial.digest in batch.digests:
                 index = list(batch.digests).index(trial.digest)
                 task_id = batch.task_id(index)
                 # Were an unanswered question taken for "over", the trial would run twice.
-                is_open = batch.is_open(index, is_alive=task_id in self._poll.sure_states())
+                is_open = batch.is_open(index, is_alive=task_id in self._poll.confirmed_states())
                 if is_open and task_id not in self._taken:
                     return batch, index
         return None
@@ -219,7 +218,7 @@ class SlurmLauncher(Launcher):
                 case Refused():
                     for job in told.jobs:
                         self._tell_failed(job, Failure(kind=FailureKind.REFUSED, rank=None, cause=told.cause))
-                case Later():
+                case Postponed():
                     self._tell_once(told.job, "later", told.text)
 
     def _add(self, job: Job, batch: BatchFiles, index: int) -> None:
@@ -241,7 +240,7 @@ class SlurmLauncher(Launcher):
             if state is not None:
                 task.gone_at = None
                 self._tell_state(task, state)
-            elif self._poll.is_sure:
+            elif self._poll.is_current:
                 task.gone_at = task.gone_at or now
                 if now - task.gone_at >= self._lag_s or task.ended_for is not None:
                     self._finish_gone(task)
@@ -257,16 +256,16 @@ class SlurmLauncher(Launcher):
     def _tell_state(self, task: Task, state: TaskState) -> None:
         if state.state != "PENDING":
             return
-        if slurm_answers.NEVER.search(state.reason):
-            asked = slurm_words.asked(slurm_words.shape_of(task.job, self._settings), self._settings)
+        if client.NEVER.search(state.reason):
+            asked = sbatch.asked(sbatch.shape_of(task.job, self._settings), self._settings)
             cause = f"SLURM would never start job {task.id}: {state.reason} ({asked})"
             task.ended_for = FailureKind.REFUSED, cause
-            slurm_answers.cancel([task.id])
-        elif state.reason not in OURS:
+            client.cancel([task.id])
+        elif state.reason not in EXPECTED:
             self._tell_once(task.job, state.reason, f"SLURM job {task.id} waits in the queue ({state.reason})")
 
     def _finish_gone(self, task: Task) -> None:
-        kind, cause = task.ended_for or slurm_answers.end_of(task.id)
+        kind, cause = task.ended_for or client.end_of(task.id)
         self._finish(task, None)
         self._tell_failed(task.job, Failure(kind=kind, rank=None, cause=cause, traceback=task.files.log_tail()))
 

@@ -16,8 +16,8 @@ from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
 from slurmlab import FAST, WAIT, outcome_of, papergen, said, start_again, wait_for
 
 from papergen.execution.launchers.settings import LaunchSettings
+from papergen.execution.launchers.slurm.files import submitted_tasks
 from papergen.execution.launchers.slurm.launcher import SlurmLauncher
-from papergen.execution.launchers.slurm.submitted import left_tasks
 
 
 def test_a_requeued_trial_goes_on_from_its_scratch(lab: Lab, launcher: SlurmLauncher, mark: str) -> None:
@@ -134,7 +134,7 @@ def test_a_later_run_takes_over_what_it_wants_and_leaves_the_rest_alone(lab: Lab
     while not (job.folder / "begun").exists():
         killed.wait(timeout_s=0.2)
     ids = [task.id for task in killed._tasks]
-    assert [(task.task_id, task.trial) for task in left_tasks(lab.project)] == list(
+    assert [(task.task_id, task.trial) for task in submitted_tasks(lab.project)] == list(
         zip(ids, [job.trial, other.trial], strict=True)
     )
     with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
@@ -145,7 +145,7 @@ def test_a_later_run_takes_over_what_it_wants_and_leaves_the_rest_alone(lab: Lab
     assert ended.failure is None
     assert notes(events)[0].startswith("taken over: SLURM job ")
     assert outcome_of(job.folder)["metrics"] == {"score": 5.0}
-    assert [(task.task_id, task.state) for task in left_tasks(lab.project)] == [(ids[1], "running")]
+    assert [(task.task_id, task.state) for task in submitted_tasks(lab.project)] == [(ids[1], "running")]
     with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
         launcher.submit(other)
         launcher.wait(timeout_s=1.0)

@@ -14,14 +14,10 @@ from lab import QUICK, Lab, finish, notes
 from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.launcher import Ended
 from papergen.execution.launchers.settings import LaunchSettings
-from papergen.execution.launchers.slurm import client as slurm_answers
-from papergen.execution.launchers.slurm import gpus as slurm_gpus
-from papergen.execution.launchers.slurm import polling as slurm_polling
-from papergen.execution.launchers.slurm.arrays import allotted
-from papergen.execution.launchers.slurm.client import SlurmBusyError, TaskState
+from papergen.execution.launchers.slurm import client
+from papergen.execution.launchers.slurm.client import SlurmBusyError, SqueuePoll, TaskState
 from papergen.execution.launchers.slurm.launcher import SlurmLauncher
-from papergen.execution.launchers.slurm.polling import Poll
-from papergen.execution.launchers.slurm.sbatch import shape_of
+from papergen.execution.launchers.slurm.sbatch import allotted, shape_of
 from papergen.store.failures import FailureKind
 
 Say = Callable[..., None]
@@ -41,7 +37,7 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Say]:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    caches = (slurm_gpus.gpus_of_nodes, slurm_answers.max_array_size)
+    caches = (client.gpus_of_nodes, client.max_array_size)
 
     def put(name: str, script: str = "", *, prints: str = "") -> None:
         (folder / f"{name}.txt").write_text(prints)
@@ -88,14 +84,14 @@ def test_a_process_that_takes_all_gpus_gets_those_of_a_node(say: Say, lab: Lab) 
 def test_what_the_controller_has_forgotten_sacct_may_know(say: Say) -> None:
     say("scontrol", "exit 1")
     say("sacct", prints="CANCELLED by 1000|0:9|n7\nCANCELLED|0:9|n7\n")
-    assert slurm_answers.end_of("12_3") == (FailureKind.CANCELLED, "SLURM job 12_3 was cancelled")
+    assert client.end_of("12_3") == (FailureKind.CANCELLED, "SLURM job 12_3 was cancelled")
     say("sacct", prints="NODE_FAIL|0:0|n[1-2]\n")
-    assert slurm_answers.end_of("12_3") == (FailureKind.HOST_LOST, "SLURM job 12_3: the node failed on n[1-2]")
+    assert client.end_of("12_3") == (FailureKind.HOST_LOST, "SLURM job 12_3: the node failed on n[1-2]")
     say("sacct", "echo Slurm accounting storage is disabled >&2; exit 1")
     cause = "SLURM job 12_3 is gone, and SLURM does not remember why"
-    assert slurm_answers.end_of("12_3") == (FailureKind.EXITED, cause)
+    assert client.end_of("12_3") == (FailureKind.EXITED, cause)
     say("scontrol", prints="JobId=15 JobState=FAILED ExitCode=0:9 NodeList=n1 ")
-    assert slurm_answers.end_of("12_3") == (FailureKind.KILLED, "SLURM job 12_3: FAILED (signal 9) on n1")
+    assert client.end_of("12_3") == (FailureKind.KILLED, "SLURM job 12_3: FAILED (signal 9) on n1")
     for state, kind in (
         ("TIMEOUT", FailureKind.TIME_LIMIT),
         ("OUT_OF_MEMORY", FailureKind.MEMORY_LIMIT),
@@ -103,7 +99,7 @@ def test_what_the_controller_has_forgotten_sacct_may_know(say: Say) -> None:
         ("PREEMPTED", FailureKind.PREEMPTED),
     ):
         say("scontrol", prints=f"JobId=15 JobState={state} ExitCode=0:0 NodeList=n1 ")
-        assert slurm_answers.end_of("12_3")[0] is kind
+        assert client.end_of("12_3")[0] is kind
 
 
 def test_squeue_is_asked_more_rarely_while_nothing_changes_or_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +111,8 @@ def test_squeue_is_asked_more_rarely_while_nothing_changes_or_nobody_answers(mon
             raise SlurmBusyError("squeue: nobody answers")
         return answer[0]
 
-    monkeypatch.setattr(slurm_polling.slurm_answers, "states", states)
-    poll = Poll(4.0, clock=lambda: now[0])
+    monkeypatch.setattr(client, "states", states)
+    poll = SqueuePoll(4.0, clock=lambda: now[0])
 
     def pauses(seconds: int) -> list[float]:
         asked.clear()
@@ -132,7 +128,7 @@ def test_squeue_is_asked_more_rarely_while_nothing_changes_or_nobody_answers(mon
     assert pauses(17)[-1:] == [4.0], "news: more often again"
     answer.clear()
     assert pauses(200)[-1] == 60.0
-    assert not poll.is_sure
+    assert not poll.is_current
     assert poll.states()["1_0"].state == "RUNNING", "what was known stands"
     with pytest.raises(MachineError, match=r"nobody answers for 10 min; the jobs go on"):
         pauses(600)
