@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from papergen.core.stamps import UNSETTLED, Stamp, settled_stamp, stamp_of
 from papergen.experiment.kind import Kind
 from papergen.store.records import Trial
 
-Signature = tuple[int, int]
-
 
 class CodeGuard:
-    """Looks at the project's files that trials were planned with; their content only where size or time changed."""
+    """Looks at the project's files that trials were planned with; their content only where the stamp changed."""
 
     def __init__(self, project: Path, kinds: Mapping[str, Kind], trials: Iterable[Trial]) -> None:
         self._project = project
         self._kinds = kinds
         names = {name for trial in trials for name in trial.parts.get("code", {})}
-        self._known = {name: self._signature(name) for name in names}
+        now_ns = time.time_ns()
+        self._known: dict[str, Stamp] = {name: settled_stamp(project / name, read_ns=now_ns) for name in names}
 
     def changed(self, trial: Trial) -> list[str]:
         """The files whose part in the trial's numbers is another than when it was planned."""
         planned: Mapping[str, str] = trial.parts.get("code", {})
-        if all(self._known.get(name) == self._signature(name) for name in planned):
+        # A file of an installed package has a name that is none of the project's: no stamp, then and now.
+        now = {name: stamp_of(self._project / name) for name in planned}
+        if all(self._known.get(name, UNSETTLED) == stamp for name, stamp in now.items()):
             return []
-        return changed_files(trial, self._kinds[trial.kind], self._project)
-
-    def _signature(self, name: str) -> Signature | None:
-        """Time and size of a file of the project; None for one of an installed package, which is not edited."""
-        try:
-            status = (self._project / name).stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size
+        began_ns = time.time_ns()
+        if changed := changed_files(trial, self._kinds[trial.kind], self._project):
+            return changed
+        # Touched, or edited in what no number depends on: from now on this is the stamp of the planned content.
+        self._known |= {name: settled_stamp(self._project / name, read_ns=began_ns) for name in planned}
+        return []
 
 
 def changed_files(trial: Trial, kind: Kind, project: Path) -> list[str]:

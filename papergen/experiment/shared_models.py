@@ -3,7 +3,7 @@
 How a model is loaded is its kind's matter: a kind names a function, `module:function`, that takes (path or Hub id,
 dtype) and returns the model. It must leave the random states as they were, and this process with one thread, or a fork
 would not be safe (only the forking thread lives on in the child, locks of the others stay locked): a child tries first.
-A model is known by its loader, its files (names, sizes, times, inodes) and its number format, so a changed folder is
+A model is known by its loader, its files (names and stamps) and its number format, so a changed folder is
 another model.
 """
 
@@ -19,6 +19,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from papergen.core.stamps import stamp_of
 
 SharedModel = tuple[str, str, str]
 """Loader (`module:function`), path or Hub id, dtype."""
@@ -72,7 +74,7 @@ def key_of(loader: str, path_or_id: str | Path, dtype: str) -> Key | None:
             return None
         folder = Path(found).parent
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    stats = [(path.name, (status := path.stat()).st_size, status.st_mtime_ns, status.st_ino) for path in files]
+    stats = [(path.name, *stamp_of(path)) for path in files]
     return loader, str(folder.resolve()), dtype, tuple(stats)
 
 

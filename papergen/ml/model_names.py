@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from papergen.core.cache import known_folder_digest
 from papergen.core.errors import PapergenError
-from papergen.core.known_digests import known_folder_digest
 from papergen.experiment.api import From
 
 LOADER = "papergen.ml.models:load_shared"

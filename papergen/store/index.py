@@ -1,7 +1,7 @@
 """The index of the store: what every result folder holds, in results/.index.sqlite, so that 10,000 are read at once.
 
-The folders are the truth. Each look compares the index with them (name, time, size and inode of every result.json: two
-versions written within one tick of the clock may have the rest in common), reads what is new and forgets what is gone;
+The folders are the truth. Each look compares the index with them (name and stamp of every result.json: the inode tells
+apart two that were renamed into place within one tick of the clock), reads what is new and forgets what is gone;
 deleting the file costs one rebuild and nothing else.
 """
 
@@ -18,20 +18,22 @@ from typing import Any
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import read_json
+from papergen.core.stamps import Stamp, stamp_of
 from papergen.store.records import Result
 from papergen.store.runs import Run, Store
 
-VERSION = 2
+VERSION = 3
 """Of the table below; an index of another version is made anew."""
 
 WAIT_S = 5.0
 """For another process that is writing the index."""
 
 COLUMNS = (
-    "path TEXT PRIMARY KEY",
-    "mtime_ns INTEGER",
     "size INTEGER",
+    "mtime_ns INTEGER",
+    "ctime_ns INTEGER",
     "inode INTEGER",
+    "path TEXT PRIMARY KEY",
     "fault TEXT",
     "experiment TEXT",
     "row TEXT",
@@ -47,10 +49,11 @@ COLUMNS = (
     "device TEXT",
     "git_commit TEXT",
 )
-Stamp = tuple[int, int, int]
-"""Time, size and inode of a result.json."""
-ABSENT: Stamp = (0, 0, 0)
+ABSENT: Stamp = [0, 0, 0, 0]
+"""In the place of the stamp of a result.json that is not there."""
 NAMES = tuple(column.split()[0] for column in COLUMNS)
+STAMP, FIELDS = NAMES[:4], NAMES[4:]
+"""Columns of the stamp, and of the fields of an `Entry`."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,6 @@ class Entry:
     """One folder of the store, by its path below results/. A damaged or foreign one has a `fault` and little else."""
 
     path: str
-    mtime_ns: int
-    size: int
-    inode: int
     fault: str = ""
     experiment: str = ""
     row: str = ""
@@ -128,8 +128,8 @@ class Index:
 
     def entries(self) -> Iterator[Entry]:
         """Everything, in the order of the paths."""
-        for record in self._connection.execute(f"SELECT {', '.join(NAMES)} FROM runs ORDER BY path"):
-            fields = dict(zip(NAMES, record, strict=True))
+        for record in self._connection.execute(f"SELECT {', '.join(FIELDS)} FROM runs ORDER BY path"):
+            fields = dict(zip(FIELDS, record, strict=True))
             fields |= {name: json.loads(fields[name]) if fields[name] else None for name in ("parts", "metrics")}
             yield Entry(**{**fields, "is_seeded": bool(fields["is_seeded"])})
 
@@ -151,10 +151,8 @@ class Index:
                 return _made(":memory:")
 
     def _refresh(self) -> None:
-        known = {
-            path: tuple(stamp)
-            for path, *stamp in self._connection.execute("SELECT path, mtime_ns, size, inode FROM runs")
-        }
+        stamps = self._connection.execute(f"SELECT path, {', '.join(STAMP)} FROM runs")
+        known = {path: stamp for path, *stamp in stamps}
         found = dict(_folders(self._store.root))
         gone = [(path,) for path in known.keys() - found.keys()]
         new = [path for path in sorted(found) if known.get(path) != found[path]]
@@ -169,15 +167,15 @@ class Index:
 
     def _read(self, found: Iterable[tuple[str, Stamp]]) -> Iterator[tuple[Any, ...]]:
         for path, stamp in found:
-            entry = self._entry(path, stamp)
-            values = [getattr(entry, name) for name in NAMES]
-            yield tuple(json.dumps(value) if isinstance(value, Mapping) else value for value in values)
+            entry = self._entry(path, is_absent=stamp == ABSENT)
+            values = [getattr(entry, name) for name in FIELDS]
+            yield (*stamp, *(json.dumps(value) if isinstance(value, Mapping) else value for value in values))
 
-    def _entry(self, path: str, stamp: Stamp) -> Entry:
+    def _entry(self, path: str, *, is_absent: bool) -> Entry:
         run = Run(self._store.root / path)
         shown = self._store.shown(run.result_file)
-        if stamp == ABSENT:
-            return Entry(path, *stamp, fault=f"{self._store.shown(run.folder)}: holds no result.json")
+        if is_absent:
+            return Entry(path, fault=f"{self._store.shown(run.folder)}: holds no result.json")
         try:
             result = Result.from_json(read_json(run.result_file), shown)
             trial, provenance = result.trial, result.provenance
@@ -185,10 +183,9 @@ class Index:
                 raise PapergenError(f"{shown}: this result belongs in {expected}.")
         except (PapergenError, OSError) as error:
             fault = error.message if isinstance(error, PapergenError) else f"{shown}: {error.strerror}"
-            return Entry(path, *stamp, fault=fault)
+            return Entry(path, fault=fault)
         return Entry(
             path,
-            *stamp,
             experiment=trial.experiment,
             row=trial.row,
             seed=trial.seed,
@@ -232,9 +229,4 @@ def _folders(root: Path) -> Iterator[tuple[str, Stamp]]:
                 for folder in folders:
                     if folder.name.startswith(".") or not folder.is_dir():
                         continue
-                    try:
-                        status = os.stat(f"{folder.path}/result.json")  # noqa: PTH116  ten thousand Paths are not free
-                    except OSError:
-                        yield f"{experiment.name}/{folder.name}", ABSENT
-                    else:
-                        yield f"{experiment.name}/{folder.name}", (status.st_mtime_ns, status.st_size, status.st_ino)
+                    yield f"{experiment.name}/{folder.name}", stamp_of(f"{folder.path}/result.json") or ABSENT

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from texlab import make_tree
 
+from papergen.core import stamps
+from papergen.core.cache import Cache
 from papergen.core.errors import MachineError, PapergenError
 from papergen.latex.build import kpathsea as room
 from papergen.latex.build.engine import debian_packages, find_engine, locate, require_files
@@ -85,11 +88,14 @@ def test_kpathsea_is_asked_once_and_again_when_something_changed(
 ) -> None:
     monkeypatch.setenv("PAPERGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TEXMFHOME", str(tmp_path / "texmf"))
+    monkeypatch.setattr(room, "ANSWERS", Cache("kpathsea", most=64))
+    monkeypatch.setattr(stamps, "RACY_NS", 0)  # a world where files rest at once
     calls = []
     real = room._kpsewhich
     monkeypatch.setattr(room, "_kpsewhich", lambda *args: (calls.append(args), real(*args))[1])
 
     def missing() -> list[str]:
+        time.sleep(0.01)  # longer than the clock's tick
         calls.clear()
         return room.missing(["article.cls", "mine.sty"])
 

@@ -12,9 +12,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from papergen.core.cache import known_digest
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.files import digest_json, read_text
-from papergen.core.known_digests import known_digest
 from papergen.experiment.api import Context
 from papergen.experiment.external.inputs import input_files
 from papergen.experiment.external.measures import Line, Measured, read, require

@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from papergen.core.cache import known_digest
 from papergen.core.errors import PapergenError
-from papergen.core.known_digests import known_digest
 
 
 def input_files(patterns: Sequence[str], project: Path, *, parameter: str) -> dict[str, Path]:

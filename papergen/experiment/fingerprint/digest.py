@@ -11,17 +11,34 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from papergen.core.cache import Cache
 from papergen.core.files import digest_bytes, digest_file
-from papergen.experiment.fingerprint.imports import Import, imports_of
+from papergen.core.stamps import stamp_of
 from papergen.experiment.fingerprint.locate import PACKAGE, files_of, versions
-from papergen.experiment.fingerprint.memory import MEMORY
 from papergen.experiment.fingerprint.reached import reached
-from papergen.experiment.fingerprint.source_text import parsed, read_source, without_comments, without_wording
+from papergen.experiment.fingerprint.source import (
+    Import,
+    imports_of,
+    parsed,
+    read_source,
+    without_comments,
+    without_wording,
+)
+
+
+def _makers() -> list[Any]:
+    """Who made the answers: another Python, or an edit of this package, makes them anew."""
+    return [sys.version, *([str(path), stamp_of(path)] for path in sorted(Path(__file__).parent.glob("*.py")))]
+
+
+ANSWERS = Cache("code", most=800, version=_makers)
+"""Digest and imports of each file of code."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +51,7 @@ class Code:
 
 def code_behind(recipe: Path, project: Path) -> Code:
     """The code behind the recipe's `run`, for the digest of its trials."""
-    digest, imports = _answer(MEMORY.of("reached", recipe, lambda: _reached(recipe)))
+    digest, imports = _answer(ANSWERS.answer("reached", [recipe], lambda: (_reached(recipe), ())))
     first = {f"experiments/{recipe.name}": digest}
     return _followed(first, {recipe: imports}, (recipe.parent, project), project)
 
@@ -90,16 +107,14 @@ def _followed(
             if digest:
                 files[shown(path, project)] = digest
                 queue += [(path, other) for other in further]
-    found = Code(dict(sorted(files.items())), versions(libraries))
-    MEMORY.save()
-    return found
+    return Code(dict(sorted(files.items())), versions(libraries))
 
 
 def _file(path: Path) -> tuple[str, tuple[Import, ...]]:
     """Digest of a file and what it imports; "" for a module that says `DECIDES_NUMBERS = False`."""
     if path.suffix != ".py":
         return digest_file(path), ()
-    return _answer(MEMORY.of("file", path, lambda: _python_file(path)))
+    return _answer(ANSWERS.answer("file", [path], lambda: (_python_file(path), ())))
 
 
 Answer = list[Any]

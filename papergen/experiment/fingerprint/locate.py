@@ -12,14 +12,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from papergen.core.cache import Cache
 from papergen.core.layers import SCIENCE
-from papergen.experiment.fingerprint.imports import Import
-from papergen.experiment.fingerprint.memory import MEMORY
+from papergen.experiment.fingerprint.source import Import
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 PACKAGE = Path(__file__).resolve().parents[2]
+
+VERSIONS = Cache("versions", most=800)
 
 HARMLESS = frozenset({"click", "jinja2", "matplotlib", "papergen", "psutil", "pydantic", "pylatex", "rich", "yaml"})
 """Libraries whose version cannot change a number that a trial reports."""
@@ -125,7 +127,7 @@ def _version(name: str) -> str:
     `sys.path` (an installation makes and removes entries there) and the distribution's own record are the same.
     """
     folders = [Path(folder or ".").absolute() for folder in sys.path]
-    return str(MEMORY.of_all(f"version {name}", folders, lambda: _installed(name)))
+    return str(VERSIONS.answer(f"{sys.version} {name}", folders, lambda: _installed(name)))
 
 
 def _installed(name: str) -> tuple[str, list[Path]]:

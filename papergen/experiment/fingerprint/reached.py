@@ -6,8 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from papergen.experiment.fingerprint.imports import Import, imports_of
-from papergen.experiment.fingerprint.source_text import parsed, without_comments
+from papergen.experiment.fingerprint.source import Import, imports_of, parsed, without_comments
 
 _LOOKS_UP_NAMES = frozenset({"globals", "eval", "exec", "vars", "locals"})
 """Whoever calls these may reach any definition by its name."""

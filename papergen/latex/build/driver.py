@@ -10,19 +10,21 @@ aside under another name.
 from __future__ import annotations
 
 import functools
-import json
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from papergen.core.files import digest_bytes, digest_file, digest_json, write_atomic, write_json
+from papergen.core.cache import read_cached, write_cached
+from papergen.core.files import digest_bytes, digest_file, digest_json, write_atomic
+from papergen.core.stamps import Stamp, stamp_of
 from papergen.latex.bibliography.run import BibliographyRun
 from papergen.latex.build.engine import Toolchain
 from papergen.latex.build.kpathsea import clean_environment
-from papergen.latex.build.preamble import PreambleFormat, recorded, stamp
+from papergen.latex.build.preamble import PreambleFormat, recorded, stamps_of
 from papergen.latex.build.process import Deadline, TimeLimitError, run
 from papergen.latex.build.settling import SETTLED, meaning
 from papergen.latex.log.explain import explain
@@ -144,6 +146,7 @@ class Build:
         self.work = _work_folder(tree, engine.engine)
         self.tex = self.work / "tex"
         self.settled = auxiliary_folder(tree, engine.engine)
+        self.began_ns = time.time_ns()
         self.state_path = self.work / "state.json"
         self.environment = clean_environment({"SOURCE_DATE_EPOCH": str(epoch_s or DEFAULT_EPOCH_S)})
         if epoch_s is not None:
@@ -171,12 +174,9 @@ class Build:
 
     # -- nothing to do ---------------------------------------------------------------------------------------------
 
-    def _read_state(self) -> dict[str, object]:
-        try:
-            state = json.loads(self.state_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return state if isinstance(state, dict) and state.get("setting") == self.setting else {}
+    def _read_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = read_cached(self.state_path) or {}
+        return state if state.get("setting") == self.setting else {}
 
     def unchanged(self, *, publishes: bool = True) -> Compiled | None:
         """The earlier result when no input changed; its PDF is put back in place if somebody removed or changed it."""
@@ -187,23 +187,18 @@ class Build:
             return None
         if publishes:
             self._publish(good.read_bytes())
-        raw = self.state["warnings"]
-        assert isinstance(raw, list), "warnings are a list"
-        warnings = tuple(Problem(**{**item, "place": Place(**item["place"])}) for item in raw)
-        system = (str(self.engine.path), *cast("dict[str, object]", self.state["system"]))
-        return Compiled(self.output, 0, int(str(self.state["pages"])), warnings, system)
+        warnings = tuple(Problem(**{**item, "place": Place(**item["place"])}) for item in self.state["warnings"])
+        system = (str(self.engine.path), *self.state["system"])
+        return Compiled(self.output, 0, self.state["pages"], warnings, system)
 
     def has_same_inputs(self) -> bool:
         """Whether all that the last build read is as it was; only where there was one."""
         read, names, system = self.state["read"], self.state["names"], self.state["system"]
-        assert isinstance(read, dict), "the state holds the digests of the files read"
-        assert isinstance(names, list), "the state holds the names of the tree"
-        assert isinstance(system, dict), "the state holds the stamps of TeX's own files"
         if set(self.inputs) - set(names):
             return False  # a file that did not exist before may now be found first
         if any(self.inputs.get(name) != digest for name, digest in read.items()):
             return False
-        return all(stamp(Path(path)) == seen for path, seen in system.items())
+        return all(stamp_of(path) == seen for path, seen in system.items())
 
     # -- compiling -------------------------------------------------------------------------------------------------
 
@@ -338,7 +333,7 @@ class Build:
         content = (self.tex / f"{self.job}.pdf").read_bytes()
         self._keep()
         read, system = self._recorded()
-        num_builds = int(str(self.state["num_builds"])) + 1 if self.state.get("preamble") == self.format.key else 1
+        num_builds = self.state["num_builds"] + 1 if self.state.get("preamble") == self.format.key else 1
         state = {
             "setting": self.setting,
             "names": sorted(self.inputs),
@@ -353,7 +348,7 @@ class Build:
             "warnings": [{**vars(problem), "place": vars(problem.place)} for problem in warnings],
         }
         self._publish(content)
-        write_json(self.state_path, state, is_durable=False)  # losing it costs a build
+        write_cached(self.state_path, state)
         return Compiled(self.output, num_passes, num_pages, warnings, (str(self.engine.path), *system))
 
     def _keep(self) -> None:
@@ -366,14 +361,14 @@ class Build:
                 (self.settled / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, self.settled / name)
 
-    def _recorded(self) -> tuple[dict[str, str], dict[str, list[int]]]:
-        """The inputs of the tree that TeX opened (with digests), and the files outside it (with size and time)."""
+    def _recorded(self) -> tuple[dict[str, str], dict[str, Stamp]]:
+        """The inputs of the tree that TeX opened (with digests), and the files outside it (with stamps)."""
         opened = recorded(self.tex / f"{self.job}.fls")
         if self.known:
             opened |= {*self.known["read"], *self.known["system"]}
         bib = {name for name in self.inputs if name.endswith((".bib", ".bst"))}
         read = {name: self.inputs[name] for name in self.inputs if name in opened | bib | {self.main}}
-        system = {name: stamp(Path(name)) for name in sorted(opened) if Path(name).is_absolute()}
+        system = stamps_of(opened, read_ns=self.began_ns)
         return read, system
 
     def _publish(self, content: bytes) -> None:

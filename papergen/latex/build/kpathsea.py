@@ -12,13 +12,11 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from papergen.core.cache import Cache
 from papergen.core.errors import MachineError
 from papergen.core.files import digest_json
-from papergen.core.remembered import keep, recall
-from papergen.core.unchanged import Stamp, stamp
 
-MOST_KEPT = 64
-"""Questions whose answers are kept; the oldest go first."""
+ANSWERS = Cache("kpathsea", most=64)
 
 KEPT_VARIABLES = (
     "PATH",
@@ -67,28 +65,20 @@ def _kpsewhich(program: str, *arguments: str) -> list[str]:
 
 
 def _asked(program: str, *arguments: str, num_lines: int = 1) -> list[str]:
-    """The lines of kpsewhich's answer; from memory where they are so many and nothing that decides them has changed."""
+    """The lines of kpsewhich's answer; from the cache where they are so many and nothing that decides them changed."""
     environment = {name: value for name, value in clean_environment().items() if name not in {"PATH", "TMPDIR"}}
-    key = digest_json([os.path.realpath(program), arguments, sorted(environment.items())])
-    memory = recall("kpathsea")
-    known = memory.get(key)
-    if isinstance(known, dict) and known.get("seen") == _seen(known.get("seen", {})):
-        lines = [str(line) for line in known.get("answer", [])]
-        if len(lines) >= num_lines:
-            return lines
-    answer = _kpsewhich(program, *arguments)
-    folders = _kpsewhich(program, "--expand-braces=$TEXMFCNF")
-    decided = {os.path.realpath(program), *_kpsewhich(program, "--all", "texmf.cnf")}
-    decided |= {f"{folder}/texmf.cnf" for line in folders for folder in line.split(":") if folder}
-    decided |= {line for line in answer if Path(line).is_file()}
-    memory.pop(key, None)
-    newest = dict([*memory.items(), (key, {"answer": answer, "seen": _seen(decided)})][-MOST_KEPT:])
-    keep("kpathsea", newest)
-    return answer
 
+    def find() -> tuple[list[str], set[str]]:
+        answer = _kpsewhich(program, *arguments)
+        folders = _kpsewhich(program, "--expand-braces=$TEXMFCNF")
+        decided = set(_kpsewhich(program, "--all", "texmf.cnf"))
+        # A texmf.cnf that appears in a folder of the list would be read as well: the absent ones decide too.
+        decided |= {f"{folder}/texmf.cnf" for line in folders for folder in line.split(":") if folder}
+        return answer, decided | {line for line in answer if Path(line).is_file()}
 
-def _seen(paths: Iterable[str]) -> dict[str, Stamp]:
-    return {path: stamp(path) for path in sorted(paths)}
+    question, files = digest_json([arguments, sorted(environment.items())]), [os.path.realpath(program)]
+    # What is not found may be installed at any time, in any folder: fewer lines than wanted are asked for again.
+    return list(ANSWERS.answer(question, files, find, is_enough=lambda lines: len(lines) >= num_lines))
 
 
 @functools.cache

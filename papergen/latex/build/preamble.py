@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
-import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from papergen.core.files import digest_json, write_json
+from papergen.core.cache import read_cached, write_cached
+from papergen.core.files import digest_json
+from papergen.core.stamps import Stamp, settled_stamp, stamp_of
 from papergen.latex.build.engine import Toolchain
 from papergen.latex.build.kpathsea import tex_folders
 from papergen.latex.tree import SourceTree
@@ -33,19 +34,15 @@ _COLOR = re.compile(r"\\pdfcolorstack \d+ (?:push|set) \{[-\d. gGrRkK]*\}")
 _HARMLESS = re.compile(r"\\write-\{.*\}|prevdepth .*|### .*|total height .*|goal height .*|")
 
 
-def stamp(path: Path) -> list[int]:
-    """Size and time of a file of the TeX installation; a reinstalled package changes them."""
-    try:
-        status = path.stat()
-    except OSError:
-        return []
-    return [status.st_size, status.st_mtime_ns]
-
-
 def recorded(recorder: Path) -> set[str]:
     """The files that a run of TeX read, those of its folder by relative name."""
     lines = recorder.read_text(encoding="utf-8", errors="replace").splitlines() if recorder.is_file() else []
     return {line[6:].removeprefix("./") for line in lines if line.startswith("INPUT ")}
+
+
+def stamps_of(opened: Iterable[str], *, read_ns: int) -> dict[str, Stamp]:
+    """The files of the TeX installation among those that a run opened, which began at `read_ns`, with their stamps."""
+    return {name: settled_stamp(name, read_ns=read_ns) for name in sorted(opened) if Path(name).is_absolute()}
 
 
 def written(recorder: Path) -> set[str]:
@@ -110,7 +107,7 @@ class PreambleFormat:
             return
         if self.split is not None:
             today = dt.datetime.now(dt.UTC).date().isoformat()
-            databases = {str(folder): stamp(folder / "ls-R") for folder in tex_folders(engine.path)}
+            databases = {str(folder): stamp_of(folder / "ls-R") for folder in tex_folders(engine.path)}
             self.key = digest_json([setting, self.split.preamble, tree.names, today, databases])
 
     def known(self, inputs: Mapping[str, str]) -> dict[str, Any] | None:
@@ -118,29 +115,31 @@ class PreambleFormat:
 
         `inputs` are the digests of the tree's files.
         """
-        try:
-            known = json.loads((self.folder / "format.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        if self.split is None or not isinstance(known, dict) or known.get("key") != self.key:
+        known: dict[str, Any] | None = read_cached(self._record)
+        if self.split is None or known is None or known["key"] != self.key:
             return None
         if any(inputs.get(name) != digest for name, digest in known["read"].items()):
             return None
-        if any(stamp(Path(name)) != seen for name, seen in known["system"].items()):
+        if any(stamp_of(name) != seen for name, seen in known["system"].items()):
             return None
         return known
 
     def refuse(self) -> None:
         """Never try this preamble again."""
-        write_json(self.folder / "format.json", {"read": {}, "system": {}, "key": self.key, "usable": False})
+        write_cached(self._record, {"read": {}, "system": {}, "key": self.key, "usable": False})
         self.dump.unlink(missing_ok=True)
+
+    @property
+    def _record(self) -> Path:
+        """What is known of the format."""
+        return self.folder / "format.json"
 
     @property
     def dump(self) -> Path:
         """The format itself."""
         return self.folder / f"{FORMAT}.fmt"
 
-    def describe(self, tex: Path, job: str, inputs: Mapping[str, str]) -> dict[str, Any] | None:
+    def describe(self, tex: Path, job: str, inputs: Mapping[str, str], *, began_ns: int) -> dict[str, Any] | None:
         """What the dump in the folder `tex` says of itself; None when it is not to be used."""
         recorder, dumped, log_path = tex / f"{job}.fls", tex / f"{job}.fmt", tex / f"{job}.log"
         if not dumped.is_file() or not log_path.is_file():
@@ -157,7 +156,7 @@ class PreambleFormat:
             "replayed": replayed,
             "log": said,
             "read": {name: digest for name, digest in inputs.items() if name in opened - {self.main}},
-            "system": {name: stamp(Path(name)) for name in sorted(opened) if Path(name).is_absolute()},
+            "system": stamps_of(opened, read_ns=began_ns),
         }
 
     def name_from(self, folder: Path) -> str:
@@ -170,13 +169,13 @@ class PreambleFormat:
         TeX packs it, and reads it as well unpacked: a sixth of a pass is spent on unpacking (docs/LOG.md).
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "format.json").unlink(missing_ok=True)
+        self._record.unlink(missing_ok=True)
         content = dumped.read_bytes()
         self.dump.write_bytes(gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content)
 
     def approve(self, known: Mapping[str, Any]) -> None:
         """Use the format from now on: it gave the bytes of a plain run."""
-        write_json(self.folder / "format.json", {**known, "usable": True})
+        write_cached(self._record, {**known, "usable": True})
 
     @contextmanager
     def main_file(self, tex: Path, content: str) -> Iterator[None]:

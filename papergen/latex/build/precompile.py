@@ -46,7 +46,7 @@ def _dump(build: Build, deadline: Deadline) -> bool:
     build.prepare()
     with build.format.main_file(build.tex, split.to_dump):
         build.run_engine(deadline, "-ini", f"-jobname={build.job}", "&pdflatex")
-    known = build.format.describe(build.tex, build.job, build.inputs)
+    known = build.format.describe(build.tex, build.job, build.inputs, began_ns=build.began_ns)
     if known is not None and _gives_same_pdf(build, known, good, deadline):
         build.format.approve(known)
         return True

@@ -202,7 +202,7 @@ class TaskSettings(Params):
 
 def data_digests(settings: TaskSettings, project: Path) -> dict[str, str]:
     """Name -> digest of the data and of a local model folder."""
-    from papergen.core.known_digests import known_digest, known_folder_digest
+    from papergen.core.cache import known_digest, known_folder_digest
 
     found: dict[str, str] = {}
     if settings.embedded_data is not None:

@@ -208,7 +208,7 @@ class TrainingSettings(Params):
 
 def data_digests(settings: TrainingSettings, project: Path) -> dict[str, str]:
     """Name -> digest of the corpus and of a local model folder: what else decides the numbers of a run."""
-    from papergen.core.known_digests import known_folder_digest
+    from papergen.core.cache import known_folder_digest
     from papergen.ml.training.corpus import load_corpus
 
     found: dict[str, str] = {"corpus": load_corpus(settings, project).digest}

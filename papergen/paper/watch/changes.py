@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from papergen.core.stamps import Stamp, stamp_of
+
 QUIET_S = 0.04
 """A burst of changes (save, format, rename) is over when nothing came for this long ..."""
 LONGEST_BURST_S = 0.3
@@ -148,13 +150,13 @@ class Polling:
     def close(self) -> None:
         """See `Watcher`."""
 
-    def _look(self) -> dict[Path, tuple[int, int]]:
+    def _look(self) -> dict[Path, Stamp]:
         found = {}
         for base, folders, names in os.walk(self._root):
             folders[:] = [name for name in folders if is_watched(name)]
             for name in names:
                 if is_watched(name):
-                    with contextlib.suppress(OSError):
-                        status = os.stat(os.path.join(base, name))  # noqa: PTH116, PTH118 (in a loop, ten times a second)
-                        found[Path(base) / name] = (status.st_mtime_ns, status.st_size)
+                    stamp = stamp_of(os.path.join(base, name))  # noqa: PTH118 (in a loop, ten times a second)
+                    if stamp:
+                        found[Path(base) / name] = stamp
         return found

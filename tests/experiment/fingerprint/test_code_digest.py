@@ -10,7 +10,7 @@ import pytest
 from papergen.core.errors import PapergenError
 from papergen.experiment.fingerprint import code_behind, code_of_command
 from papergen.experiment.fingerprint.locate import _source_of_library
-from papergen.experiment.fingerprint.source_text import without_comments
+from papergen.experiment.fingerprint.source import without_comments
 
 RECIPE = """
 {head}

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from papergen.core import unchanged
+from papergen.core import stamps
+from papergen.paper import last_build
 
 COMMAND = ["build-pdf", "False"]
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(unchanged, "NOISE", unchanged.NOISE | {"PYTEST_CURRENT_TEST"})
+    monkeypatch.setattr(stamps, "RACY_NS", 50_000_000)  # longer than the tick of the clock
+    monkeypatch.setattr(last_build, "NOISE", last_build.NOISE | {"PYTEST_CURRENT_TEST"})
     project = tmp_path / "论文 a"
     for name in ("paper.yaml", "sections/a.tex", "results/x/result.json", "build/a.pdf"):
         path = project / name
@@ -28,18 +30,18 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "outside" / "corpus.txt").write_text("1234")
     time.sleep(0.1)
     # As in a process that starts now: what other tests have imported from files of their own is not recent.
-    monkeypatch.setattr(unchanged, "_START_NS", time.time_ns())
-    recorder = unchanged.Recorder(str(project))
-    recorder.start()
+    monkeypatch.setattr(last_build, "_START_NS", time.time_ns())
+    recording = last_build.Recording(str(project))
+    recording.start()
     (tmp_path / "outside" / "corpus.txt").read_text()
     list((tmp_path / "outside").iterdir())
-    recorder.finish(COMMAND, "said", "printed", [str(project / "build" / "a.pdf")])
+    recording.finish(COMMAND, "said", "printed", outputs=[project / "build" / "a.pdf"])
     yield project
-    recorder.stop()
+    recording.stop()
 
 
 def answer(root: Path) -> tuple[str, str] | None:
-    return unchanged.last_answer(str(root), COMMAND)
+    return last_build.last_answer(str(root), COMMAND)
 
 
 def test_the_answer_is_given_again_when_nothing_changed(root: Path) -> None:
@@ -75,34 +77,34 @@ def test_a_removed_result_is_seen(root: Path) -> None:
 
 
 def test_another_environment_or_command_is_another_build(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert unchanged.last_answer(str(root), ["build-pdf", "True"]) is None
+    assert last_build.last_answer(str(root), ["build-pdf", "True"]) is None
     monkeypatch.setenv("TEXMFHOME", "/elsewhere")
     assert answer(root) is None
 
 
 def test_a_file_written_a_moment_ago_cannot_be_told_apart_and_is_not_remembered(root: Path) -> None:
     (root / "sections" / "a.tex").write_text("just now")
-    recorder = unchanged.Recorder(str(root))
-    recorder.start()
-    recorder.finish(COMMAND, "said", "printed", [])
+    recording = last_build.Recording(str(root))
+    recording.start()
+    recording.finish(COMMAND, "said", "printed", outputs=[])
     assert answer(root) is None
 
 
 def test_an_edit_during_the_build_is_not_remembered(root: Path) -> None:
-    recorder = unchanged.Recorder(str(root))
-    recorder.start()
+    recording = last_build.Recording(str(root))
+    recording.start()
     (root / "sections" / "a.tex").write_text("while it ran")
-    recorder.finish(COMMAND, "said", "printed", [])
+    recording.finish(COMMAND, "said", "printed", outputs=[])
     assert answer(root) is None
 
 
 def test_damage_is_no_answer(root: Path) -> None:
-    Path(unchanged.place(str(root))).write_text('{"setting": []')
+    Path(last_build.place(str(root))).write_text('{"setting": []')
     assert answer(root) is None
 
 
 def test_nothing_heavy_is_imported_for_it() -> None:
-    code = "import papergen.core.unchanged, sys; print(*sys.modules)"
+    code = "import papergen.paper.last_build, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pydantic" not in done.stdout
     assert "yaml" not in done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from papergen.core import remembered, unchanged
+from papergen.core import stamps
+from papergen.core.cache import Cache
+from papergen.core.stamps import ReadLog, stamp_of
 from papergen.experiment.fingerprint import code_behind, digest, locate
-from papergen.experiment.fingerprint.memory import Memory
 
 RECIPE = "import helper\nclass Params: pass\nMETRICS = ()\ndef run(params, ctx):\n    return helper.f()\n"
 
@@ -21,16 +21,17 @@ RECIPE = "import helper\nclass Params: pass\nMETRICS = ()\ndef run(params, ctx):
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of this test alone, in a world where files rest at once."""
     monkeypatch.setenv("PAPERGEN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(remembered, "RACY_NS", 0)
+    monkeypatch.setattr(stamps, "RACY_NS", 0)
     new_process(monkeypatch)
     return tmp_path / "cache"
 
 
 def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget what this process knows; what is on the disk stays."""
-    memory = Memory()
-    for room in (digest, locate):
-        monkeypatch.setattr(room, "MEMORY", memory)
+    digest.ANSWERS.save()
+    locate.VERSIONS.save()
+    monkeypatch.setattr(digest, "ANSWERS", Cache("code", most=800, version=digest._makers))
+    monkeypatch.setattr(locate, "VERSIONS", Cache("versions", most=800))
     locate._version.cache_clear()
     time.sleep(0.01)  # a file written before is older than the clock's tick
 
@@ -80,51 +81,6 @@ def test_a_new_file_that_is_found_first_is_seen(project: Path, monkeypatch: pyte
     assert set(files(project)) - set(before) == {"experiments/helper.py"}
 
 
-def test_what_has_not_rested_is_not_kept(project: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembered, "RACY_NS", 2_000_000_000)
-    files(project)
-    kept = json.loads((own_cache / "code.json").read_text())["kept"]["entries"] if own_cache.exists() else {}
-    assert not [key for key in kept if str(project) in key]
-
-
-def test_a_file_that_changes_while_it_is_read_is_not_kept(project: Path) -> None:
-    path, memory = project / "helper.py", Memory()
-
-    def answer() -> str:
-        text = path.read_text()
-        path.write_text("another text")
-        return text
-
-    memory.of("text", path, answer)
-    assert memory.of("text", path, path.read_text) == "another text"
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [b"", b"{", b"[]", b'{"schema": 1, "kept": []}', b'{"schema": 1, "kept": {"makers": 1, "entries": {"x": 5}}}'],
-)
-def test_damage_costs_time_only(damage: bytes, project: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = files(project)
-    (own_cache / "code.json").write_bytes(damage)
-    new_process(monkeypatch)
-    assert files(project) == before
-    (own_cache / "code.json").unlink()
-    own_cache.rmdir()
-    own_cache.write_text("no folder")
-    new_process(monkeypatch)
-    assert files(project) == before
-
-
-def test_damaged_entries_are_not_believed(project: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = files(project)
-    data = json.loads((own_cache / "code.json").read_text())
-    entries = data["kept"]["entries"]
-    data["kept"]["entries"] = {key: value if "helper" in key else {"seen": 1} for key, value in entries.items()}
-    (own_cache / "code.json").write_text(json.dumps(data))
-    new_process(monkeypatch)
-    assert files(project) == before
-
-
 def test_another_python_starts_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files(project)
     new_process(monkeypatch)
@@ -155,9 +111,7 @@ def test_versions_of_libraries_are_looked_up_once_and_again_when_one_is_installe
 
     def version() -> str:
         new_process(monkeypatch)
-        found = locate.versions({"my_lib"}).get("my_lib", "none")
-        locate.MEMORY.save()
-        return found
+        return locate.versions({"my_lib"}).get("my_lib", "none")
 
     assert version() == "none"
     distribution(site, "1.0")
@@ -183,14 +137,14 @@ def test_what_is_remembered_is_still_what_a_build_read(project: Path, monkeypatc
     before = files(project)
     assert [name for name in before if name.endswith("far_lib.py")]
     new_process(monkeypatch)
-    recorder = unchanged.Recorder(str(project))
-    recorder.start()
+    log = ReadLog(own=str(project / "build"))
+    log.start()
     try:
         with monkeypatch.context() as patch:
             patch.setattr(digest, "read_source", refuse)
             assert files(project) == before
     finally:
-        recorder.stop()
+        log.stop()
         locate._source_of_library.cache_clear()
-    assert recorder.seen[str(library / "far_lib.py")] == unchanged.stamp(str(library / "far_lib.py"))
-    assert not [path for path in recorder.seen if path.endswith("code.json")]
+    assert log.stamps[str(library / "far_lib.py")] == stamp_of(library / "far_lib.py")
+    assert not [path for path in log.stamps if path.endswith("code.json")]
