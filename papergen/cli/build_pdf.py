@@ -57,6 +57,7 @@ def _build(*, is_draft: bool, timeout_s: float) -> tuple[str, Built]:
     """Build the paper of the current folder and print where it is; also what the next build says if nothing changes."""
     from papergen.core.errors import counted
     from papergen.experiment.project import open_project
+    from papergen.latex.problems import Code
     from papergen.paper.build import build
 
     def say(text: str) -> None:
@@ -64,7 +65,7 @@ def _build(*, is_draft: bool, timeout_s: float) -> tuple[str, Built]:
 
     built = build(open_project(), is_draft=is_draft, timeout_s=timeout_s, progress=say)
     compiled = built.compiled
-    boxes = [f"warning: {problem}" for problem in compiled.warnings if problem.severity == "box"]
+    boxes = [f"warning: {problem}" for problem in compiled.warnings if problem.code is Code.OVERFULL]
     marked = " DRAFT: what is missing is marked in red." if is_draft else ""
     counts = (
         f"{counted(compiled.pages, 'page')}, {counted(built.num_values, 'result')} and "

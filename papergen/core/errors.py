@@ -67,8 +67,8 @@ SHORT_LIST = 12
 """So many names are all told rather than one that is only a little alike."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A sentence for an error message: the nearest name, else every allowed name (or nothing when there is none).
+def nearest_name(word: str, known: Iterable[str]) -> str:
+    """The one name among `known` that `word` was most likely meant to be; "" when none is much alike.
 
     Where the names are few, only one that is much alike counts as near: nobody who typed `nope` meant `loaded`.
     """
@@ -77,8 +77,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     if close and len(names) <= SHORT_LIST:
         alike = difflib.SequenceMatcher(None, word.lower(), close[0].lower()).ratio()
         close = close if alike >= 0.6 else []
-    if close:
-        return f"Did you mean {close[0]}?"
+    return close[0] if close else ""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence for an error message: the nearest name, else every allowed name (or nothing when there is none)."""
+    names = sorted(set(known))
+    if near := nearest_name(word, names):
+        return f"Did you mean {near}?"
     return f"Known: {', '.join(names)}." if names else ""
 
 

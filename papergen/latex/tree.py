@@ -8,20 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from papergen.core.errors import PapergenError
-from papergen.core.widths import width_of
+from papergen.latex.problems import Code, Place, Problem
 from papergen.latex.sources import Kind, Lines, Use, masked, scan
 
 TEX_SUFFIXES = {".tex", ".sty", ".cls", ".ltx"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """A position in a file of the tree; `line` and `column` count from 1, 0 means unknown."""
-
-    file: str
-    line: int = 0
-    column: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,103 +36,6 @@ class LineMap:
             return place
         file, line = table[min(max(place.line, 1), len(table)) - 1]
         return Place(file, line if place.line else 0)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something wrong with the paper: where (in the author's file), what, the line, the usual cause, the remedy."""
-
-    severity: str
-    message: str
-    place: Place = Place("")
-    excerpt: str = ""
-    cause: str = ""
-    remedy: str = ""
-    size_pt: float = 0.0
-    """Of an overfull box: by how much."""
-    kind: str = ""
-    """The family of checks that found it: "reference", "citation", "character"; empty for what only TeX says."""
-    shared: str = ""
-    """What it has in common with others (one stale experiment behind many results): many of them are told at once."""
-
-    def __str__(self) -> str:
-        """`file:line: message`, then the line with a mark under the column, the cause and the remedy."""
-        where = self.place.file + (f":{self.place.line}" if self.place.line else "")
-        lines = [f"{where}: {self.message}" if where else self.message]
-        if self.excerpt:
-            shown, column = _window(self.excerpt, self.place.column)
-            lines.append(f"    {shown}")
-            if column:
-                lines.append(f"    {' ' * width_of(shown[: column - 1])}^")
-        lines += [f"  {text}" for text in (self.cause, self.remedy) if text]
-        return "\n".join(lines)
-
-
-TOLD_ALONE = 3
-"""Problems that share a cause and are each told in full; more are told at once."""
-NAMED = 3
-"""Places that are named of those told at once."""
-
-
-def together(problems: Sequence[Problem]) -> list[list[int]]:
-    """The numbers of the problems, in their order: those that share what many share in one list, others alone."""
-    sharing: dict[tuple[str, str, str], list[int]] = {}
-    for index, problem in enumerate(problems):
-        if problem.shared:
-            sharing.setdefault((problem.kind, problem.shared, problem.remedy), []).append(index)
-    groups = {group[0]: group for group in sharing.values() if len(group) > TOLD_ALONE}
-    grouped = {index for group in groups.values() for index in group}
-    return [groups.get(index, [index]) for index in range(len(problems)) if index in groups or index not in grouped]
-
-
-def told_at_once(problems: Sequence[Problem]) -> str:
-    """Problems that share their cause: the cause, how many there are, the first few keys or files, the remedy."""
-    remedy = problems[0].remedy
-    lines = [f"{problems[0].shared}: {len(problems)} places"]
-    named: dict[str, Place] = {}
-    for problem in problems:
-        named.setdefault(problem.message.partition(": ")[0], problem.place)
-    for name, place in list(named.items())[:NAMED]:
-        where = place.file + (f":{place.line}" if place.line else "")
-        lines.append(f"    {where}: {name}")
-    others = len(problems) - min(NAMED, len(named))
-    return "\n".join([*lines, f"    and {others} more", *([f"  {remedy}"] if remedy else [])])
-
-
-def _window(text: str, column: int, width: int = 100) -> tuple[str, int]:
-    """At most `width` characters of a line around a column, and the column in them."""
-    stripped = text.rstrip()
-    if len(stripped) <= width:
-        return stripped, column
-    start = max(0, min(column - width // 2, len(stripped) - width))
-    return stripped[start : start + width], max(0, column - start)
-
-
-class TexError(PapergenError):
-    """The paper does not compile, or must not be published as it is; `problems` holds every fault, the first first."""
-
-    def __init__(self, problems: Sequence[Problem], heading: str = "problems in the paper", hint: str | None = None):
-        assert problems, "a TexError says what is wrong"
-        groups = [[problems[index] for index in group] for group in together(problems)]
-        texts = [told_at_once(group) for group in groups if len(group) > 1]
-        texts += _told_once([group[0] for group in groups if len(group) == 1])
-        head = [] if len(problems) == 1 else [f"{len(problems)} {heading}:"]
-        super().__init__("\n".join([*head, *texts]), hint=hint)
-        self.problems = tuple(problems)
-
-
-def _told_once(problems: Sequence[Problem]) -> list[str]:
-    """The problems in order; what is wrong in several places is said at the first, which names the others."""
-    alike: dict[tuple[str, str, str], list[Problem]] = {}
-    for problem in problems:
-        alike.setdefault((problem.message, problem.cause, problem.remedy), []).append(problem)
-    texts = []
-    for first, *others in alike.values():
-        texts.append(str(first))
-        places = dict.fromkeys(f"{other.place.file}:{other.place.line}" for other in others if other.place.line)
-        if places:
-            texts.append(f"  The same at {', '.join(places)}.")
-    return texts
 
 
 class SourceTree:
@@ -228,7 +121,9 @@ class SourceTree:
             return lines[place.line - 1] if 0 < place.line <= len(lines) else ""
         return self.line(place.file, place.line)
 
-    def problem(self, severity: str, message: str, place: Place, *, cause: str = "", remedy: str = "") -> Problem:
+    def problem(
+        self, code: Code, message: str, place: Place, *, cause: str = "", remedy: str = "", about: str = ""
+    ) -> Problem:
         """A problem at a place of the tree, told at the author's place with the author's line."""
         origin = self.line_map.origin(place)
-        return Problem(severity, message, origin, self.author_line(origin), cause, remedy)
+        return Problem(code, message, origin, self.author_line(origin), cause, remedy, about=about)

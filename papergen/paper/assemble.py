@@ -16,15 +16,16 @@ from papergen.latex.bibliography.bibtex import Fault
 from papergen.latex.bibliography.database import merge, read_bib
 from papergen.latex.lint.lint import lint_tree
 from papergen.latex.macros import RESULTS_FILE, results_tex
+from papergen.latex.problems import Code, Place, Problem
 from papergen.latex.render import Sources, render_sources
 from papergen.latex.sources import Use
-from papergen.latex.tree import Place, Problem, SourceTree
+from papergen.latex.tree import SourceTree
 from papergen.latex.venues.typesetting import Typeset
 from papergen.paper import claims as claimed
 from papergen.paper.generated import Generated, generate
 from papergen.report import citations, formats
 from papergen.report.claims import claim as claims
-from papergen.report.results import Results
+from papergen.report.results import NotFinishedError, ResultKeyError, Results, UnknownKeyError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +118,11 @@ def _values(
                 tex = rf"\papergenlink{{{found.digests[0][:12]}}}{{{tex}}}"
             values.setdefault(use.argument, {})[use.option] = tex
         except PapergenError as error:
-            message = error.message.removeprefix(f"{use.argument}: ")
-            problem = _at(tree, use, f"\\result{{{use.argument}}}: {message}", error.hint or "", "result")
-            problems.append(replace(problem, shared=getattr(error, "cause", "")))
+            detail = error.detail if isinstance(error, ResultKeyError) else error.message
+            about = f"\\result{{{use.argument}}}"
+            code = Code.UNKNOWN_RESULT if isinstance(error, UnknownKeyError) else Code.NO_RESULT
+            problem = _at(tree, use, code, about, f": {detail}", error)
+            problems.append(problem)
     return values, problems
 
 
@@ -131,7 +134,10 @@ def _unlinked(project: Project, tree: SourceTree) -> list[Problem]:
     message = "provenance: links needs the table of runs, which the paper does not print"
     return [
         Problem(
-            "error", message, Place("paper.yaml"), remedy=r"Put \input{tables/runs} into a table, or take the line out."
+            Code.NO_TABLE_OF_RUNS,
+            message,
+            Place("paper.yaml"),
+            remedy=r"Put \input{tables/runs} into a table, or take the line out.",
         )
     ]
 
@@ -139,16 +145,13 @@ def _unlinked(project: Project, tree: SourceTree) -> list[Problem]:
 def _in_bib(root: Path, fault: Fault) -> Problem:
     lines = (root / fault.file).read_bytes().split(b"\n")
     excerpt = lines[fault.line - 1].decode("utf-8", errors="replace").strip() if fault.line <= len(lines) else ""
-    return Problem("error", fault.message, Place(fault.file, fault.line), excerpt, kind="bibliography")
+    return Problem(fault.code, fault.message, Place(fault.file, fault.line), excerpt)
 
 
 def _missing_files(tree: SourceTree, generated: Generated) -> list[Problem]:
     """Why a table, figure or text that the paper takes in could not be made, at every place that takes it in."""
     return [
-        replace(
-            _at(tree, use, f"{use.argument} cannot be made: {error.message}", error.hint or "", "result"),
-            shared=error.cause,
-        )
+        _at(tree, use, Code.NO_RESULT, f"{use.argument} cannot be made", f": {error.message}", error)
         for use in tree.uses("input", "figure")
         for start, error in generated.missing.items()
         if use.argument.startswith(start) and _file_of(use) not in tree
@@ -185,6 +188,8 @@ def _blank_pdf() -> bytes:
     return stream.getvalue()
 
 
-def _at(tree: SourceTree, use: Use, message: str, remedy: str, kind: str) -> Problem:
-    problem = tree.problem("error", message, Place(use.file, use.line, use.column), remedy=remedy)
-    return replace(problem, kind=kind)
+def _at(tree: SourceTree, use: Use, code: Code, about: str, rest: str, error: PapergenError) -> Problem:
+    """The problem of a use whose result could not be had; those that wait for the same thing share their cause."""
+    place = Place(use.file, use.line, use.column)
+    problem = tree.problem(code, about + rest, place, remedy=error.hint or "", about=about)
+    return replace(problem, shared=error.cause if isinstance(error, NotFinishedError) else "")

@@ -11,8 +11,8 @@ from papergen.latex.build.driver import Compiled, compile_tree, set_aside
 from papergen.latex.build.engine import Toolchain, find_engine, require_files
 from papergen.latex.build.precompile import precompile
 from papergen.latex.macros import RESULTS_FILE
+from papergen.latex.problems import TexError
 from papergen.latex.render import Sources
-from papergen.latex.tree import TexError
 from papergen.latex.venues.typesetting import Typeset, typeset
 from papergen.paper import snapshots
 from papergen.paper.assemble import Assembly, assemble, read_results

@@ -10,11 +10,12 @@ from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.strict_yaml import read_yaml
 from papergen.experiment.project import Project
 from papergen.latex.macros import is_complete
+from papergen.latex.problems import Code, Place, Problem
 from papergen.latex.sources import Use, scan
-from papergen.latex.tree import Place, Problem, SourceTree
+from papergen.latex.tree import SourceTree
 from papergen.report.claims import claim as claims
 from papergen.report.claims.phrases import assertion_of
-from papergen.report.results import Results
+from papergen.report.results import NotFinishedError, Results
 
 PAPER = "paper.yaml"
 
@@ -51,7 +52,7 @@ def stated_claims(project: Project, tree: SourceTree, results: Results) -> list[
         document = read_yaml(project.root / PAPER, PAPER)
         for name, claim in project.paper.claims.items():
             line = int(document.where("claims", name).rpartition(":")[2])
-            place = Problem("error", "", Place(PAPER, line), f"{name}: {claim.assertion}", kind="claim")
+            place = Problem(Code.UNDECIDED_CLAIM, "", Place(PAPER, line), f"{name}: {claim.assertion}")
             found.append((name, claim.text, claim.assertion, "", place))
     family = None
     if project.paper.correction == "paper":
@@ -84,13 +85,14 @@ def text_problems(project: Project, tree: SourceTree) -> Iterator[Problem]:
     for name, claim in project.paper.claims.items():
         if not is_complete(claim.text):
             message = f"claims: the text of {name} is not complete LaTeX: its braces do not pair, or a % or # is bare"
-            yield Problem("error", message, Place(PAPER), kind="claim")
+            yield Problem(Code.CLAIM_TEXT, message, Place(PAPER))
     for use in tree.uses("claimed"):
         claim_of = project.paper.claims.get(use.argument)
         if claim_of is None or not claim_of.text:
             what = "has no text" if claim_of else "is no claim of paper.yaml"
             hint = "Add text: to it." if claim_of else did_you_mean(use.argument, project.paper.claims)
-            yield _problem(_at(tree, use), f"\\claimed{{{use.argument}}}: {use.argument} {what}", hint)
+            message = f"\\claimed{{{use.argument}}}: {use.argument} {what}"
+            yield replace(_at(tree, use), code=Code.CLAIM_TEXT, message=message, remedy=hint)
 
 
 def _of_use(use: Use) -> tuple[str, str, str]:
@@ -112,21 +114,20 @@ def _judged(
     fault: str,
     place: Problem,
 ) -> Stated:
-    verdict, problem = None, _problem(place, fault)
+    verdict, problem = None, replace(place, message=fault)
     if not fault:
         try:
             verdict = claims.check(results, assertion, family)
             message = f"the results do not support this claim: {assertion}"
-            problem = _problem(place, message, "; ".join(verdict.evidence))
+            remedy = "; ".join(verdict.evidence)
+            problem = replace(place, code=Code.UNSUPPORTED_CLAIM, message=message, remedy=remedy)
         except PapergenError as error:
-            message = f"the claim {assertion} cannot be decided: {error.message}"
-            problem = replace(_problem(place, message, error.hint or ""), shared=getattr(error, "cause", ""))
+            about = f"the claim {assertion} cannot be decided"
+            message, shared = f"{about}: {error.message}", error.cause if isinstance(error, NotFinishedError) else ""
+            problem = replace(place, message=message, remedy=error.hint or "", about=about, shared=shared)
     return Stated(name=name, words=words, assertion=assertion, problem=problem, verdict=verdict)
 
 
 def _at(tree: SourceTree, use: Use) -> Problem:
-    return tree.problem("error", "", Place(use.file, use.line, use.column))
-
-
-def _problem(place: Problem, message: str, remedy: str = "") -> Problem:
-    return Problem("error", message, place.place, place.excerpt, remedy=remedy, kind="claim")
+    """What is told of a claim that cannot be decided, before it is known why."""
+    return tree.problem(Code.UNDECIDED_CLAIM, "", Place(use.file, use.line, use.column))

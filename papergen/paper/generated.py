@@ -12,8 +12,8 @@ from papergen.core.errors import PapergenError
 from papergen.core.strict_yaml import read_yaml
 from papergen.experiment.project import Project
 from papergen.experiment.registry import load_module
+from papergen.latex.problems import Code, Place, Problem
 from papergen.latex.text import Escape, escape
-from papergen.latex.tree import Place, Problem
 from papergen.latex.venues.template import Template
 from papergen.latex.venues.typesetting import Typeset
 from papergen.report import appendix
@@ -136,7 +136,7 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
         place = Place(PAPER, int(document.where(kind, name).rpartition(":")[2]))
         if f"{kind}/{name}{ENDINGS[kind]}" in {*generated.files, *generated.figures}:
             message = f"{kind}: an experiment writes {kind}/{name}{ENDINGS[kind]} already; take another name"
-            generated.problems.append(Problem("error", message, place, kind="declared"))
+            generated.problems.append(Problem(Code.DECLARATION, message, place))
             continue
         try:
             make()
@@ -144,7 +144,7 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
             generated.missing[f"{kind}/{name}"] = error
         except PapergenError as error:
             message = f"{kind}: {name}: {error.message}"
-            generated.problems.append(Problem("error", message, place, remedy=error.hint or "", kind="declared"))
+            generated.problems.append(Problem(Code.DECLARATION, message, place, remedy=error.hint or ""))
 
 
 def called(root: Path, name: str, function: str, results: Results) -> Figure:

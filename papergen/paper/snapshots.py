@@ -18,9 +18,10 @@ from papergen.core.errors import PapergenError
 from papergen.core.files import digest_bytes, digest_json, write_json
 from papergen.core.scratch import scratch_folder
 from papergen.latex.macros import RESULTS_FILE
+from papergen.latex.problems import Place
 from papergen.latex.sentences import sentence_at
 from papergen.latex.sources import Use
-from papergen.latex.tree import Place, SourceTree
+from papergen.latex.tree import SourceTree
 from papergen.paper.assemble import Assembly
 from papergen.report import formats
 from papergen.report.claims import claim as claims

@@ -154,7 +154,7 @@ def _contrast(results: Results, key_a: str, key_b: str, test: str) -> Contrast:
 def _number(results: Results, key: str) -> Value:
     found = value_of(results, key)
     if isinstance(found, Text):
-        raise UnknownKeyError(key, f"{key}: is a text, and texts have no difference.")
+        raise UnknownKeyError(key, "is a text, and texts have no difference.")
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
-from papergen.core.errors import PapergenError, ResultError, did_you_mean
+from papergen.core.errors import PapergenError, ResultError, did_you_mean, nearest_name
 from papergen.experiment.api import Metric
 from papergen.experiment.plan import Planned
 from papergen.report.statistics import mean, t_interval
@@ -16,11 +16,12 @@ from papergen.store.runs import Store
 
 
 class ResultKeyError(PapergenError):
-    """Base of the errors about one result key; `key` names it and the caller adds `file:line`."""
+    """Base of the errors about one result key: `detail` is the message without it. The caller adds `file:line`."""
 
-    def __init__(self, key: str, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, key: str, detail: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{key}: {detail}" if key else detail, hint=hint)
         self.key = key
+        self.detail = detail
 
 
 class UnknownKeyError(ResultKeyError):
@@ -37,7 +38,7 @@ class UnavailableError(NotApplicableError):
     def __init__(self, key: str, reason: str) -> None:
         super().__init__(
             key,
-            f"{key}: this row cannot run on the device where it was tried: {reason}",
+            f"this row cannot run on the device where it was tried: {reason}",
             hint="Run it on a machine that can, or leave the row out.",
         )
         self.reason = reason
@@ -49,8 +50,8 @@ class NotFinishedError(ResultKeyError, ResultError):
     `cause` says experiment, state and reason without the key: the same for all keys that wait for the same thing.
     """
 
-    def __init__(self, key: str, state: State, message: str, *, cause: str, hint: str) -> None:
-        super().__init__(key, message, hint=hint)
+    def __init__(self, key: str, state: State, detail: str, *, cause: str, hint: str) -> None:
+        super().__init__(key, detail, hint=hint)
         self.state = state
         self.cause = cause
 
@@ -148,12 +149,12 @@ class Results:
         trials = list({t.digest: t for t in self.trials if (t.experiment, t.row) == (experiment, row)}.values())
         if not trials:
             rows = self.rows(experiment)
-            near = did_you_mean(row, rows)
-            said, hint = (near, f"Rows of {experiment}: {_some(rows)}.") if near.startswith("Did") else ("", None)
+            near = nearest_name(row, rows)
+            said = f"Did you mean {near}?" if near else f"Known: {_some(rows)}."
             raise UnknownKeyError(
                 key,
-                f"{key}: the experiment {experiment} has no row {row!r}. {said or f'Known: {_some(rows)}.'}",
-                hint=hint,
+                f"the experiment {experiment} has no row {row!r}. {said}",
+                hint=f"Rows of {experiment}: {_some(rows)}." if near else None,
             )
         self._all_finished(key, trials)
         return [self.results[trial.digest] for trial in trials]
@@ -165,12 +166,12 @@ class Results:
         for result in found:
             if name not in result.outcome.series:
                 known = list(result.outcome.series)
-                raise UnknownKeyError(key, f"{key}: no series {name!r} was logged. {did_you_mean(name, known)}")
+                raise UnknownKeyError(key, f"no series {name!r} was logged. {did_you_mean(name, known)}")
         points = [dict(result.outcome.series[name]) for result in found]
         steps = sorted(set.intersection(*(set(one) for one in points)))
         at_step = [[one[step] for one in points] for step in steps]
         if any(value is None for values in at_step for value in values):
-            raise NotANumberError(key, f"{key}: the series holds NaN or infinity.")
+            raise NotANumberError(key, "the series holds NaN or infinity.")
         intervals = [interval for values in at_step if (interval := t_interval(values)) is not None]
         return Band(
             steps=steps,
@@ -184,7 +185,7 @@ class Results:
         if experiment not in self.experiments:
             raise UnknownKeyError(
                 key,
-                f"{key}: there is no experiment {experiment!r}. {did_you_mean(experiment, self.experiments)}",
+                f"there is no experiment {experiment!r}. {did_you_mean(experiment, self.experiments)}",
                 hint="A key is experiment/row/metric, for example decoding/nucleus/rep_4.",
             )
 
@@ -209,7 +210,7 @@ class Results:
             raise NotFinishedError(
                 key,
                 state,
-                f"{key}: this {words[state]}{because}: {count}{labels}.",
+                f"this {words[state]}{because}: {count}{labels}.",
                 cause=f"{trials[0].experiment} {words[state]}{because}",
                 hint=f"Run `papergen run-exp {trials[0].experiment}`"
                 + (" after mending the cause." if state == "failed" else "."),

@@ -13,11 +13,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from papergen.core.errors import PapergenError, did_you_mean, nearest
+from papergen.core.errors import did_you_mean, nearest
 from papergen.core.files import digest_json
 from papergen.experiment.api import Metric
 from papergen.report import statistics
-from papergen.report.results import NotANumberError, NotApplicableError, NotFinishedError, Results, UnknownKeyError
+from papergen.report.results import (
+    NotANumberError,
+    NotApplicableError,
+    NotFinishedError,
+    ResultKeyError,
+    Results,
+    UnknownKeyError,
+)
 from papergen.store.records import Result
 
 PARAMS, RUN = "params.", "run."
@@ -125,8 +132,8 @@ def value_of(results: Results, key: str) -> Value | Text:
         declared = [metric.name for metric in results.metrics.get(experiment, ())]
         if "." in name or name in declared or not nearest(name, declared):
             raise
-        message = f"{key}: {experiment} declares no metric {name!r}. {did_you_mean(name, declared)}\n{error.message}"
-        raise NotFinishedError(key, error.state, message, cause=error.cause, hint=str(error.hint)) from error
+        detail = f"{experiment} declares no metric {name!r}. {did_you_mean(name, declared)}\n{error.message}"
+        raise NotFinishedError(key, error.state, detail, cause=error.cause, hint=str(error.hint)) from error
     metric = results.metric(experiment, name)
     if all(name in result.outcome.metrics for result in found):
         return _measured(key, metric, found)
@@ -140,7 +147,7 @@ def split_key(key: str) -> tuple[str, str, str]:
     """Experiment, row and metric."""
     parts = key.split("/")
     if len(parts) != 3 or not all(parts):
-        raise UnknownKeyError(key, f"{key}: a key is experiment/row/metric, for example decoding/nucleus/rep_4.")
+        raise UnknownKeyError(key, "a key is experiment/row/metric, for example decoding/nucleus/rep_4.")
     return parts[0], parts[1], parts[2]
 
 
@@ -163,7 +170,7 @@ def _measured(key: str, metric: Metric, found: Sequence[Result]) -> Value:
     if bad:
         raise NotANumberError(
             key,
-            f"{key}: the trial ended with NaN or infinity ({', '.join(bad)}).",
+            f"the trial ended with NaN or infinity ({', '.join(bad)}).",
             hint="Look at its log with `papergen trace`, mend the cause and run it again.",
         )
     per_seed = [float(result.outcome.metrics[name] or 0.0) for result in found]
@@ -191,14 +198,14 @@ def _per_unit(
     """Unit -> mean over the seeds in which it is defined; units that are defined nowhere are left out."""
     lengths = sorted({len(column) for column in columns})
     if len(lengths) > 1:
-        raise PapergenError(f"{key}: the seeds report different numbers of units for {name} ({lengths}).")
+        raise ResultKeyError(key, f"the seeds report different numbers of units for {name} ({lengths}).")
     means: dict[int, float] = {}
     for index, values in enumerate(zip(*columns, strict=True)):
         numbers = [float(value) for value in values if value is not None]
         if numbers:
             means[index] = statistics.mean(numbers)
     if not means:
-        raise NotANumberError(key, f"{key}: {name} is defined for none of its {lengths[0]} units.")
+        raise NotANumberError(key, f"{name} is defined for none of its {lengths[0]} units.")
     return tuple(means), tuple(means.values())
 
 
@@ -208,8 +215,9 @@ def _agrees(key: str, samples: Sequence[float], per_seed: Sequence[float], found
         return
     by_units, reported = statistics.mean(samples), statistics.mean(per_seed)
     if not math.isclose(by_units, reported, rel_tol=1e-3, abs_tol=1e-6):
-        raise PapergenError(
-            f"{key}: the trials report {name} = {reported:.6g}, but its units have the mean {by_units:.6g}.",
+        raise ResultKeyError(
+            key,
+            f"the trials report {name} = {reported:.6g}, but its units have the mean {by_units:.6g}.",
             hint='Report the mean of the units, or declare the metric over="seeds".',
         )
 
@@ -242,7 +250,7 @@ def _recorded(key: str, name: str, found: Sequence[Result]) -> Value | Text | No
         )
     texts = list(dict.fromkeys(_words(item) for item in items))
     if len(texts) > 1:
-        raise PapergenError(f"{key}: {name} differs between the seeds: {' | '.join(texts)}.")
+        raise ResultKeyError(key, f"{name} differs between the seeds: {' | '.join(texts)}.")
     return Text(key=key, text=texts[0], digests=digests)
 
 
@@ -253,11 +261,9 @@ def _no_metric(results: Results, key: str, found: Sequence[Result]) -> UnknownKe
     known |= {f"{RUN}{item}" for item in vars(found[0].provenance)} if name.startswith(RUN) else set()
     declared = [metric.name for metric in results.metrics.get(experiment, ())]
     if name in declared:
-        return NotApplicableError(key, f"{key}: the row {row} did not report {name}.")
+        return NotApplicableError(key, f"the row {row} did not report {name}.")
     hint = f"Metrics of {experiment}: {', '.join(declared or sorted(found[0].outcome.metrics))}."
-    return UnknownKeyError(
-        key, f"{key}: {experiment}/{row} has no metric {name!r}. {did_you_mean(name, known)}", hint=hint
-    )
+    return UnknownKeyError(key, f"{experiment}/{row} has no metric {name!r}. {did_you_mean(name, known)}", hint=hint)
 
 
 def _is_number(item: Any) -> bool:

@@ -12,15 +12,16 @@ import pytest
 from texlab import compiled, document, make_tree, pdf_pages
 
 from papergen.core.errors import PapergenError
-from papergen.latex.bibliography.requests import foreseen, orders_of
+from papergen.latex.bibliography.run import foreseen, orders_of
 from papergen.latex.build import driver as room
+from papergen.latex.build.auxiliary import meaning
 from papergen.latex.build.driver import compile_tree, set_aside
 from papergen.latex.build.engine import find_engine
 from papergen.latex.build.process import Deadline, TimeLimitError, run
 from papergen.latex.build.sandbox import is_available
-from papergen.latex.build.settling import meaning
+from papergen.latex.problems import Place, TexError
 from papergen.latex.text import Engine
-from papergen.latex.tree import Place, SourceTree, TexError
+from papergen.latex.tree import SourceTree
 
 PAPER: dict[str, str | bytes] = {
     "main.tex": document(

@@ -15,9 +15,10 @@ from papergen.latex.build.engine import find_engine
 from papergen.latex.lint.lint import lint_tree
 from papergen.latex.log.reader import read_log
 from papergen.latex.macros import results_tex
+from papergen.latex.problems import Code, TexError
 from papergen.latex.render import render_tree
 from papergen.latex.text import Engine
-from papergen.latex.tree import SourceTree, TexError
+from papergen.latex.tree import SourceTree
 
 GOOD_BIB = "@misc{vaswani2017, title={Attention}, author={A Vaswani}, year=2017}\n"
 CITING = "\\usepackage{natbib}\n"
@@ -331,7 +332,7 @@ def test_overfull_boxes_are_findings_not_errors(tmp_path: Path) -> None:
         "sections/wide.tex": "(a)\n\n\\noindent\\rule{500pt}{1pt}\n",
     }
     done = compiled(tmp_path, files)
-    boxes = [problem for problem in done.warnings if problem.severity == "box"]
+    boxes = [problem for problem in done.warnings if problem.code is Code.OVERFULL]
     assert [(box.place.file, box.place.line) for box in boxes] == [("sections/wide.tex", 3)]
     assert boxes[0].size_pt == pytest.approx(155, abs=1)
 

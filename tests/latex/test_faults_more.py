@@ -9,7 +9,8 @@ from test_faults import Fault, main, told
 from texlab import compiled, document, make_tree
 
 from papergen.latex.lint.lint import lint_tree
-from papergen.latex.tree import SourceTree, TexError
+from papergen.latex.problems import TexError
+from papergen.latex.tree import SourceTree
 
 GRAPHICS = "\\usepackage{graphicx}\n"
 FAULTS = [

@@ -10,7 +10,8 @@ from test_faults import Fault, main, told
 from texlab import compiled, document, make_tree
 
 from papergen.latex.lint.lint import lint_tree
-from papergen.latex.tree import SourceTree, TexError
+from papergen.latex.problems import TexError
+from papergen.latex.tree import SourceTree
 
 TABLE = "\\begin{table}\n\\begin{tabular}{ll}\n\\input{tables/mine}\n\\end{tabular}\n\\end{table}"
 FAULTS = [

@@ -10,8 +10,9 @@ from texlab import document, make_tree
 
 from papergen.latex.lint.lint import lint_tree
 from papergen.latex.macros import results_tex
+from papergen.latex.problems import Place, Problem, TexError
 from papergen.latex.text import Engine
-from papergen.latex.tree import Place, Problem, SourceTree, TexError
+from papergen.latex.tree import SourceTree
 
 
 def told(folder: Path, files: dict[str, str | bytes], engine: Engine = "pdflatex") -> list[str]:

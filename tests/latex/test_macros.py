@@ -8,8 +8,8 @@ import pytest
 from texlab import compiled, pdf_pages
 
 from papergen.latex.macros import is_complete, results_tex
+from papergen.latex.problems import TexError
 from papergen.latex.text import Engine
-from papergen.latex.tree import TexError
 
 VALUES = {
     "decoding/nucleus/rep_4": {"": "0.42", "pm": r"0.42\,\ensuremath{\pm}\,0.01", "2": "0.42"},

@@ -12,7 +12,7 @@ from papergen.latex.build.driver import Compiled, compile_tree
 from papergen.latex.build.engine import find_engine, locate
 from papergen.latex.build.preamble import Split, left_on_page
 from papergen.latex.build.precompile import precompile
-from papergen.latex.tree import TexError
+from papergen.latex.problems import TexError
 
 PACKAGES = "\\usepackage{microtype,graphicx,xcolor,booktabs,own}\n\\usepackage{natbib}\n\\usepackage{hyperref}\n"
 BODY = "\\section{One}\\label{one}\n\\input{sections/text}\n\\bibliographystyle{plainnat}\n\\bibliography{references}"

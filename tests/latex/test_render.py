@@ -8,9 +8,9 @@ import pytest
 from texlab import make_tree
 
 from papergen.core.errors import PapergenError
+from papergen.latex.problems import Place
 from papergen.latex.render import MARK, render_tree
 from papergen.latex.text import Tex
-from papergen.latex.tree import Place
 
 PROJECT: dict[str, str | bytes] = {
     "main.tex.j2": "\\title{\\VAR{title}}\n"

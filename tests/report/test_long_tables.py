@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "latex"))
 from texlab import compiled, pdf_pages
 
 from papergen.latex.longrows import LONGROWS
+from papergen.latex.problems import Code
 from papergen.latex.text import escape
 from papergen.report.tables.long import long_tex
 from papergen.report.tables.table import Column, Row, Table
@@ -42,7 +43,7 @@ def page_texts(folder: Path, body: str, table: Table, width_in: float = 3.15) ->
     files: dict[str, str | bytes] = {"main.tex": MAIN.replace("BODY", body)}
     files["rows.tex"] = str(long_tex(table, escape, width_in=width_in))
     done = compiled(folder, files)
-    return pdf_pages(done.pdf), [problem.size_pt for problem in done.warnings if problem.severity == "box"]
+    return pdf_pages(done.pdf), [problem.size_pt for problem in done.warnings if problem.code is Code.OVERFULL]
 
 
 @pytest.mark.tex

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from papergen.core.errors import did_you_mean
+from papergen.latex.problems import Code
 from papergen.latex.sources import Lines
 
 MONTHS = frozenset(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"])
@@ -21,6 +22,7 @@ class Fault:
     file: str
     line: int
     message: str
+    code: Code = Code.BIB_SYNTAX
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.message}"
@@ -171,11 +173,13 @@ def parse(text: str, file: str) -> Bibliography:
             continue
         first = seen.setdefault(entry.key.lower(), entry)
         if first is not entry:
+            code = Code.REPEATED_KEY
             message = f"the key {entry.key} stands already in line {first.first_line}; BibTeX takes the first only"
             if (first.type, first.fields) == (entry.type, entry.fields):
+                code = Code.REPEATED_ENTRY
                 bibliography.copies.append(entry)
                 message = f"{entry.key} stands already in line {first.first_line}, word for word"
-            bibliography.faults.append(Fault(file, line, message))
+            bibliography.faults.append(Fault(file, line, message, code))
             continue
         bibliography.entries.append(entry)
     return bibliography

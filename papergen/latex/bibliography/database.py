@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from papergen.core.errors import did_you_mean
+from papergen.core.errors import nearest_name
 from papergen.core.files import not_utf8
 from papergen.latex.bibliography.bibtex import Bibliography, Fault, parse
+from papergen.latex.problems import Code, Place
 from papergen.latex.sources import Use
-from papergen.latex.tree import Place, SourceTree
+from papergen.latex.tree import SourceTree
 
 PRINTED = re.compile(
     "title|booktitle|journal|author|editor|publisher|series|school|institution|note|howpublished|address|organization"
@@ -31,7 +32,7 @@ def bare_specials(bibliography: Bibliography) -> Iterator[Fault]:
             if offsets := special_offsets(text):
                 sign = text[offsets[0]]
                 message = f"a bare {sign} in the {name} of {entry.key}: write \\{sign}"
-                yield Fault(bibliography.file, entry.field_lines[name], message)
+                yield Fault(bibliography.file, entry.field_lines[name], message, Code.BARE_SPECIAL)
 
 
 def special_offsets(text: str) -> list[int]:
@@ -70,12 +71,12 @@ def merge(content: bytes, own: Bibliography, built_in: Mapping[str, str], cited:
 
 
 def undefined_citations(uses: Iterable[Use], known: Iterable[str]) -> Iterator[tuple[Use, str]]:
-    r"""Each `\cite` of a key that no entry has, with a sentence that names the nearest; `\nocite{*}` names none."""
+    r"""Each `\cite` of a key that no entry has, with the nearest key or ""; `\nocite{*}` names none."""
     keys = set(known)
     lower = {key.lower() for key in keys}
     for use in uses:
         if use.kind == "cite" and use.argument != "*" and use.argument.lower() not in lower:
-            yield use, did_you_mean(use.argument, keys)
+            yield use, nearest_name(use.argument, keys)
 
 
 def entry_place(tree: SourceTree, place: Place) -> Place | None:
@@ -89,19 +90,3 @@ def entry_place(tree: SourceTree, place: Place) -> Place | None:
         if name.endswith(".bib") and (entry := parse(tree.text(name), name).entry(key)):
             return Place(name, entry.first_line)
     return None
-
-
-def read_blg(log: str, tree: SourceTree) -> list[tuple[Place, str]]:
-    """The errors in the log of BibTeX or biber: where, and the message."""
-    stumbles = re.finditer(r"^(?P<message>[^\n]+?)---line (?P<line>\d+) of file (?P<file>\S.*)$", log, re.MULTILINE)
-    found = [(Place(match["file"], int(match["line"])), match["message"]) for match in stumbles]
-    for match in re.finditer(r"^I (?:couldn't open|found no) [^\n]+", log, re.MULTILINE):
-        if match[0].startswith("I found no style file") and found:
-            continue  # BibTeX's echo of a style that it could not open
-        name = (re.findall(r"file (\S+?)(?:\.bib|\.bst)?$", match[0]) or [""])[0]
-        place = tree.find(rf"(?<=[{{,])\s*{re.escape(name)}(?=\s*[,}}]|\.bib)") if name else None
-        found.append((place or Place(""), match[0]))
-    for match in re.finditer(r"> ERROR - (?P<message>[^\n]+)", log):  # biber's form
-        at = re.search(r"[\w./-]*/(?P<file>[^/\s]+\.bib)_?\S*,? line (?P<line>\d+)", match["message"])
-        found.append((Place(at["file"], int(at["line"])) if at else Place(""), match["message"]))
-    return found

@@ -1,17 +1,105 @@
-"""BibTeX or biber, run in a build's private folder, and only when what their answer depends on has changed."""
+r"""BibTeX or biber in a build's private folder: what a document asks of it, when it must run, what its log says.
+
+Its orders are read from the .aux files of a pass, or foreseen from the sources before any pass: then BibTeX runs first,
+which saves a pass.
+"""
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from papergen.core.errors import MachineError
 from papergen.core.files import digest_file, digest_json
-from papergen.latex.bibliography.requests import Orders, foreseen, orders_of
 from papergen.latex.build.engine import install_hint
 from papergen.latex.build.process import Deadline, run
-from papergen.latex.tree import LineMap, Place, Problem, SourceTree, TexError
+from papergen.latex.problems import Code, Place, Problem, TexError
+from papergen.latex.sources import Use
+from papergen.latex.tree import LineMap, SourceTree
+
+_OF_CLASSES = re.compile(r"(?:REVTEX|apsrev|apsrmp|aip|aapm|sor)\w*Control")
+"""Entries that revtex cites for itself, to tell its styles what to print: no citation of the paper's."""
+_ORDER = re.compile(r"\\(?P<what>citation|bibdata|bibstyle|@input)\{(?P<names>[^}]*)\}")
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Keys in the order of their first citation, databases and styles: all that BibTeX takes from a document."""
+
+    citations: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is anything for BibTeX to do."""
+        return bool(self.databases) and not all(map(_OF_CLASSES.fullmatch, self.citations))
+
+    def as_json(self) -> list[list[str]]:
+        """Plain data, for a digest."""
+        return [list(self.citations), list(self.databases), list(self.styles)]
+
+    def as_aux(self) -> str:
+        """An .aux file that says this much."""
+        lines = [*(f"\\citation{{{key}}}" for key in self.citations)]
+        lines += [f"\\bibstyle{{{style}}}" for style in self.styles]
+        return "\n".join(["\\relax", *lines, f"\\bibdata{{{','.join(self.databases)}}}", ""])
+
+
+def orders_of(folder: Path, aux: str) -> Orders:
+    r"""The orders in an .aux file and those that it takes in (`\@input`, of `\include`), in BibTeX's order."""
+    found: dict[str, dict[str, None]] = {"citation": {}, "bibdata": {}, "bibstyle": {}}
+    for what, name in _orders(folder, aux, set()):
+        found[what].setdefault(name)
+    return Orders(tuple(found["citation"]), tuple(found["bibdata"]), tuple(found["bibstyle"]))
+
+
+def _orders(folder: Path, aux: str, seen: set[str]) -> Iterator[tuple[str, str]]:
+    path = folder / aux
+    if aux in seen or not path.is_file():
+        return
+    seen.add(aux)
+    for match in _ORDER.finditer(path.read_text(encoding="utf-8", errors="replace")):
+        if match["what"] == "@input":
+            yield from _orders(folder, match["names"], seen)
+            continue
+        for name in match["names"].split(","):
+            if name.strip():
+                yield match["what"], name.strip()
+
+
+def foreseen(tree: SourceTree, main: str) -> Orders:
+    r"""The orders that the sources will give, as far as they stand there in plain words.
+
+    Citations that a macro builds, and styles and databases that a class names, are not seen: BibTeX's answer to what
+    was foreseen counts only when the first pass gives the same orders. Nothing is foreseen for biblatex.
+    """
+    citations: dict[str, None] = {}
+    databases: dict[str, None] = {}
+    styles: dict[str, None] = {}
+    for use in _uses(tree, main, ()):
+        if use.kind == "package" and use.argument == "biblatex":
+            return Orders()
+        if use.kind == "cite":
+            citations.setdefault(use.argument)
+        elif use.command == "bibliography":
+            databases.setdefault(use.argument)
+        elif use.command == "bibliographystyle":
+            styles.setdefault(use.argument)
+    return Orders(tuple(citations), tuple(databases), tuple(styles))
+
+
+def _uses(tree: SourceTree, name: str, above: tuple[str, ...]) -> Iterator[Use]:
+    r"""The uses of a source in the order in which TeX meets them, those of what it takes in at their place."""
+    for use in tree.uses_of(name):
+        yield use
+        if use.kind == "input":
+            found = next((file for file in (f"{use.argument}.tex", use.argument) if file in tree), "")
+            if found and found not in (*above, name):
+                yield from _uses(tree, found, (*above, name))
 
 
 class BibliographyRun:
@@ -103,13 +191,27 @@ class BibliographyRun:
             deadline=deadline,
             terminal=self.terminal,
         )
-        from papergen.latex.bibliography.database import read_blg
-
         blg = self.folder / f"{job}.blg"
         seen = SourceTree(self.folder, self.line_map)
         found = read_blg(blg.read_text(encoding="utf-8", errors="replace"), seen) if blg.is_file() else []
         if done.returncode < 2 and not found:
             return []
         shown = "biber" if name == "biber" else "BibTeX"
-        problems = [seen.problem("error", f"{shown}: {message}", place) for place, message in found]
-        return problems or [Problem("error", f"{shown} failed (exit {done.returncode})", Place(blg.name))]
+        problems = [seen.problem(Code.BIBTEX, f"{shown}: {message}", place) for place, message in found]
+        return problems or [Problem(Code.BIBTEX, f"{shown} failed (exit {done.returncode})", Place(blg.name))]
+
+
+def read_blg(log: str, tree: SourceTree) -> list[tuple[Place, str]]:
+    """The errors in the log of BibTeX or biber: where, and the message."""
+    stumbles = re.finditer(r"^(?P<message>[^\n]+?)---line (?P<line>\d+) of file (?P<file>\S.*)$", log, re.MULTILINE)
+    found = [(Place(match["file"], int(match["line"])), match["message"]) for match in stumbles]
+    for match in re.finditer(r"^I (?:couldn't open|found no) [^\n]+", log, re.MULTILINE):
+        if match[0].startswith("I found no style file") and found:
+            continue  # BibTeX's echo of a style that it could not open
+        name = (re.findall(r"file (\S+?)(?:\.bib|\.bst)?$", match[0]) or [""])[0]
+        place = tree.find(rf"(?<=[{{,])\s*{re.escape(name)}(?=\s*[,}}]|\.bib)") if name else None
+        found.append((place or Place(""), match[0]))
+    for match in re.finditer(r"> ERROR - (?P<message>[^\n]+)", log):  # biber's form
+        at = re.search(r"[\w./-]*/(?P<file>[^/\s]+\.bib)_?\S*,? line (?P<line>\d+)", match["message"])
+        found.append((Place(at["file"], int(at["line"])) if at else Place(""), match["message"]))
+    return found

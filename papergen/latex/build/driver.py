@@ -18,22 +18,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from papergen.core.cache import read_cached, write_cached
 from papergen.core.files import digest_bytes, digest_file, digest_json, write_atomic
-from papergen.core.stamps import Stamp, stamp_of
+from papergen.core.stamps import Stamp
 from papergen.latex.bibliography.run import BibliographyRun
+from papergen.latex.build.auxiliary import AUXILIARY, SCHEMA, LastBuild, auxiliary_digests
 from papergen.latex.build.engine import Toolchain
 from papergen.latex.build.kpathsea import clean_environment
 from papergen.latex.build.preamble import PreambleFormat, recorded, stamps_of
 from papergen.latex.build.process import Deadline, TimeLimitError, run
-from papergen.latex.build.settling import SETTLED, meaning
 from papergen.latex.log.explain import explain
 from papergen.latex.log.reader import read_errors, read_log
 from papergen.latex.pdf import is_whole
+from papergen.latex.problems import Code, Place, Problem, TexError
 from papergen.latex.text import Engine
-from papergen.latex.tree import LineMap, Place, Problem, SourceTree, TexError
+from papergen.latex.tree import LineMap, SourceTree
 
 MAX_PASSES = 5
+SETTLE_LATER = {Code.UNDEFINED_CITATION, Code.UNDEFINED_REFERENCE}
+"""What a later pass may resolve: a pass knows the labels that the pass before wrote."""
 DEFAULT_EPOCH_S = 1_704_067_200
 """2024-01-01 UTC, the date inside PDFs when the caller names none: equal input gives equal bytes."""
 FLAGS = (
@@ -43,7 +45,6 @@ FLAGS = (
     "-no-parse-first-line",
     "-recorder",
 )
-STATE_SCHEMA = 2
 
 Progress = Callable[[str], None]
 
@@ -56,7 +57,7 @@ class Compiled:
     num_passes: int
     pages: int
     warnings: tuple[Problem, ...]
-    """Overfull boxes (severity "box") and what LaTeX warned of."""
+    """Overfull boxes and what LaTeX warned of."""
     system_files: tuple[str, ...] = ()
     """Files of the TeX installation that it was made from, programs included."""
 
@@ -123,13 +124,13 @@ def last_build(tree: Path, main: str, *, engine: Toolchain, output: Path) -> Com
         return None
     build = Build(tree, main, engine, output, LineMap(), None)
     done = build.unchanged(publishes=False)
-    return done if done is not None and digest_file(output) == build.state["pdf"] else None
+    return done if done is not None and digest_file(output) == build.last.record["pdf"] else None
 
 
 class Build:
     """One compilation, which `precompile` starts from too.
 
-    `work` holds what TeX sees (`tex`), the auxiliary files of the last good build (`settled`) and the state.
+    `work` holds what TeX sees (`tex`) and what the last good build left (`last`).
     """
 
     def __init__(
@@ -145,21 +146,19 @@ class Build:
         self.line_map = line_map
         self.work = _work_folder(tree, engine.engine)
         self.tex = self.work / "tex"
-        self.settled = auxiliary_folder(tree, engine.engine)
         self.began_ns = time.time_ns()
-        self.state_path = self.work / "state.json"
         self.environment = clean_environment({"SOURCE_DATE_EPOCH": str(epoch_s or DEFAULT_EPOCH_S)})
         if epoch_s is not None:
             self.environment["FORCE_SOURCE_DATE"] = "1"
         decisive = sorted(item for item in self.environment.items() if item[0] != "PATH")  # TeX starts no program
-        fixed = [STATE_SCHEMA, main, engine.version, str(engine.path), FLAGS, decisive]
+        fixed = [SCHEMA, main, engine.version, str(engine.path), FLAGS, decisive]
         self.setting = digest_json(fixed)
         self.inputs = {name: digest_file(tree / name) for name in self.tree.names}
-        self.state = self._read_state()
+        self.last = LastBuild(self.work, self.job, self.setting)
         self.bibliography = BibliographyRun(self.tex, self.job, self.inputs, self.line_map, self.environment)
-        self.bibliography.done = str(self.state.get("bibliography", ""))
+        self.bibliography.done = str(self.last.record.get("bibliography", ""))
         self.known: dict[str, Any] = {}
-        self.foresees = bool(self.state.get("foresees", True))
+        self.foresees = bool(self.last.record.get("foresees", True))
         self.has_foreseen = False
 
     @functools.cached_property
@@ -167,38 +166,15 @@ class Build:
         """The preamble's format, looked at only when something is to be done."""
         return PreambleFormat(self.work / "format", self.tree, self.main, self.engine, self.setting)
 
-    @property
-    def pdf_of_last_build(self) -> Path:
-        """The PDF that the last good build left with its auxiliary files."""
-        return self.settled / f"{self.job}.pdf"
-
-    # -- nothing to do ---------------------------------------------------------------------------------------------
-
-    def _read_state(self) -> dict[str, Any]:
-        state: dict[str, Any] = read_cached(self.state_path) or {}
-        return state if state.get("setting") == self.setting else {}
-
     def unchanged(self, *, publishes: bool = True) -> Compiled | None:
         """The earlier result when no input changed; its PDF is put back in place if somebody removed or changed it."""
-        good = self.pdf_of_last_build
-        if not self.state or not good.is_file() or not self.has_same_inputs():
-            return None
-        if digest_file(good) != self.state["pdf"]:
+        last = self.last
+        if not last.is_of(self.inputs) or digest_file(last.pdf) != last.record["pdf"]:
             return None
         if publishes:
-            self._publish(good.read_bytes())
-        warnings = tuple(Problem(**{**item, "place": Place(**item["place"])}) for item in self.state["warnings"])
-        system = (str(self.engine.path), *self.state["system"])
-        return Compiled(self.output, 0, self.state["pages"], warnings, system)
-
-    def has_same_inputs(self) -> bool:
-        """Whether all that the last build read is as it was; only where there was one."""
-        read, names, system = self.state["read"], self.state["names"], self.state["system"]
-        if set(self.inputs) - set(names):
-            return False  # a file that did not exist before may now be found first
-        if any(self.inputs.get(name) != digest for name, digest in read.items()):
-            return False
-        return all(stamp_of(path) == seen for path, seen in system.items())
+            self._publish(last.pdf.read_bytes())
+        system = (str(self.engine.path), *last.record["system"])
+        return Compiled(self.output, 0, int(last.record["pages"]), last.warnings, system)
 
     # -- compiling -------------------------------------------------------------------------------------------------
 
@@ -208,20 +184,20 @@ class Build:
         known = self.format.known(self.inputs)
         self.known = known if known and known["usable"] and self.format.dump.is_file() else {}
         self._prepare_bibliography(deadline, progress)
-        log, before = "", self._settling()
+        log, before = "", auxiliary_digests(self.tex, self.inputs)
         for num_passes in range(1, MAX_PASSES + 1):
             progress(f"{self.engine.engine} pass {num_passes}")
             log = self._pass(deadline)
             if self.bibliography.is_needed():
                 progress(self.bibliography.program())
                 self.bibliography.run(deadline)
-            after = self._settling()
+            after = auxiliary_digests(self.tex, self.inputs)
             if after == before:
                 return self._finish(log, num_passes)
             changed = sorted(name for name in after if after[name] != before.get(name))
             before = after
         message = f"{', '.join(changed)} still changed after {MAX_PASSES} passes; the references never settle"
-        raise TexError([Problem("error", message, Place(self.main))])
+        raise TexError([Problem(Code.UNSETTLED, message, Place(self.main))])
 
     def _prepare_bibliography(self, deadline: Deadline, progress: Progress) -> None:
         """Run BibTeX before the first pass where the sources say what it will be asked, as they did the last time."""
@@ -233,13 +209,13 @@ class Build:
     def forget(self) -> None:
         """Start from nothing, as if there had been no build before."""
         shutil.rmtree(self.tex, ignore_errors=True)
-        self.state, self.bibliography.done = {}, ""
+        self.last.record, self.bibliography.done = {}, ""
         self.foresees = self.has_foreseen = False
 
     @property
     def has_brought_files(self) -> bool:
         """Whether the first pass found auxiliary files that no pass of this build wrote."""
-        return bool(self.state) or self.has_foreseen
+        return bool(self.last.record) or self.has_foreseen
 
     def prepare(self) -> None:
         """Make the private folder hold the tree, and the auxiliary files of the last good build, and nothing else."""
@@ -255,19 +231,10 @@ class Build:
             if not target.is_file() or digest_file(target) != digest:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self.tree.root / name, target)
-        if self.state and self.settled.is_dir():
-            for path in self.settled.rglob("*"):
-                if path.suffix in SETTLED:
-                    target = self.tex / path.relative_to(self.settled)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(path, target)
+        if self.last.record and self.last.folder.is_dir():
+            self.last.restore(self.tex)
         else:
             self.bibliography.done = ""
-
-    def _settling(self) -> dict[str, str]:
-        paths = (path for path in self.tex.rglob("*") if path.suffix in SETTLED)
-        names = {path.relative_to(self.tex).as_posix(): path for path in paths}
-        return {name: digest_bytes(meaning(path)) for name, path in sorted(names.items()) if name not in self.inputs}
 
     def _pass(self, deadline: Deadline) -> str:
         """One run of the engine; its log. Raises TexError when it did not give a whole PDF.
@@ -308,13 +275,15 @@ class Build:
             code = self.run_engine(deadline)
         log = log_path.read_text(encoding="utf-8", errors="replace") if log_path.is_file() else ""
         seen = SourceTree(self.tex, self.line_map)
-        errors = [problem for problem in read_errors(log, seen) if not _unsettled(problem)]
+        errors = [problem for problem in read_errors(log, seen) if problem.code not in SETTLE_LATER]
         if not errors and "No pages of output" in log:
             known = explain("No pages of output")
-            errors = [Problem("error", "the document has no page", Place(self.main), "", known.cause, known.remedy)]
+            where = Place(self.main)
+            errors = [Problem(Code.NO_PAGES, "the document has no page", where, "", known.cause, known.remedy)]
         if not errors and (code != 0 or not is_whole(pdf)):
             said = (self.work / "terminal.txt").read_text(encoding="utf-8", errors="replace").strip().split("\n")[-8:]
-            errors = [Problem("error", f"{self.engine.engine} failed (exit {code}):\n" + "\n".join(said))]
+            message = "\n".join([f"{self.engine.engine} failed (exit {code}):", *said])
+            errors = [Problem(Code.ENGINE_FAILED, message)]
         if errors:
             if self.bibliography.is_needed() and not self.bibliography.control_file().is_file():
                 errors += self.bibliography.problems(deadline)
@@ -325,41 +294,30 @@ class Build:
 
     def _finish(self, log: str, num_passes: int) -> Compiled:
         problems = read_log(log, SourceTree(self.tex, self.line_map))
-        if errors := [problem for problem in problems if problem.severity == "error"]:
+        if errors := [problem for problem in problems if problem.is_error]:
             raise TexError(errors)
-        warnings = tuple(problem for problem in problems if problem.severity != "error")
+        warnings = tuple(problem for problem in problems if not problem.is_error)
         pages = re.findall(r"Output written on .*?\((\d+) pages?", log)
         num_pages = int(pages[-1]) if pages else 0
         content = (self.tex / f"{self.job}.pdf").read_bytes()
-        self._keep()
+        self.last.keep(self.tex, self.inputs)
         read, system = self._recorded()
-        num_builds = self.state["num_builds"] + 1 if self.state.get("preamble") == self.format.key else 1
-        state = {
-            "setting": self.setting,
+        is_same_preamble = self.last.record.get("preamble") == self.format.key
+        record = {
             "names": sorted(self.inputs),
             "read": read,
             "system": system,
             "bibliography": self.bibliography.done,
             "foresees": self.bibliography.foreseen(self.tree, self.main) is None,
             "preamble": self.format.key,
-            "num_builds": num_builds,
+            "num_builds": int(self.last.record["num_builds"]) + 1 if is_same_preamble else 1,
             "pdf": digest_bytes(content),
             "pages": num_pages,
-            "warnings": [{**vars(problem), "place": vars(problem.place)} for problem in warnings],
+            "warnings": [problem.to_json() for problem in warnings],
         }
         self._publish(content)
-        write_cached(self.state_path, state)
+        self.last.write(record)
         return Compiled(self.output, num_passes, num_pages, warnings, (str(self.engine.path), *system))
-
-    def _keep(self) -> None:
-        """Copy what the next build starts from into `settled`; the state is invalid meanwhile."""
-        self.state_path.unlink(missing_ok=True)
-        shutil.rmtree(self.settled, ignore_errors=True)
-        for path in self.tex.rglob("*"):
-            name = path.relative_to(self.tex)
-            if name.as_posix() not in self.inputs and (path.suffix in SETTLED or name.name == f"{self.job}.pdf"):
-                (self.settled / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, self.settled / name)
 
     def _recorded(self) -> tuple[dict[str, str], dict[str, Stamp]]:
         """The inputs of the tree that TeX opened (with digests), and the files outside it (with stamps)."""
@@ -378,14 +336,15 @@ class Build:
 
 
 def _is_of_auxiliary_files(problems: Iterable[Problem]) -> bool:
-    """Whether TeX stumbled over a file that an earlier pass wrote, such as a .bbl for another bibliography program."""
-    endings = "|".join(sorted(suffix[1:] for suffix in SETTLED))
-    return any(re.search(rf"\.(?:{endings})\b", f"{problem.message} {problem.place.file}") for problem in problems)
+    """Whether TeX stumbled over a file that an earlier pass wrote, such as a .bbl for another bibliography program.
 
-
-def _unsettled(problem: Problem) -> bool:
-    """Whether a later pass may resolve the problem."""
-    return problem.message.startswith(("undefined citation", "undefined reference"))
+    TeX names the file in its message, or as the place of the error.
+    """
+    endings = re.compile(rf"\.(?:{'|'.join(sorted(suffix[1:] for suffix in AUXILIARY))})\b")
+    return any(
+        endings.search(problem.place.file) or (problem.code is Code.TEX and endings.search(problem.message))
+        for problem in problems
+    )
 
 
 __all__ = ["Compiled", "Progress", "TimeLimitError", "compile_tree", "last_build", "set_aside"]

@@ -9,7 +9,8 @@ from papergen.core.errors import PapergenError
 from papergen.latex.build.driver import Build
 from papergen.latex.build.engine import Toolchain
 from papergen.latex.build.process import Deadline
-from papergen.latex.tree import LineMap, TexError
+from papergen.latex.problems import TexError
+from papergen.latex.tree import LineMap
 
 
 def precompile(
@@ -31,17 +32,16 @@ def _is_due(build: Build, after_builds: int) -> bool:
     """Whether nothing changed since the last build, and none was tried for a preamble that was built often enough."""
     return (
         build.format.split is not None
-        and build.state.get("preamble") == build.format.key
-        and int(str(build.state["num_builds"])) >= after_builds
+        and build.last.record.get("preamble") == build.format.key
+        and int(build.last.record["num_builds"]) >= after_builds
         and build.format.known(build.inputs) is None
-        and build.pdf_of_last_build.is_file()
-        and build.has_same_inputs()
+        and build.last.is_of(build.inputs)
     )
 
 
 def _dump(build: Build, deadline: Deadline) -> bool:
     """Dump the format, and keep it when it gives the bytes of the last build."""
-    good, split = build.pdf_of_last_build.read_bytes(), build.format.split
+    good, split = build.last.pdf.read_bytes(), build.format.split
     assert split is not None, "only a preamble that can be told from the text is dumped"
     build.prepare()
     with build.format.main_file(build.tex, split.to_dump):

@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from papergen.core.errors import did_you_mean
@@ -20,12 +19,12 @@ from papergen.latex.bibliography.bibtex import parse
 from papergen.latex.bibliography.database import undefined_citations
 from papergen.latex.build.engine import locate
 from papergen.latex.characters import T1, code_name, is_hidden
-from papergen.latex.lint.balance import unbalanced
-from papergen.latex.lint.misplaced import misplaced
+from papergen.latex.lint.structure import misplaced, unbalanced
 from papergen.latex.macros import KEY, RESULTS_FILE
+from papergen.latex.problems import Code, Place, Problem
 from papergen.latex.sources import Lines, Use, masked
 from papergen.latex.text import Engine
-from papergen.latex.tree import Place, Problem, SourceTree
+from papergen.latex.tree import SourceTree
 
 FIGURE_SUFFIXES = ("", ".pdf", ".png", ".jpg", ".jpeg", ".eps")
 MAGIC = {".pdf": b"%PDF-", ".png": b"\x89PNG", ".jpg": b"\xff\xd8", ".jpeg": b"\xff\xd8"}
@@ -49,32 +48,24 @@ def lint_tree(
     """
     names, missing = reachable(tree, main)
     uses = [use for name in names for use in tree.uses_of(name)]
-    found = [("file", missing)]
-    found += [("balance", balance) for balance in _across([unbalanced(tree, name) for name in names])]
-    found += [("balance", list(misplaced(tree, name))) for name in names]
-    found += [("character", list(_unprintable(tree, name, engine))) for name in names]
-    found += [("file", list(_figures(tree, uses)))]
-    found += [("reference", list(_references(tree, uses, names))), ("citation", list(_citations(tree, uses)))]
+    problems = [*missing, *_across([one for name in names for one in unbalanced(tree, name)])]
+    for name in names:
+        problems += [*misplaced(tree, name), *_unprintable(tree, name, engine)]
+    problems += [*_figures(tree, uses), *_references(tree, uses, names), *_citations(tree, uses)]
     if result_keys is not None:
-        found += [("result", list(_results(tree, uses, result_keys)))]
-    problems = [replace(problem, kind=kind) for kind, some in found for problem in some]
+        problems += _results(tree, uses, result_keys)
     order = {name: index for index, name in enumerate(names)}
     shown = {tree.line_map.origin(Place(name, 1)).file: index for name, index in order.items()}
     return sorted(problems, key=lambda problem: (shown.get(problem.place.file, len(shown)), problem.place.line))
 
 
-def _across(of_files: list[list[Problem]]) -> list[list[Problem]]:
-    r"""The unbalanced of each file, without the \begin of one file whose \end stands in another."""
-    opened = Counter(
-        match[1] for some in of_files for one in some if (match := re.match(r"\\begin\{(\S+)\} is never", one.message))
-    )
-    closed = Counter(
-        match[1] for some in of_files for one in some if (match := re.match(r"\\end\{(\S+)\} has no", one.message))
-    )
+def _across(problems: list[Problem]) -> list[Problem]:
+    r"""The unbalanced of all files, without the \begin of one file whose \end stands in another."""
+    opened = Counter(one.about for one in problems if one.code is Code.UNCLOSED_ENVIRONMENT)
+    closed = Counter(one.about for one in problems if one.code is Code.STRAY_END and one.about)
     pairs = {name for name in opened if opened[name] == closed[name]}
-    pattern = re.compile(r"\\(?:begin|end)\{(\S+)\} (?:is never|has no)")
     return [
-        [one for one in some if not ((match := pattern.match(one.message)) and match[1] in pairs)] for some in of_files
+        one for one in problems if one.about not in pairs or one.code not in {Code.UNCLOSED_ENVIRONMENT, Code.STRAY_END}
     ]
 
 
@@ -104,7 +95,7 @@ def reachable(tree: SourceTree, main: str) -> tuple[list[str], list[Problem]]:
     for use in _not_in_texmf(missing, (".tex", "")):
         known = [name.removesuffix(".tex") for name in tree.tex_names if name.endswith(".tex")]
         message = f"\\{use.command}: there is no file {use.argument}"
-        problems.append(tree.problem("error", message, _place(use), remedy=did_you_mean(use.argument, known)))
+        problems.append(tree.problem(Code.MISSING_FILE, message, _place(use), remedy=did_you_mean(use.argument, known)))
     return [name for name in names if name != RESULTS_FILE], problems
 
 
@@ -143,13 +134,13 @@ def _figures(tree: SourceTree, uses: list[Use]) -> Iterator[Problem]:
         ):
             if file in files and damaged(file):
                 message = f"the figure {file} is damaged, or of another format than its name says"
-                yield tree.problem("error", message, _place(use), remedy="Make the figure again.")
+                yield tree.problem(Code.DAMAGED_FIGURE, message, _place(use), remedy="Make the figure again.")
                 break
     missing = [use for use in uses if use.kind == "figure" and not is_there(use.argument)]
     known = [str(Path(name).with_suffix("")) for name in files if name.endswith(FIGURE_SUFFIXES[1:])]
     for use in _not_in_texmf(missing, FIGURE_SUFFIXES):
         remedy = did_you_mean(use.argument, known)
-        yield tree.problem("error", f"there is no figure {use.argument}", _place(use), remedy=remedy)
+        yield tree.problem(Code.MISSING_FIGURE, f"there is no figure {use.argument}", _place(use), remedy=remedy)
 
 
 def _references(tree: SourceTree, uses: list[Use], names: list[str]) -> Iterator[Problem]:
@@ -159,7 +150,7 @@ def _references(tree: SourceTree, uses: list[Use], names: list[str]) -> Iterator
         if first is not use:
             place = tree.line_map.origin(_place(first))
             message = f"label {use.argument} is defined more than once; first at {place.file}:{place.line}"
-            yield tree.problem("error", message, _place(use), remedy="Rename one of them.")
+            yield tree.problem(Code.REPEATED_LABEL, message, _place(use), remedy="Rename one of them.")
     options = {
         match for name in names for match in re.findall(r"\blabel\s*=\s*\{?([^\s,{}\]]+)", masked(tree.text(name)))
     }
@@ -169,7 +160,9 @@ def _references(tree: SourceTree, uses: list[Use], names: list[str]) -> Iterator
     for use in uses:
         if use.kind == "ref" and use.argument not in known:
             remedy = did_you_mean(use.argument, known) or f"Add \\label{{{use.argument}}} where it belongs."
-            yield tree.problem("error", f"undefined reference {use.argument}", _place(use), remedy=remedy)
+            yield tree.problem(
+                Code.UNDEFINED_REFERENCE, f"undefined reference {use.argument}", _place(use), remedy=remedy
+            )
 
 
 def _citations(tree: SourceTree, uses: list[Use]) -> Iterator[Problem]:
@@ -182,15 +175,15 @@ def _citations(tree: SourceTree, uses: list[Use]) -> Iterator[Problem]:
         if use.kind == "bibliography" and use.argument.removesuffix(".bib") + ".bib" not in tree:
             known = [name.removesuffix(".bib") for name in tree.names if name.endswith(".bib")]
             message = f"there is no bibliography {use.argument}.bib"
-            yield tree.problem("error", message, _place(use), remedy=did_you_mean(use.argument, known))
+            yield tree.problem(
+                Code.MISSING_BIBLIOGRAPHY, message, _place(use), remedy=did_you_mean(use.argument, known)
+            )
     has_list = bool(files or items)
-    for use, hint in undefined_citations(uses, keys):
+    for use, near in undefined_citations(uses, keys):
+        remedy = f"Did you mean {near}?" if near else "Add the entry (papergen cite add), or correct the key."
         if not has_list:
             remedy = "The paper has no \\bibliography{references}: put it before \\end{document}."
-            yield tree.problem("error", f"undefined citation {use.argument}", _place(use), remedy=remedy)
-            continue
-        remedy = hint if hint.startswith("Did") else "Add the entry (papergen cite add), or correct the key."
-        yield tree.problem("error", f"undefined citation {use.argument}", _place(use), remedy=remedy)
+        yield tree.problem(Code.UNDEFINED_CITATION, f"undefined citation {use.argument}", _place(use), remedy=remedy)
 
 
 def _results(tree: SourceTree, uses: list[Use], keys: Collection[str]) -> Iterator[Problem]:
@@ -201,7 +194,7 @@ def _results(tree: SourceTree, uses: list[Use], keys: Collection[str]) -> Iterat
             message, remedy = f"\\result needs a key written out, not {use.argument}", "Such as decoding/nucleus/rep_4."
         else:
             message, remedy = f"there is no result {use.argument}", did_you_mean(use.argument, keys)
-        yield tree.problem("error", message, _place(use), remedy=remedy)
+        yield tree.problem(Code.UNKNOWN_RESULT, message, _place(use), remedy=remedy)
 
 
 def _unprintable(tree: SourceTree, name: str, engine: Engine) -> Iterator[Problem]:
@@ -212,7 +205,7 @@ def _unprintable(tree: SourceTree, name: str, engine: Engine) -> Iterator[Proble
         tree.content(name).decode("utf-8")
     except UnicodeDecodeError as error:
         line, remedy = not_utf8(tree.content(name), error)
-        yield tree.problem("error", "not UTF-8 text", Place(name, line), remedy=remedy)
+        yield tree.problem(Code.NOT_UTF8, "not UTF-8 text", Place(name, line), remedy=remedy)
         return
     plain = masked(text, comments_only=True)
     if engine == "pdflatex":
@@ -238,7 +231,7 @@ def _unprintable(tree: SourceTree, name: str, engine: Engine) -> Iterator[Proble
             remedy = "Take it out."
         elif unicodedata.combining(match[0]):
             remedy = "Write the letter and its accent as one character (NFC)."
-        yield tree.problem("error", f"{engine} cannot print {shown}", Place(name, line, column), remedy=remedy)
+        yield tree.problem(Code.UNPRINTABLE, f"{engine} cannot print {shown}", Place(name, line, column), remedy=remedy)
 
 
 def _all(tree: SourceTree) -> str:

@@ -7,86 +7,16 @@ from dataclasses import dataclass
 
 from papergen.core.errors import nearest
 
-COMMON_COMMANDS = [
-    "alpha",
-    "author",
-    "autoref",
-    "begin",
-    "beta",
-    "bibliography",
-    "bibliographystyle",
-    "bottomrule",
-    "caption",
-    "centering",
-    "cite",
-    "citep",
-    "citet",
-    "claim",
-    "date",
-    "documentclass",
-    "emph",
-    "end",
-    "enquote",
-    "footnote",
-    "frac",
-    "href",
-    "hspace",
-    "hline",
-    "include",
-    "includegraphics",
-    "infty",
-    "input",
-    "item",
-    "label",
-    "ldots",
-    "left",
-    "linewidth",
-    "maketitle",
-    "mathbb",
-    "mathbf",
-    "mathcal",
-    "mathrm",
-    "midrule",
-    "multicolumn",
-    "newcommand",
-    "newline",
-    "nocite",
-    "noindent",
-    "pageref",
-    "paragraph",
-    "ref",
-    "result",
-    "right",
-    "section",
-    "sqrt",
-    "subsection",
-    "subsubsection",
-    "sum",
-    "tableofcontents",
-    "text",
-    "textbf",
-    "textit",
-    "textsc",
-    "textsf",
-    "texttt",
-    "textwidth",
-    "thanks",
-    "title",
-    "today",
-    "toprule",
-    "underline",
-    "url",
-    "usepackage",
-    "vspace",
-    "appendix",
-    "cdot",
-    "times",
-    "leq",
-    "geq",
-    "approx",
-    "small",
-    "footnotesize",
-]
+_COMMON = """
+alpha appendix approx author autoref begin beta bibliography bibliographystyle bottomrule caption cdot centering
+cite citep citet claim date documentclass emph end enquote footnote footnotesize frac geq hline href hspace
+include includegraphics infty input item label ldots left leq linewidth maketitle mathbb mathbf mathcal mathrm
+midrule multicolumn newcommand newline nocite noindent pageref paragraph ref result right section small sqrt
+subsection subsubsection sum tableofcontents text textbf textit textsc textsf texttt textwidth thanks times
+title today toprule underline url usepackage vspace
+"""
+COMMON_COMMANDS = frozenset(_COMMON.split())
+"""Commands that everybody uses: an undefined one is most likely one of them misspelt."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from papergen.config import checked
-from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.errors import PapergenError, nearest_name
 from papergen.core.shipped_files import shipped
 from papergen.core.strict_yaml import read_yaml
 from papergen.latex.text import Engine
@@ -202,14 +202,14 @@ def _find(name: str, base: Path, project: Path | None) -> tuple[Path, str]:
     if name in known:
         folder = known[name].resolve()
         return folder, f"{OWN}/{name}/{FACTS}" if folder == own else str(folder / FACTS)
-    near = did_you_mean(name, known)
-    every = "" if near.startswith("Known:") else f" Known: {', '.join(known)}."
+    near = nearest_name(name, known)
+    every = (f"Did you mean {near}? " if near else "") + f"Known: {', '.join(known)}."
     if own and own.is_dir():
-        raise PapergenError(f"{OWN}/{name} is no template: it has no {FACTS}. {near}{every}")
+        raise PapergenError(f"{OWN}/{name} is no template: it has no {FACTS}. {every}")
     mine = name or "mine"
     here = f"the folder {OWN}/{mine} of the paper, or" if project else "a folder that is"
     hint = f"A template of your own is {here} named by its path, with a slash: ../{mine}."
-    raise PapergenError(f"there is no template {name!r}. {near}{every}", hint=hint)
+    raise PapergenError(f"there is no template {name!r}. {every}", hint=hint)
 
 
 def _offered() -> Mapping[str, Path]:

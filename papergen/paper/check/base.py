@@ -12,8 +12,9 @@ from papergen.latex.bibliography.bibtex import Bibliography
 from papergen.latex.build.driver import Compiled
 from papergen.latex.lint.lint import reachable
 from papergen.latex.pdf import PdfFacts, inspect_pdf
+from papergen.latex.problems import Code, Place, Problem
 from papergen.latex.sources import Kind, Use
-from papergen.latex.tree import Place, Problem, SourceTree
+from papergen.latex.tree import SourceTree
 from papergen.latex.venues.template import Template
 from papergen.paper.assemble import Assembly
 from papergen.report.results import Results
@@ -73,21 +74,21 @@ class Subject:
         assert self.compiled is not None, "a check of the PDF runs only when there is one"
         return inspect_pdf(self.compiled.pdf)
 
-    def at(self, message: str, file: str, line: int, column: int = 0, *, remedy: str = "") -> Problem:
+    def at(self, code: Code, message: str, file: str, line: int, column: int = 0, *, remedy: str = "") -> Problem:
         """A problem at a place of the tree, told at the author's place."""
-        return self.tree.problem("error", message, Place(file, line, column), remedy=remedy)
+        return self.tree.problem(code, message, Place(file, line, column), remedy=remedy)
 
-    def in_project(self, message: str, file: str, line: int = 0, *, remedy: str = "") -> Problem:
+    def in_project(self, code: Code, message: str, file: str, line: int = 0, *, remedy: str = "") -> Problem:
         """A problem at a place of the project itself."""
         path = self.project.root / file
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if line and path.is_file() else []
         excerpt = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-        return Problem("error", message, Place(file, line), excerpt, remedy=remedy)
+        return Problem(code, message, Place(file, line), excerpt, remedy=remedy)
 
-    def in_pdf(self, message: str, *, remedy: str = "") -> Problem:
+    def in_pdf(self, code: Code, message: str, *, remedy: str = "") -> Problem:
         """A problem of the PDF as a whole."""
         shown = self.project.pdf.relative_to(self.project.root)
-        return Problem("error", message, Place(Path(shown).as_posix()), remedy=remedy)
+        return Problem(code, message, Place(Path(shown).as_posix()), remedy=remedy)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,20 +96,33 @@ class Check:
     """One thing that is looked for."""
 
     name: str
+    """What its findings carry as `Code.check`, and what the author allows."""
     looks_for: str
     """One phrase: "check looks for ..."."""
     find: Callable[[Subject], Iterable[Problem]]
     needs_pdf: bool = False
 
 
+FIXABLE = frozenset({Code.BARE_SPECIAL, Code.REPEATED_ENTRY})
+"""What `check --fix` mends, without a doubt about what the author meant."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What a check found; `allowed` is the author's reason to leave it as it is."""
 
-    check: str
     problem: Problem
     allowed: str = ""
-    can_fix: bool = False
+
+    @property
+    def check(self) -> str:
+        """The name of the check."""
+        return self.problem.code.check
+
+    @property
+    def can_fix(self) -> bool:
+        """Whether `check --fix` mends it."""
+        return self.problem.code in FIXABLE
 
     def __str__(self) -> str:
         """The problem, with the name of the check on its first line."""
@@ -117,6 +131,10 @@ class Finding:
         return "\n".join([f"{first} [{self.check}]{fix}", *rest])
 
 
-def of_kind(*kinds: str) -> Callable[[Subject], Sequence[Problem]]:
-    """The problems of these kinds that stop a build, too."""
-    return lambda subject: [problem for problem in subject.assembly.problems if problem.kind in kinds]
+def stops_a_build(name: str, looks_for: str) -> Check:
+    """The check of that name that gathers what the assembly of the paper found already: it stops a build, too."""
+
+    def find(subject: Subject) -> Sequence[Problem]:
+        return [problem for problem in subject.assembly.problems if problem.code.check == name]
+
+    return Check(name=name, looks_for=looks_for, find=find)

@@ -10,14 +10,6 @@ from pathlib import Path
 from papergen.core.files import write_atomic
 from papergen.latex.bibliography.bibtex import Entry, parse
 from papergen.latex.bibliography.database import PRINTED, special_offsets
-from papergen.latex.tree import Problem
-
-
-def can_fix(check: str, problem: Problem) -> bool:
-    """Whether `fix` mends this."""
-    return check == "bib-syntax" and (
-        problem.message.startswith("a bare ") or problem.message.endswith("word for word")
-    )
 
 
 def fix(path: Path) -> list[str]:

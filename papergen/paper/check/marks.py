@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from papergen.core.errors import did_you_mean
-from papergen.latex.tree import Place, Problem
+from papergen.latex.problems import Code, Place, Problem
 from papergen.paper.check.base import Finding
 
 _MARK = re.compile(r"[%#]\s*papergen:\s*(?P<word>typed|allow)\b[ \t]*(?P<rest>.*)$")
@@ -84,8 +84,8 @@ def _faults(
 ) -> Iterator[Finding]:
     """Marks that say nothing: of no check, without a reason, or where nothing is found any more."""
 
-    def fault(message: str, place: Place, remedy: str) -> Finding:
-        return Finding("mark", Problem("error", message, place, remedy=remedy))
+    def fault(code: Code, message: str, place: Place, remedy: str) -> Finding:
+        return Finding(Problem(code, message, place, remedy=remedy))
 
     for mark in marks:
         place = Place(mark.file, mark.line)
@@ -95,14 +95,18 @@ def _faults(
             for finding in findings
         )
         if mark.check not in checks:
-            yield fault(f"there is no check {mark.check!r}", place, did_you_mean(mark.check, checks))
+            yield fault(
+                Code.UNKNOWN_CHECK, f"there is no check {mark.check!r}", place, did_you_mean(mark.check, checks)
+            )
         elif not mark.reason:
-            yield fault(f"this allows {mark.check} without a reason", place, "Say why behind the name of the check.")
+            remedy = "Say why behind the name of the check."
+            yield fault(Code.NO_REASON, f"this allows {mark.check} without a reason", place, remedy)
         elif not is_in_use:
-            yield fault(f"this allows {mark.check}, and nothing of that kind is here any more", place, "Take it out.")
+            message = f"this allows {mark.check}, and nothing of that kind is here any more"
+            yield fault(Code.UNUSED_MARK, message, place, "Take it out.")
     for check, reason in allowed.items():
         place = Place("paper.yaml")
         if check not in checks:
-            yield fault(f"allow: there is no check {check!r}", place, did_you_mean(check, checks))
+            yield fault(Code.UNKNOWN_CHECK, f"allow: there is no check {check!r}", place, did_you_mean(check, checks))
         elif not reason.strip():
-            yield fault(f"allow: {check} stands without a reason", place, "Say why.")
+            yield fault(Code.NO_REASON, f"allow: {check} stands without a reason", place, "Say why.")

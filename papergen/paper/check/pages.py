@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from papergen.latex.length import pages_of_text
 from papergen.latex.pdf import pictures
-from papergen.latex.tree import Problem
+from papergen.latex.problems import Code, Problem
 from papergen.paper.check.base import Check, Subject
 
 MAX_OVERFULL_PT = 2.0
@@ -18,7 +18,7 @@ MIN_DPI = 200
 def _overfull(subject: Subject) -> Iterator[Problem]:
     assert subject.compiled is not None, "the check of boxes reads the log of a build"
     for problem in subject.compiled.warnings:
-        if problem.severity == "box" and problem.size_pt > MAX_OVERFULL_PT:
+        if problem.code is Code.OVERFULL and problem.size_pt > MAX_OVERFULL_PT:
             yield problem
 
 
@@ -35,7 +35,8 @@ def _page_limit(subject: Subject) -> Iterator[Problem]:
         mode = subject.project.paper.mode
         message = f"{counted} {what}, and {subject.template.name} ({mode}) takes {subject.page_limit}"
         rest = "The references and what follows them do not count. " if subject.counts_text_only else ""
-        yield subject.in_pdf(message, remedy=f"{rest}Shorten the paper, or set page_limit in paper.yaml.")
+        remedy = f"{rest}Shorten the paper, or set page_limit in paper.yaml."
+        yield subject.in_pdf(Code.TOO_LONG, message, remedy=remedy)
 
 
 def _fonts(subject: Subject) -> Iterator[Problem]:
@@ -43,11 +44,11 @@ def _fonts(subject: Subject) -> Iterator[Problem]:
         if font.kind == "Type3":
             remedy = "A figure made with pdf.fonttype=3, or a TeX font without outlines: redraw, or install cm-super."
             message = f"the font {font.name} is Type 3 (a bitmap or a drawing), which venues refuse"
-            yield subject.in_pdf(message, remedy=remedy)
+            yield subject.in_pdf(Code.BITMAP_FONT, message, remedy=remedy)
         elif not font.is_embedded:
             remedy = "Embed it where the figure is made (Ghostscript: -dEmbedAllFonts=true)."
             message = f"the font {font.name} is not embedded: the paper prints differently elsewhere"
-            yield subject.in_pdf(message, remedy=remedy)
+            yield subject.in_pdf(Code.FONT_NOT_EMBEDDED, message, remedy=remedy)
 
 
 def _resolution(subject: Subject) -> Iterator[Problem]:
@@ -57,7 +58,8 @@ def _resolution(subject: Subject) -> Iterator[Problem]:
             continue
         size = f"{picture.width_px} x {picture.height_px} pixels at {picture.width_in:.1f} inches"
         message = f"a picture on page {picture.page} has {picture.dpi:.0f} dots per inch ({size})"
-        yield subject.in_pdf(message, remedy=f"Use a vector format, or a bitmap of at least {MIN_DPI} dots per inch.")
+        remedy = f"Use a vector format, or a bitmap of at least {MIN_DPI} dots per inch."
+        yield subject.in_pdf(Code.COARSE_PICTURE, message, remedy=remedy)
 
 
 CHECKS = (

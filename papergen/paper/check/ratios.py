@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations
 
+from papergen.latex.problems import Code, Problem
 from papergen.latex.sentences import sentence_bounds
 from papergen.latex.sources import Lines, group, masked
-from papergen.latex.tree import Problem
 from papergen.paper.check.base import Check, Subject
 from papergen.paper.check.chinese import LETTER, NUMERALS, number_of
 from papergen.paper.check.prose import prose_of
@@ -136,7 +136,7 @@ def find(subject: Subject) -> Iterator[Problem]:
             )
             says = f"\\says[{a.value.key}, {b.value.key}]{{...}} or " if ratio.text.isascii() else ""  # English only
             remedy = f"Write {says}\\result{{{key}}}, or \\typed{{{ratio.text}}}."
-            yield subject.at(message, name, *lines.at(ratio.start), remedy=remedy)
+            yield subject.at(Code.TYPED_RATIO, message, name, *lines.at(ratio.start), remedy=remedy)
 
 
 def _checked(source: str) -> Iterator[tuple[int, int]]:

@@ -6,10 +6,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-from papergen.core.errors import did_you_mean
+from papergen.core.errors import nearest_name
 from papergen.latex.bibliography.bibtex import Entry, parse
-from papergen.latex.tree import Problem
-from papergen.paper.check.base import Check, Subject, of_kind
+from papergen.latex.problems import Code, Problem
+from papergen.paper.check.base import Check, Subject, stops_a_build
 
 REQUIRED: dict[str, tuple[str, ...]] = {
     "article": ("author", "title", "journal|journaltitle", "year|date"),
@@ -39,7 +39,7 @@ def _unused(subject: Subject) -> Iterator[Problem]:
     for entry in subject.bibliography.entries:
         if entry.key.lower() not in cited:
             message = f"the entry {entry.key} is never cited"
-            yield _at(subject, entry, message, "Cite it, or take it out.")
+            yield _at(subject, Code.UNCITED, entry, message, "Cite it, or take it out.")
 
 
 def _missing_fields(subject: Subject) -> Iterator[Problem]:
@@ -51,7 +51,8 @@ def _missing_fields(subject: Subject) -> Iterator[Problem]:
         ]
         if missing and "crossref" not in entry.fields:
             message = f"@{entry.type} {entry.key} has no {', no '.join(missing)}"
-            yield _at(subject, entry, message, "Add it; papergen cite add fetches whole entries by DOI or arXiv id.")
+            remedy = "Add it; papergen cite add fetches whole entries by DOI or arXiv id."
+            yield _at(subject, Code.MISSING_FIELD, entry, message, remedy)
 
 
 KNOWN_TYPES = frozenset(REQUIRED) | {
@@ -65,7 +66,9 @@ def _unknown_types(subject: Subject) -> Iterator[Problem]:
     for entry in subject.bibliography.entries:
         if entry.type not in KNOWN_TYPES:
             message = f"no style knows the type of @{entry.type}{{{entry.key}, ...}}: it is printed like @misc"
-            yield _at(subject, entry, message, did_you_mean(entry.type, KNOWN_TYPES) or "Write @misc, or @online.")
+            near = nearest_name(entry.type, KNOWN_TYPES)
+            remedy = f"Did you mean {near}?" if near else "Write @misc, or @online."
+            yield _at(subject, Code.UNKNOWN_TYPE, entry, message, remedy)
 
 
 def doi_of(entry: Entry) -> str:
@@ -106,7 +109,7 @@ def _duplicates(subject: Subject) -> Iterator[Problem]:
         for earlier in entries[:index]:
             if what := same_work(earlier, entry):
                 message = f"{entry.key} has the {what} of {earlier.key} (line {earlier.first_line})"
-                yield _at(subject, entry, message, "Keep one of them, and cite that.")
+                yield _at(subject, Code.SAME_WORK, entry, message, "Keep one of them, and cite that.")
                 break
 
 
@@ -123,18 +126,17 @@ def _preprints(subject: Subject) -> Iterator[Problem]:
         for other in known:
             if title_of(entry) and title_of(other) == title_of(entry) and "booktitle" in other.fields:
                 message = f"{entry.key} is cited as a preprint and was published in {other.fields['booktitle']}"
-                yield _at(subject, entry, message, f"Cite {other.key} instead: papergen has the entry.")
+                remedy = f"Cite {other.key} instead: papergen has the entry."
+                yield _at(subject, Code.PUBLISHED_PREPRINT, entry, message, remedy)
 
 
-def _at(subject: Subject, entry: Entry, message: str, remedy: str) -> Problem:
-    return subject.in_project(message, subject.bibliography.file, entry.first_line, remedy=remedy)
+def _at(subject: Subject, code: Code, entry: Entry, message: str, remedy: str) -> Problem:
+    return subject.in_project(code, message, subject.bibliography.file, entry.first_line, remedy=remedy)
 
 
 CHECKS = (
-    Check(
-        name="bib-syntax",
-        looks_for="faults in references.bib: what BibTeX cannot read, keys that stand twice, bare % & _ #",
-        find=of_kind("bibliography"),
+    stops_a_build(
+        "bib-syntax", "faults in references.bib: what BibTeX cannot read, keys that stand twice, bare % & _ #"
     ),
     Check(name="bib-duplicate", looks_for="entries with the same DOI, arXiv number or title", find=_duplicates),
     Check(name="bib-field", looks_for="entries that lack a field which their type requires", find=_missing_fields),

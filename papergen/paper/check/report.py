@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from papergen.latex.tree import Place, together, told_at_once
+from papergen.latex.problems import Place, together, told_at_once
 from papergen.paper.check.base import Finding
 from papergen.paper.check.run import Examined
 from papergen.paper.claims import Stated
@@ -51,6 +51,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
     problem = finding.problem
     return {
         "check": finding.check,
+        "code": problem.code.slug,
         "file": problem.place.file,
         "line": problem.place.line,
         "column": problem.place.column,

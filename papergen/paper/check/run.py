@@ -14,13 +14,12 @@ from papergen.latex.text import Engine
 from papergen.latex.venues.typesetting import Typeset, typeset
 from papergen.paper.assemble import Assembly, assemble, read_results
 from papergen.paper.build import complete
-from papergen.paper.check import anonymity, final, floats, pages, ratios, references, sources, typed
+from papergen.paper.check import anonymity, pages, ratios, references, sources, typed
 from papergen.paper.check.base import Check, Finding, Subject
-from papergen.paper.check.fix import can_fix
 from papergen.paper.check.marks import heed, read_marks
 from papergen.report.figures.rendering import cached
 
-FAMILIES = (sources, typed, ratios, references, floats, pages, anonymity, final)
+FAMILIES = (sources, typed, ratios, references, pages, anonymity)
 CHECKS: Mapping[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 
 
@@ -55,11 +54,8 @@ def examine(project: Project, *, is_anonymous: bool = False) -> Examined:
     subject = subject_of(assembly, setting, compiled, is_anonymous=is_anonymous)
     run = [check for check in CHECKS.values() if compiled is not None or not check.needs_pdf]
     not_run = tuple(name for name, check in CHECKS.items() if check not in run)
-    found = {
-        (check.name, str(problem)): Finding(check.name, problem, can_fix=can_fix(check.name, problem))
-        for check in run
-        for problem in check.find(subject)
-    }
+    found = {(check.name, str(problem)): Finding(problem) for check in run for problem in check.find(subject)}
+    assert all(name == finding.check for (name, _), finding in found.items()), "a check finds what bears its name"
     files = [*assembly.sources.own.values(), "references.bib"]
     marks = [mark for mark in read_marks(project.root, files) if mark.check not in not_run]
     heeded = heed(list(found.values()), marks, project.paper.allow, CHECKS)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from papergen.core.errors import PapergenError
+from papergen.latex.problems import Code, Problem
 from papergen.latex.sentences import sentence_bounds
 from papergen.latex.sources import Lines
-from papergen.latex.tree import Problem
 from papergen.paper.check.base import Check, Subject
 from papergen.paper.check.chinese import chinese_names
 from papergen.paper.check.numbers import Typed, typed_numbers
@@ -60,7 +60,7 @@ def find(subject: Subject) -> Iterator[Problem]:
             what = "is the result" if is_equal else "is nearly the result"
             message = f"{shown} is typed by hand and {what} {key}, which prints {prints}"
             remedy = f"Write \\result{{{key}}}, or say that it is another number: \\typed{{{typed.text}}}."
-            yield subject.at(message, name, *lines.at(typed.start), remedy=remedy)
+            yield subject.at(Code.TYPED_NUMBER, message, name, *lines.at(typed.start), remedy=remedy)
 
 
 def candidates_of(results: Results) -> Iterator[Candidate]:

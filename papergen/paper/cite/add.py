@@ -10,6 +10,7 @@ from papergen.core.errors import PapergenError, gathered
 from papergen.core.files import write_atomic
 from papergen.latex.bibliography.bibtex import Bibliography, Entry, parse
 from papergen.latex.bibliography.database import read_bib
+from papergen.latex.problems import Code
 from papergen.paper.check.references import same_work
 from papergen.paper.cite.entry import checked_key, key_of, parsed, written
 from papergen.paper.cite.fetch import fetch
@@ -33,7 +34,7 @@ def add(path: Path, works: Sequence[str], pasted: str, *, key: str = "", timeout
     PapergenError (exit 2) or MachineError (exit 3) for the first that cannot be had; nothing is written then.
     """
     content, book = read_bib(path)
-    if unreadable := [fault for fault in book.faults if not fault.message.startswith("a bare ")]:
+    if unreadable := [fault for fault in book.faults if fault.code is not Code.BARE_SPECIAL]:
         raise gathered([str(fault) for fault in unreadable], "faults in the bibliography; mend them first")
     if key and len(works) + bool(pasted) != 1:
         raise PapergenError("--key names one entry: add one at a time.")

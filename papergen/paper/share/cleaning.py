@@ -15,7 +15,8 @@ from papergen.core.scratch import scratch_folder
 from papergen.latex.build.driver import compile_tree
 from papergen.latex.build.engine import Toolchain
 from papergen.latex.macros import RESULTS_FILE
-from papergen.latex.tree import SourceTree, TexError
+from papergen.latex.problems import TexError
+from papergen.latex.tree import SourceTree
 from papergen.paper.build import Built, Progress
 from papergen.paper.claims import claimed_texts
 from papergen.paper.share.pages import page_differences

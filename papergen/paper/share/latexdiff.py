@@ -13,8 +13,9 @@ from papergen.latex.bibliography.bibtex import parse
 from papergen.latex.build.driver import compile_tree
 from papergen.latex.build.engine import find_engine, locate
 from papergen.latex.macros import RESULTS_FILE
+from papergen.latex.problems import TexError
 from papergen.latex.sources import scan
-from papergen.latex.tree import SourceTree, TexError
+from papergen.latex.tree import SourceTree
 from papergen.paper.share.plain import OUR_INPUT, one_file, standing_macros, with_numbers, without_comments
 from papergen.paper.share.versions import Version
 

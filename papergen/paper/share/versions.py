@@ -17,7 +17,7 @@ from papergen.core.files import read_json, slug
 from papergen.experiment.plan import Planned, differences
 from papergen.experiment.project import Project, open_project
 from papergen.latex.pdf import inspect_pdf
-from papergen.latex.tree import Problem
+from papergen.latex.problems import Problem
 from papergen.latex.venues.typesetting import typeset
 from papergen.paper import snapshots
 from papergen.paper.assemble import assemble

@@ -12,7 +12,7 @@ from papergen.core.errors import PapergenError
 from papergen.core.files import digest_bytes
 from papergen.experiment.project import Project, open_project
 from papergen.latex.build.driver import set_aside
-from papergen.latex.tree import Problem, TexError
+from papergen.latex.problems import Code, Problem, TexError
 from papergen.paper import snapshots
 from papergen.paper.build import Built, prepared, publish, remember, speed_up
 from papergen.paper.snapshots import ClaimSeen
@@ -93,7 +93,7 @@ class Session:
                 seconds=time.monotonic() - started,
                 pages=built.compiled.pages,
                 pdf=digest_bytes(self.pdf)[:16],
-                warnings=tuple(str(problem) for problem in built.compiled.warnings if problem.severity == "box"),
+                warnings=tuple(str(problem) for problem in built.compiled.warnings if problem.code is Code.OVERFULL),
                 stale=stale,
                 claims=tuple(_claim(seen) for seen in claims),
             )

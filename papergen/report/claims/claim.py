@@ -33,7 +33,18 @@ from papergen.report.claims.operands import (
     with_number,
     word_of,
 )
-from papergen.report.claims.syntax import Call, Comparison, Items, Name, Node, Number, Operation, fault, parse
+from papergen.report.claims.syntax import (
+    Call,
+    Comparison,
+    ExpressionError,
+    Items,
+    Name,
+    Node,
+    Number,
+    Operation,
+    fault,
+    parse,
+)
 from papergen.report.results import ResultKeyError, Results
 from papergen.report.values import Text, Value, value_of
 
@@ -134,17 +145,15 @@ class _Reader:
         try:
             return self.evaluate(parse(self.text))
         except RecursionError:
-            raise PapergenError("column 1: the expression is nested too deeply.") from None
+            raise ExpressionError("column 1: the expression is nested too deeply.") from None
 
     def evaluate(self, node: Node) -> Found:
         """The value of a part; a fault without a place is given that of the part."""
         try:
             return self._evaluate(node)
-        except ResultKeyError:
+        except (ResultKeyError, ExpressionError):
             raise
         except PapergenError as error:
-            if error.message.startswith("column "):
-                raise
             raise fault(self.text, node.column, error.message) from error
 
     def _evaluate(self, node: Node) -> Found:

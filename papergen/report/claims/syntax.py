@@ -95,13 +95,17 @@ class _Token:
 
 
 def parse(text: str) -> Node:
-    """The tree of an expression; PapergenError shows the column and what would be right there."""
+    """The tree of an expression; ExpressionError shows the column and what would be right there."""
     return _Parser(text).whole()
 
 
-def fault(text: str, column: int, message: str) -> PapergenError:
+class ExpressionError(PapergenError):
+    """An error that says at which column of an expression it is."""
+
+
+def fault(text: str, column: int, message: str) -> ExpressionError:
     """An error about one place of an expression."""
-    return PapergenError(f"column {column}: {message}", hint=f"  {text}\n  {' ' * width_of(text[: column - 1])}^")
+    return ExpressionError(f"column {column}: {message}", hint=f"  {text}\n  {' ' * width_of(text[: column - 1])}^")
 
 
 class _Parser:
@@ -145,7 +149,7 @@ class _Parser:
             raise self._fault(f"expected {sign!r}, found {self._next.text!r}.")
         self._take()
 
-    def _fault(self, message: str) -> PapergenError:
+    def _fault(self, message: str) -> ExpressionError:
         return fault(self.text, self._next.column, message)
 
     def _either(self) -> Node:

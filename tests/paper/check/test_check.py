@@ -9,6 +9,7 @@ import pytest
 from checklab import BIB, built, examined, said, write
 from commands import papergen
 
+from papergen.latex.problems import Code
 from papergen.paper.check.run import CHECKS
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -195,6 +196,15 @@ def test_every_check_is_documented() -> None:
     page = (DOCS / "check.md").read_text(encoding="utf-8")
     for name, check in CHECKS.items():
         assert f"| `{name}` | {check.looks_for} |" in page, f"docs/check.md lacks `{name}`"
+
+
+def test_every_code_is_documented_and_belongs_to_a_check() -> None:
+    page = (DOCS / "check.md").read_text(encoding="utf-8")
+    for code in Code:
+        told_by = f"`{code.check}`" if code.check else "a build alone"
+        assert f"| `{code.slug}` | {told_by} | {code.meaning} |" in page, f"docs/check.md lacks {code.slug}"
+        assert code.check in {*CHECKS, "mark", ""}, f"there is no check {code.check} to allow {code.slug} by"
+    assert {code.check for code in Code} == {*CHECKS, "mark", ""}
 
 
 @pytest.mark.tex

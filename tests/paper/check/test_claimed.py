@@ -10,7 +10,7 @@ from checklab import built, examined, said, write
 from commands import papergen
 from texlab import pdf_pages
 
-from papergen.latex.tree import TexError
+from papergen.latex.problems import TexError
 
 CLAIMS = """claims:
   nucleus-wins:

@@ -20,6 +20,7 @@ from papergen.paper.build import build
 from papergen.paper.share.differences import Report, compare, readable
 from papergen.paper.share.versions import digest_in, opened
 from papergen.paper.snapshots import kept
+from papergen.report.results import NotANumberError
 
 pytestmark = pytest.mark.tex
 
@@ -126,6 +127,16 @@ def test_an_unchanged_build_keeps_no_second_snapshot_and_old_ones_go(
 @pytest.mark.parametrize("name", ["v9", "-x", "abcdef0123", "missing.pdf"])
 def test_a_version_that_does_not_exist(paper: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(PapergenError, match="no git revision"), opened(name, paper, tmp_path / "scratch"):
+        pass
+
+
+def test_an_error_of_any_class_names_the_version(paper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise NotANumberError("first/large/score", "the trial ended with NaN.", hint="Look at its log.")
+
+    monkeypatch.setattr("papergen.paper.share.versions.assemble", fail)
+    told = "^HEAD: this version cannot be put together: first/large/score: the trial ended with NaN"
+    with pytest.raises(NotANumberError, match=told), opened("HEAD", paper, tmp_path / "scratch"):
         pass
 
 

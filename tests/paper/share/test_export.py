@@ -16,7 +16,7 @@ from texlab import pdf_pages
 
 from papergen.core.errors import PapergenError, ResultError
 from papergen.experiment.project import open_project
-from papergen.latex.tree import TexError
+from papergen.latex.problems import TexError
 from papergen.paper.share import cleaning
 from papergen.paper.share.archive import write_archive
 from papergen.paper.share.export import Exported, export

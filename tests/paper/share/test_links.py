@@ -11,7 +11,7 @@ from pypdf import PdfReader
 from texlab import pdf_pages
 
 from papergen.experiment.project import open_project
-from papergen.latex.tree import TexError
+from papergen.latex.problems import TexError
 from papergen.paper.build import build
 from papergen.paper.share.export import export
 
