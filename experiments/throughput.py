@@ -151,8 +151,7 @@ def steps(view: View) -> Table:
 
     from papergen.report.derived import ratio
     from papergen.report.noise import verdicts
-    from papergen.report.tables.cells import Cell, NotAvailable
-    from papergen.report.tables.table import Column, table_of
+    from papergen.report.tables.table import Cell, Column, NotAvailable, table_of
 
     table = table_of(
         view.results,

@@ -114,8 +114,7 @@ def compared(view: View) -> Table:
 
     from papergen.report.derived import difference
     from papergen.report.noise import verdicts
-    from papergen.report.tables.cells import Cell, NotAvailable
-    from papergen.report.tables.table import Column, table_of
+    from papergen.report.tables.table import Cell, Column, NotAvailable, table_of
 
     name = "validation_loss"
     table = table_of(

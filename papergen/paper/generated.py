@@ -21,9 +21,9 @@ from papergen.report.declared import figure_from, stars_said, table_from
 from papergen.report.figures.figure import Figure
 from papergen.report.parts import Part, View, file_names
 from papergen.report.results import NotFinishedError, Results
-from papergen.report.tables.floats import table_tex
 from papergen.report.tables.long import long_tex
 from papergen.report.tables.table import Table
+from papergen.report.tables.tabular import fits, float_tex, tabular_tex
 from papergen.report.words import figure_in_language, in_language
 
 PAPER = "paper.yaml"
@@ -98,8 +98,8 @@ def _printed(table: Table, escape: Escape, template: Template, language: str) ->
     column = template.column_width_in
     if table.is_long:
         return str(long_tex(table, escape, width_in=column * (LATIN_MODERN if language == "zh" else 1.0))).encode()
-    width = column if table.fits(column) else template.text_width_in
-    return str(table.to_tex(escape, width_in=width)).encode()
+    width = column if fits(table, column) else template.text_width_in
+    return str(tabular_tex(table, escape, width_in=width)).encode()
 
 
 def _declared(project: Project, results: Results, setting: Typeset, escape: Escape, generated: Generated) -> None:
@@ -113,7 +113,7 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
     def table(name: str, spec: TableSpec) -> None:
         made = table_from(results, name, spec)
         stars = stars_said(made, spec, escape, paper.language) if spec.caption else ""
-        text = table_tex(
+        text = float_tex(
             in_language(made, paper.language),
             escape,
             column_in=template.column_width_in,

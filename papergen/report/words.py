@@ -14,8 +14,7 @@ from typing import Literal
 from papergen.latex.text import Tex
 from papergen.report.chinese import CELLS, CHINESE, PATTERNS, VALUES
 from papergen.report.figures.figure import Figure, Series
-from papergen.report.tables.cells import Cell, NotAvailable
-from papergen.report.tables.table import Table
+from papergen.report.tables.table import Cell, NotAvailable, Table
 
 _PATTERNS = [(re.compile(pattern), chinese) for pattern, chinese in PATTERNS.items()]
 _VALUES = [(re.compile(pattern), chinese) for pattern, chinese in VALUES.items()]

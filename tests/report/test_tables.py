@@ -15,6 +15,7 @@ from papergen.report.derived import compare, extreme
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.statistics import holm
 from papergen.report.tables.table import Column, Row, Table, marked_against, row_label, table_of
+from papergen.report.tables.tabular import fits, tabular_tex
 from papergen.report.values import Value, summary, value_of
 
 
@@ -31,7 +32,7 @@ def visible(tex: str) -> str:
 
 def test_a_decoding_table(results: Results) -> None:
     table = table_of(results, "strategies", "decoding", ["rep_4", "coherence", "zipf"], with_n=True)
-    tex = table.to_tex()
+    tex = tabular_tex(table)
     assert tex.startswith("\\begin{tabular}{@{}lcccc@{}}\n\\toprule\n")
     assert r" & Rep-4 (\%) & Coherence~$\uparrow$ & Zipf & $n$ \\" in tex
     assert [row.name for row in table.rows] == ["human", "greedy", "beam", "nucleus"]
@@ -53,7 +54,7 @@ def test_the_reference_is_the_row_that_says_so_whatever_its_name() -> None:
 
 def test_the_nearest_to_the_target_is_best_and_the_target_is_not_marked(results: Results) -> None:
     table = table_of(results, "t", "decoding", ["rep_4"])
-    lines = [line for line in table.to_tex().splitlines() if line.endswith(r"\\")]
+    lines = [line for line in tabular_tex(table).splitlines() if line.endswith(r"\\")]
     assert [r"\textbf" in line for line in lines] == [False, False, False, False, True]
     assert [r"\underline" in line for line in lines] == [False, False, False, True, False]
 
@@ -62,16 +63,16 @@ def test_the_nearest_to_the_target_is_best_and_the_target_is_not_marked(results:
     ("direction", "bold", "underlined"), [("higher", {"c"}, {"b"}), ("lower", {"a"}, {"b"}), ("none", set(), set())]
 )
 def test_best_bold_second_underlined(direction: str, bold: set[str], underlined: set[str]) -> None:
-    tex = simple({"a": 1.0, "b": 2.0, "c": 3.0}, direction=direction).to_tex()
+    tex = tabular_tex(simple({"a": 1.0, "b": 2.0, "c": 3.0}, direction=direction))
     assert {line[0] for line in tex.splitlines() if r"\textbf" in line} == bold
     assert {line[0] for line in tex.splitlines() if r"\underline" in line} == underlined
 
 
 def test_ties_as_printed_are_bold_together_and_all_alike_is_unmarked() -> None:
-    tex = simple({"a": 1.001, "b": 1.002, "c": 0.5}, decimals=1).to_tex()
+    tex = tabular_tex(simple({"a": 1.001, "b": 1.002, "c": 0.5}, decimals=1))
     assert tex.count(r"\textbf{1.0}") == 2
     assert r"\underline" not in tex
-    assert r"\textbf" not in simple({"a": 1.001, "b": 1.002}, decimals=1).to_tex()
+    assert r"\textbf" not in tabular_tex(simple({"a": 1.001, "b": 1.002}, decimals=1))
 
 
 def test_numbers_of_a_column_share_decimals_and_stand_under_each_other() -> None:
@@ -80,7 +81,7 @@ def test_numbers_of_a_column_share_decimals_and_stand_under_each_other() -> None
         Row(name=name, label=name, cells=(Value(key=f"e/{name}/m", **summary(numbers)),))
         for name, numbers in cells.items()
     )
-    tex = Table(name="t", columns=(Column(name="m", heading="M"),), rows=rows).to_tex()
+    tex = tabular_tex(Table(name="t", columns=(Column(name="m", heading="M"),), rows=rows))
     assert visible(tex).count(r"{\scriptsize$\pm$\,") == 3
     assert re.findall(r"(?:\d+\.\d+|\$-\$\d+\.\d+)(?=\\,)", visible(tex)) == ["9.17", "122.17", "$-$3.17"]
     assert r"\phantom{12}9.17" in tex
@@ -89,7 +90,7 @@ def test_numbers_of_a_column_share_decimals_and_stand_under_each_other() -> None
 def test_not_applicable_is_a_dash_and_unfinished_is_an_error(results: Results) -> None:
     extra = make_result(make_trial("decoding", "constrained"), {"rep_4": 3.0, "coverage": 1.0})
     both = make_results([*decoding_results(), extra])
-    assert re.search(r"^greedy & --- \\\\$", table_of(both, "t", "decoding", ["coverage"]).to_tex(), re.MULTILINE)
+    assert re.search(r"^greedy & --- \\\\$", tabular_tex(table_of(both, "t", "decoding", ["coverage"])), re.MULTILINE)
     missing = replace(both, states={**both.states, extra.trial.digest: "stale"})
     with pytest.raises(NotFinishedError):
         table_of(missing, "t", "decoding", ["coverage"])
@@ -119,7 +120,7 @@ def test_grouped_headings_and_rows() -> None:
         Row(name="x", label="X_1", cells=(value, value, value), group="Search"),
         Row(name="y", label=Tex(r"$\eta$"), cells=(value, "50%", None), group="Sampling"),
     )
-    tex = Table(name="t", columns=columns, rows=rows).to_tex()
+    tex = tabular_tex(Table(name="t", columns=columns, rows=rows))
     assert r" & \multicolumn{2}{c}{Repetition} & \multicolumn{1}{c}{} \\" in tex
     assert r"\cmidrule(lr){2-3}" in tex
     assert r"\multicolumn{4}{@{}l}{\emph{Search}} \\" in tex
@@ -130,17 +131,17 @@ def test_grouped_headings_and_rows() -> None:
 
 def test_text_is_escaped_by_the_callers_escape() -> None:
     table = replace(simple({"a": 1.0}), corner="100 % & more")
-    assert r"100 \% \& more &" in table.to_tex()
-    assert "«100 % & more»" in table.to_tex(lambda text: f"«{text}»")
+    assert r"100 \% \& more &" in tabular_tex(table)
+    assert "«100 % & more»" in tabular_tex(table, lambda text: f"«{text}»")
 
 
 def test_a_table_takes_the_largest_size_that_fits() -> None:
     narrow = simple({"a": 1.0, "b": 2.0})
-    assert narrow.to_tex(width_in=3.3).startswith("{\\setlength{\\tabcolsep}{6pt}%\n")
+    assert tabular_tex(narrow, width_in=3.3).startswith("{\\setlength{\\tabcolsep}{6pt}%\n")
     wide = replace(narrow, columns=narrow.columns * 9, rows=tuple(replace(r, cells=r.cells * 9) for r in narrow.rows))
     wide = replace(wide, columns=tuple(replace(c, heading="A rather long heading") for c in wide.columns))
-    assert not wide.fits(3.3)
-    assert "\\scriptsize" in wide.to_tex(width_in=3.3)
+    assert not fits(wide, 3.3)
+    assert "\\scriptsize" in tabular_tex(wide, width_in=3.3)
 
 
 def test_other_data_dtype_or_hardware_is_refused_with_the_reason() -> None:
@@ -175,7 +176,7 @@ def test_significant_differences_from_a_baseline_are_marked(results: Results) ->
     }
     expected = {name for name, p in zip(by_row, holm(list(by_row.values())), strict=True) if p < 0.05}
     assert {row for row, _ in marked.notes or {}} == expected == {"human", "nucleus"}
-    tex = marked.to_tex()
+    tex = tabular_tex(marked)
     assert tex.count(r"$^{*}$") - tex.count(r"\phantom{$^{*}$}") == 2
     with pytest.raises(PapergenError, match=r"row 'gready' does not exist. Did you mean greedy\?"):
         marked_against(table, "gready")
@@ -183,9 +184,11 @@ def test_significant_differences_from_a_baseline_are_marked(results: Results) ->
 
 @pytest.mark.tex
 def test_the_tabular_compiles_in_a_two_column_article(results: Results, tmp_path: Path) -> None:
-    decoding = table_of(results, "t", "decoding", ["rep_4", "coherence", "zipf"], with_n=True).to_tex(width_in=3.3)
-    speed = table_of(results, "t", "speed", ["tokens_per_s", "latency_s"], corner="Ranks").to_tex(width_in=3.3)
-    noted = table_of(unavailable_results(), "t", "speed", ["tokens_per_s", "latency_s"]).to_tex(width_in=3.3)
+    decoding = tabular_tex(
+        table_of(results, "t", "decoding", ["rep_4", "coherence", "zipf"], with_n=True), width_in=3.3
+    )
+    speed = tabular_tex(table_of(results, "t", "speed", ["tokens_per_s", "latency_s"], corner="Ranks"), width_in=3.3)
+    noted = tabular_tex(table_of(unavailable_results(), "t", "speed", ["tokens_per_s", "latency_s"]), width_in=3.3)
     (tmp_path / "main.tex").write_text(
         "\\documentclass[twocolumn]{article}\\usepackage[T1]{fontenc}\\usepackage{mathptmx,booktabs}\\begin{document}"
         f"\\begin{{table}}\\centering {decoding}\\caption{{x}}\\end{{table}}\n{speed}\n\n\\mbox{{{noted}}}"
@@ -214,7 +217,7 @@ def unavailable_results() -> Results:
 
 def test_a_row_that_cannot_run_prints_na_and_the_reason_once_below() -> None:
     table = table_of(unavailable_results(), "t", "speed", ["tokens_per_s", "latency_s"])
-    tex = table.to_tex()
+    tex = tabular_tex(table)
     assert tex.count(r"dp & n/a\textsuperscript{a} & n/a\textsuperscript{a} \\") == 1
     assert tex.count(r"\textsuperscript{a}\,DataParallel needs GPUs; 100 \% of them.") == 1
     assert table.values, "the other rows are as they were"
@@ -223,11 +226,11 @@ def test_a_row_that_cannot_run_prints_na_and_the_reason_once_below() -> None:
 
 
 def test_a_table_without_such_rows_has_no_note() -> None:
-    assert "parbox" not in table_of(make_results(speed_results()), "t", "speed", ["tokens_per_s"]).to_tex()
+    assert "parbox" not in tabular_tex(table_of(make_results(speed_results()), "t", "speed", ["tokens_per_s"]))
 
 
 def test_a_column_with_a_power_of_ten_is_whole_tex() -> None:
-    tex = simple({"tiny": -2.2e-14, "zero": 0.0, "one": 1.5}).to_tex()
+    tex = tabular_tex(simple({"tiny": -2.2e-14, "zero": 0.0, "one": 1.5}))
     assert r"$-$2.2\papergenpower{-14}" in tex
     assert "phantom" not in tex, "half a power of ten is no formula"
 
@@ -237,7 +240,7 @@ def test_a_number_that_is_not_zero_never_prints_as_zero() -> None:
         rows = tuple(
             Row(name=str(i), label=str(i), cells=(Value(key=f"k{i}", mean=mean),)) for i, mean in enumerate(means)
         )
-        return str(Table(name="t", columns=(Column(name="a", heading="A", show="mean"),), rows=rows).to_tex())
+        return str(tabular_tex(Table(name="t", columns=(Column(name="a", heading="A", show="mean"),), rows=rows)))
 
     assert "0.04" in printed(46123.4, 115.25, 80.7, 0.044)
     assert "power{-7}" in printed(0.0016, 0.0013, 2.4e-7)
@@ -252,7 +255,7 @@ def test_a_column_of_significant_digits_aligns_its_decimal_points() -> None:
         rows=tuple(Row(name=name, label=name, cells=(Value(key=name, mean=mean),)) for name, mean in means.items()),
         marks_best=False,
     )
-    lines = [line.rstrip("\\ ") for line in str(table.to_tex()).splitlines() if line[:1] in means]
+    lines = [line.rstrip("\\ ") for line in str(tabular_tex(table)).splitlines() if line[:1] in means]
     printed = [line.split(" & ")[1] for line in lines]
     assert [re.sub(r"\\phantom\{[^}]*\}", "", text) for text in printed] == [r"51\,200", "0.0421", "213", "0"]
     assert printed[0] == r"51\,200\phantom{.0421}"  # as wide as the longest decimals

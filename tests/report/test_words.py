@@ -16,8 +16,7 @@ from papergen.ml.decoding.settings import Strategy
 from papergen.ml.ops.catalogue import OPERATIONS
 from papergen.report.chinese import CHINESE
 from papergen.report.figures.figure import Figure, Rule, Series
-from papergen.report.tables.cells import NotAvailable
-from papergen.report.tables.table import Column, Row, Table
+from papergen.report.tables.table import Column, NotAvailable, Row, Table
 from papergen.report.words import figure_in_language, in_language, translated
 
 TABLE = Table(

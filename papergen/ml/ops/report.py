@@ -12,8 +12,7 @@ from papergen.report.appendix import hyperparameter_table
 from papergen.report.derived import ratio
 from papergen.report.figures.figure import Figure, Series
 from papergen.report.parts import View
-from papergen.report.tables.cells import Cell, NotAvailable
-from papergen.report.tables.table import Column, Row, Table, table_of
+from papergen.report.tables.table import Cell, Column, NotAvailable, Row, Table, table_of
 from papergen.report.values import Value
 
 DEFAULT_DTYPE = "float32"

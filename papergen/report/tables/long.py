@@ -8,8 +8,9 @@ one by one, in any class. Inside a box (`\fitted`, a float) the same text is a b
 from __future__ import annotations
 
 from papergen.latex.text import Escape, Tex, as_tex
-from papergen.report.tables.cells import ems
-from papergen.report.tables.table import POINTS, SIZES, Row, Table
+from papergen.report.tables.cells import column_cells, ems, widths_em
+from papergen.report.tables.table import Row, Table
+from papergen.report.tables.tabular import POINTS, SIZES, column_heading, size_that_fits
 
 HEAD = r"""\ifhmode\ifinner\vbox\else\par\fi\fi\bgroup%(size)s\parindent0pt\tabskip0pt
 \setbox\strutbox\hbox{\vrule height.7\baselineskip depth.3\baselineskip width0pt}\offinterlineskip
@@ -35,14 +36,14 @@ def long_tex(table: Table, escape: Escape, *, width_in: float) -> Tex:
     """
     assert not table.footnotes, "a long table has no notes below it"
     assert table.shown is None, "a long table is printed whole"
-    fitting = table.fitting(width_in)
+    fitting = size_that_fits(table, width_in)
     is_text = [column.align for column in table.columns] == ["l"]
     size, separation = fitting or (SIZES[2] if is_text else SIZES[3], 1.5)
     wrap_in = _text_in(table, width_in, size, separation) if is_text and not fitting else 0.0
     longest_em = _label_em(table, width_in, size, separation) if not is_text and not fitting else float("inf")
     width = len(table.columns) + 1
-    cells = [table.column_cells(index, escape) for index in range(len(table.columns))]
-    headings = [as_tex(table.corner, escape), *(table.column_heading(column, escape) for column in table.columns)]
+    cells = [column_cells(table, index, escape) for index in range(len(table.columns))]
+    headings = [as_tex(table.corner, escape), *(column_heading(column, escape) for column in table.columns)]
     command = f"\\{size}" if size else ""
     lines = [
         HEAD % {"size": command} + f"\\halign to\\linewidth{{{_preamble(table, separation)}\\cr",
@@ -82,11 +83,11 @@ def _ems(row: Row) -> float:
 
 def _text_in(table: Table, width_in: float, size: str, separation: float) -> float:
     """Inches that the only column has beside the labels."""
-    left = width_in - (POINTS[size] * table.widths_em()[0] + 2 * separation) / 72.27
+    left = width_in - (POINTS[size] * widths_em(table)[0] + 2 * separation) / 72.27
     return max(left, 0.3 * width_in)
 
 
 def _label_em(table: Table, width_in: float, size: str, separation: float) -> float:
     """The longest label, in em, that stands beside the other columns."""
-    others = POINTS[size] * sum(table.widths_em()[1:]) + 2 * separation * len(table.columns)
+    others = POINTS[size] * sum(widths_em(table)[1:]) + 2 * separation * len(table.columns)
     return (width_in * 72.27 - others) / POINTS[size]

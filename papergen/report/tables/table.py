@@ -1,8 +1,7 @@
-r"""Tables as plain data, printed as a booktabs `tabular` without a float: caption and label are the author's.
+"""A table as plain data: columns, rows and cells that know the results they came from, and how results become one.
 
-Numbers of a column share their decimals and stand under each other (padded with phantoms, so that booktabs is all they
-need); the best mean is bold, the second underlined. "---" stands only where a metric does not exist for a row, "n/a"
-where the row cannot run on the device that was tried; the reason stands below the table.
+"---" stands only where a metric does not exist for a row, "n/a" where the row cannot run on the device that was tried;
+the reason stands below the table. `tabular` and `long` make LaTeX of it.
 """
 
 from __future__ import annotations
@@ -12,31 +11,28 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.latex.text import Escape, Tex, as_tex, escape
+from papergen.latex.text import Tex
 from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare
-from papergen.report.formats import number_of, plain
 from papergen.report.results import NotApplicableError, Results, UnavailableError
 from papergen.report.statistics import holm
-from papergen.report.tables.cells import (
-    Cell,
-    NotAvailable,
-    around_point,
-    ems,
-    footnoted,
-    number_in_tex,
-    padding,
-    text_of,
-)
-from papergen.report.tables.digits import digits
 from papergen.report.values import Text, Value, value_of
 
 Index = int | slice | str | Sequence[int | str]
 
-ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$", "none": ""}
-SIZES = ("", "small", "footnotesize", "scriptsize")
-POINTS = {"": 10.0, "small": 9.0, "footnotesize": 8.0, "scriptsize": 7.0}
-"""Font sizes of a ten-point class."""
+
+@dataclass(frozen=True)
+class NotAvailable:
+    """n/a: the row cannot run on the device that was tried; `reason` says why, in a sentence."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return "n/a"
+
+
+Cell = Value | Text | NotAvailable | str | Tex | None
+"""A number, a text, n/a with its reason, or None where the metric does not exist for the row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +86,7 @@ class Table:
     shown: tuple[int, int] | None = None
     """First and last (exclusive) row that is printed, of a part of a long table; digits and marks are the whole's."""
     is_long: bool = False
-    """Whether its rows go on over columns and pages (`long_tables.long_tex`) instead of standing in one box."""
+    """Whether its rows go on over columns and pages (`long.long_tex`) instead of standing in one box."""
 
     def __getitem__(self, index: tuple[Index, Index]) -> Table:
         """Rows and columns by number, slice, name or list of those: `table[1:3, ["rep_4", "mauve"]]`."""
@@ -119,148 +115,6 @@ class Table:
         """Why cells print n/a, each reason once, in reading order."""
         cells = (cell for row in self.rows for cell in row.cells)
         return list(dict.fromkeys(cell.reason for cell in cells if isinstance(cell, NotAvailable)))
-
-    def to_tex(self, escape: Escape = escape, *, width_in: float | None = None) -> Tex:
-        """The tabular; with `width_in`, in the largest of the usual sizes in which it fits that width."""
-        body = "\n".join(
-            [
-                rf"\begin{{tabular}}{{@{{}}l{''.join(column.align for column in self.columns)}@{{}}}}",
-                r"\toprule",
-                *self._heading(escape),
-                r"\midrule",
-                *self._body(escape),
-                r"\bottomrule",
-                r"\end{tabular}",
-            ]
-        )
-        body = footnoted(body, [as_tex(reason, escape) for reason in self.footnotes])
-        if width_in is None:
-            return Tex(body + "\n")
-        size, separation = self.fitting(width_in) or (SIZES[-1], 2.0)
-        command = f"\\{size}" if size else ""
-        return Tex(f"{{{command}\\setlength{{\\tabcolsep}}{{{separation:g}pt}}%\n{body}}}\n")
-
-    def fits(self, width_in: float) -> bool:
-        """Whether it fits that width in one of the usual sizes; if not, it wants `table*`."""
-        return self.fitting(width_in) is not None
-
-    def fitting(self, width_in: float) -> tuple[str, float] | None:
-        """Size and \\tabcolsep (pt) in which it fits, by an estimate of the widths of Times; None when nothing does."""
-        width = sum(self.widths_em())
-        for size in SIZES:
-            for separation in (6.0, 4.0, 3.0):
-                if POINTS[size] * width + 2 * separation * len(self.columns) <= width_in * 72.27:
-                    return size, separation
-        return None
-
-    def _heading(self, escape: Escape) -> list[str]:
-        lines: list[str] = []
-        groups = [column.group for column in self.columns]
-        if any(groups):
-            cells, rules, start = [], [], 0
-            while start < len(groups):
-                end = start
-                while end + 1 < len(groups) and groups[end + 1] == groups[start]:
-                    end += 1
-                cells.append(rf"\multicolumn{{{end - start + 1}}}{{c}}{{{escape(groups[start])}}}")
-                if groups[start]:
-                    rules.append(rf"\cmidrule(lr){{{start + 2}-{end + 2}}}")
-                start = end + 1
-            lines += [f" & {' & '.join(cells)} \\\\", "".join(rules)]
-        headings = [as_tex(self.corner, escape), *(self.column_heading(column, escape) for column in self.columns)]
-        return [*lines, f"{' & '.join(headings)} \\\\"]
-
-    def column_heading(self, column: Column, escape: Escape) -> str:
-        """The heading of a column with its unit and the arrow of its direction."""
-        text = as_tex(column.heading, escape)
-        unit = "%" if column.percent else column.unit
-        if unit and column.show != "n":
-            text += f" ({escape(unit)})"
-        arrow = ARROWS[column.direction] if not column.target and column.show != "n" else ""
-        return f"{text}~{arrow}" if arrow else text
-
-    def _body(self, escape: Escape) -> list[str]:
-        printed = [self.column_cells(index, escape) for index in range(len(self.columns))]
-        lines: list[str] = []
-        start, end = self.shown or (0, len(self.rows))
-        for index, row in list(enumerate(self.rows))[start:end]:
-            before = self.rows[index - 1] if index > start else None
-            if before is not None and before.is_reference != row.is_reference:
-                lines.append(r"\midrule")
-            elif before is not None and before.group != row.group:
-                lines.append(r"\addlinespace")
-            if row.group and (before is None or before.group != row.group):
-                lines.append(rf"\multicolumn{{{len(self.columns) + 1}}}{{@{{}}l}}{{\emph{{{escape(row.group)}}}}} \\")
-            label = ("\\quad " if row.group else "") + as_tex(row.label, escape)
-            lines.append(f"{' & '.join([label, *(cells[index] for cells in printed)])} \\\\")
-        return lines
-
-    def column_cells(self, index: int, escape: Escape) -> list[str]:
-        """The TeX of every cell of a column, numbers padded to stand under each other, the best marked."""
-        column = self.columns[index]
-        cells = [row.cells[index] for row in self.rows]
-        numbers = {at: cell for at, cell in enumerate(cells) if isinstance(cell, Value)}
-        means, halves = digits(column, numbers)
-        bold, underlined = self._marked(index, means)
-        widest_mean = max(means.values(), key=len, default="")
-        widest_half = max(halves.values(), key=len, default="")
-        notes = [(self.notes or {}).get((row.name, column.name), "") for row in self.rows]
-        widest_note = max(notes, key=len, default="")
-        out: list[str] = []
-        for at, cell in enumerate(cells):
-            if at not in means:
-                out.append(text_of(cell, escape, self.footnotes))
-                continue
-            mean = number_in_tex(means[at])
-            mean = rf"\textbf{{{mean}}}" if at in bold else rf"\underline{{{mean}}}" if at in underlined else mean
-            note = notes[at] or (rf"\phantom{{{widest_note}}}" if widest_note else "")
-            spread = ""
-            if widest_half and at in halves:
-                spread = rf"\,{{\scriptsize$\pm$\,{padding(widest_half, halves[at])}{number_in_tex(halves[at])}}}"
-            elif widest_half:
-                spread = rf"\phantom{{\,{{\scriptsize$\pm$\,{number_in_tex(widest_half)}}}}}"
-            before, after = padding(widest_mean, means[at]), ""
-            if column.significant:
-                before, after = around_point(list(means.values()), means[at])
-            out.append(f"{before}{mean}{after}{spread}{note}")
-        return out
-
-    def _marked(self, index: int, means: Mapping[int, str]) -> tuple[set[int], set[int]]:
-        """Rows to print in bold and underlined; ties as printed share the mark, and a column of ties has none."""
-        column = self.columns[index]
-        aim = next((row.cells[index] for row in self.rows if row.name == column.target), None)
-        if not self.marks_best or column.show == "n" or (column.direction == "none" and not isinstance(aim, Value)):
-            return set(), set()
-        rows = [at for at in means if not self.rows[at].is_reference and self.rows[at].name != column.target]
-        number = {at: number_of(means[at]) for at in rows}
-        if isinstance(aim, Value):
-            target = aim.mean * (100 if column.percent else 1)
-            loss = {at: round(abs(number[at] - target), 9) for at in rows}
-        else:
-            loss = {at: -number[at] if column.direction == "higher" else number[at] for at in rows}
-        levels = sorted(set(loss.values()))
-        if len(levels) < 2:
-            return set(), set()
-        best = {at for at in rows if loss[at] == levels[0]}
-        second = {at for at in rows if loss[at] == levels[1]} if self.marks_second and len(levels) > 2 else set()
-        return best, second
-
-    def widths_em(self) -> list[float]:
-        """Natural widths of the labels and of each column, in em, estimated from average widths of letters in Times."""
-        labels = [ems(str(self.corner)), *(ems(str(row.label)) + bool(row.group) for row in self.rows)]
-        widths = [max(labels)]
-        for index, column in enumerate(self.columns):
-            numbers = {at: cell for at, row in enumerate(self.rows) if isinstance(cell := row.cells[index], Value)}
-            means, halves = digits(column, numbers)
-            cells = max((0.5 * len(text) for text in means.values()), default=0.0)
-            cells += max((0.36 * len(text) + 1.0 for text in halves.values()), default=0.0)
-            others = [cell for row in self.rows if not isinstance(cell := row.cells[index], Value | None)]
-            texts = [ems(plain(cell) if isinstance(cell, Text) else str(cell)) for cell in others]
-            unit = "%" if column.percent else column.unit
-            heading = ems(str(column.heading)) + (ems(f" ({unit})") if unit and column.show != "n" else 0)
-            heading += 0.75 if column.direction != "none" and not column.target and column.show != "n" else 0
-            widths.append(max([cells, heading, *texts]))
-        return widths
 
 
 def row_label(row: str, names: Mapping[str, str] | None = None) -> str:

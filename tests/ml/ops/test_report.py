@@ -15,6 +15,7 @@ from papergen.ml.ops.catalogue import OPERATIONS
 from papergen.report.parts import View
 from papergen.report.results import Results
 from papergen.report.tables.table import Table
+from papergen.report.tables.tabular import tabular_tex
 from papergen.report.words import in_language, translated
 from papergen.store.records import Outcome, Result, Trial
 from papergen.store.runs import Store
@@ -140,7 +141,7 @@ def test_the_table_has_each_operation_once_with_its_share_of_what_the_roofline_g
     assert found["given"][-1].mean == pytest.approx(50)  # of the 5 GFLOP/s at 40 GB/s from cache
     assert found["cached"][-1].mean == pytest.approx(75)  # 2 MiB fit the cache of 1 MiB's 40 GB/s
     assert found["turned"][-1] is None
-    tex = str(table.to_tex())
+    tex = str(tabular_tex(table))
     assert r"2.0\papergenpower{-7}" in tex or "{-7}" in tex  # never printed as 0.000000
     assert "0.0000" not in tex
 
@@ -168,7 +169,7 @@ def test_devices_stand_side_by_side_and_what_cannot_run_says_why(view: View) -> 
     assert [row.label for row in table.rows] == ["cpu", "cuda"]
     assert {row.group for row in table.rows} == {"sine"}
     assert table.footnotes == [NO_GPU]
-    assert "n/a" in str(table.to_tex())
+    assert "n/a" in str(tabular_tex(table))
 
 
 def test_the_compiled_operation_is_set_against_the_plain_one(view: View) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from papergen.ml.training.scaling import lines, scaling_figure, scaling_table
 from papergen.report.noise import verdicts
+from papergen.report.tables.tabular import tabular_tex
 from papergen.report.values import Value, summary
 
 WORDS = {"is_better": "faster", "is_worse": "slower", "noise": "within noise", "single": "one round"}
@@ -84,6 +85,6 @@ def test_the_figure_has_intervals_and_the_ideal_line_and_the_table_both_lines() 
     assert ideal.is_reference
     assert list(ideal.x) == list(ideal.y) == [1, 2, 4]
     assert all(series.low is not None for series in measured)
-    tex = scaling_table(found, step=dict.fromkeys(FACETS, speed("x", 5.0))).to_tex()
+    tex = tabular_tex(scaling_table(found, step=dict.fromkeys(FACETS, speed("x", 5.0))))
     assert r"\emph{strong (16 sequences)}" in tex
     assert r"\emph{weak (8 per rank)}" in tex
