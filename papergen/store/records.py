@@ -1,4 +1,4 @@
-"""What travels between the rooms: a Trial that may run, the Result that came out, and where and how it ran."""
+"""What travels between the packages: a Trial that may run, the Result that came out, and where and how it ran."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any, Literal, Self, TypeVar
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import digest_json, slug
-from papergen.store.migrations import brought_up
 
 SCHEMA = 2
-"""Version of the JSON below; a reader refuses a newer one by name and brings an older one up (`migrations`)."""
+"""Version of the JSON below; a reader refuses another one by name."""
 
 T = TypeVar("T")
 _JSON_TYPES = (dict, list, str, int, float, bool, type(None))
@@ -147,14 +146,13 @@ class Result:
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: str) -> Self:
         """The result written by `to_json`; PapergenError when the content hash does not match."""
-        schema = _check_schema(data, where)
+        _check_schema(data, where)
         body = {name: value for name, value in data.items() if name != "content_sha256"}
         if digest_json(body) != data.get("content_sha256"):
             raise PapergenError(
                 f"{where}: the content does not match its hash: the file was damaged or edited by hand.",
                 hint="Run `papergen run-exp`: it sets the damaged folder aside and runs the trial again.",
             )
-        body = brought_up(body, schema, SCHEMA)
         try:
             return cls(
                 trial=Trial.from_json(body["trial"], where),
@@ -179,16 +177,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _check_schema(data: Any, where: str) -> int:
+def _check_schema(data: Any, where: str) -> None:
     schema = data.get("schema") if isinstance(data, Mapping) else None
     if not isinstance(schema, int):
         raise PapergenError(f"{where}: not a papergen record (it has no schema number).")
     if schema > SCHEMA:
         raise PapergenError(
-            f"{where}: written by a newer papergen (schema {schema}; this one reads up to {SCHEMA}).",
+            f"{where}: written by a newer papergen (schema {schema}; this one reads {SCHEMA}).",
             hint="pip install --upgrade papergen",
         )
-    return schema
+    if schema < SCHEMA:
+        raise PapergenError(
+            f"{where}: written by an older papergen (schema {schema}; this one reads {SCHEMA}).",
+            hint="Run `papergen run-exp`: it sets the folder aside and runs the trial again.",
+        )
 
 
 def _from_json(cls: type[T], data: Mapping[str, Any], where: str) -> T:

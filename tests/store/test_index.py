@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from plans import finish, plan
 from papergen.core.files import read_json
 from papergen.experiment.plan import assess
 from papergen.store.index import Index
+from papergen.store.records import SCHEMA
 from papergen.store.runs import Run, Store
-
-GOLDEN = Path(__file__).parents[1] / "golden" / "store"
 
 
 @pytest.fixture
@@ -102,15 +101,14 @@ def test_foreign_folders_are_named(store: Store, make: object, fault: str) -> No
     assert fault in found
 
 
-def test_a_folder_of_schema_1_is_read_and_its_hash_still_holds(tmp_path: Path) -> None:
-    shutil.copytree(GOLDEN / "schema-1", tmp_path / "results")
-    store = Store(tmp_path)
-    (entry,) = Index(store).entries()
-    assert (entry.fault, entry.label, entry.metrics) == ("", "first/large seed 1", {"score": 11.0, "loss": None})
-    file = store.root / entry.path / "result.json"
-    file.write_text(file.read_text().replace("11.0", "12.0"))
-    os.utime(file, ns=(1, 1))
-    assert "does not match its hash" in Index(store).faults[entry.path]
+@pytest.mark.parametrize(("schema", "told"), [(1, "an older papergen"), (99, "a newer papergen")])
+def test_a_record_of_another_schema_is_named_with_what_to_do(
+    store: Store, project: Path, schema: int, told: str
+) -> None:
+    run = store.run(plan(project)[0])
+    run.result_file.write_text(json.dumps({**json.loads(run.result_file.read_text()), "schema": schema}))
+    (fault,) = Index(store).faults.values()
+    assert f"written by {told} (schema {schema}; this one reads {SCHEMA})" in fault
 
 
 def test_ten_thousand_folders_are_read_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
