@@ -10,7 +10,7 @@ from pathlib import Path
 
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.scratch import scratch_folder
-from papergen.core.secret_values import revealed
+from papergen.core.secrets import revealed
 from papergen.experiment.api import Context
 from papergen.experiment.kind import Kind
 from papergen.experiment.project import Project, open_project

@@ -12,7 +12,7 @@ import click
 
 from papergen.cli.launching import Chosen, Request, choose, launch
 from papergen.core.errors import MachineError, PapergenError, ResultError, counted
-from papergen.core.secret_values import missing_secrets
+from papergen.core.secrets import missing_secrets
 from papergen.core.widths import left, width_of
 from papergen.execution.session import Summary
 from papergen.experiment.availability import Divided, divided

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.core.files import write_compressed
-from papergen.core.secret_values import redacted, scrub
+from papergen.core.secrets import redacted, scrub
 from papergen.execution.launcher import Ended, Event, Job, Launcher
 from papergen.execution.progress import View
 from papergen.execution.provenance import git_state, provenance_of

@@ -18,7 +18,7 @@ from papergen.config import ExperimentConfig, checked
 from papergen.config.interpolation import environment_names
 from papergen.config.sweeps import is_of_row
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.core.secret_values import missing_secrets, secret_names
+from papergen.core.secrets import missing_secrets, secret_names
 from papergen.core.shipped_files import shipped
 from papergen.core.strict_yaml import Keys
 from papergen.core.widths import left, width_of

@@ -123,7 +123,7 @@ def test_ten_thousand_folders_are_read_once(project: Path, monkeypatch: pytest.M
         folder.mkdir(parents=True)
     read = []
     entry = Index._entry
-    monkeypatch.setattr(Index, "_entry", lambda self, path, stamp: read.append(path) or entry(self, path, stamp))
+    monkeypatch.setattr(Index, "_entry", lambda self, path, **known: read.append(path) or entry(self, path, **known))
     states = assess(store, plan(project))
     assert len(states) == len(read) == 10_000
     assert assess(store, plan(project)) == states

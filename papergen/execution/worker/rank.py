@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import read_json, write_json
-from papergen.core.secret_values import revealed
+from papergen.core.secrets import revealed
 from papergen.execution.worker.channel import Channel
 from papergen.execution.worker.exceptions import cause_of, kind_of, traceback_of
 from papergen.execution.worker.lease import LOST, Lease

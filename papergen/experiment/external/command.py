@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.core.secret_values import secret_names
+from papergen.core.secrets import secret_names
 from papergen.experiment.api import WORDS_ONLY, From, Params
 from papergen.experiment.external.inputs import input_digests
 from papergen.experiment.external.measures import Measured

@@ -17,7 +17,7 @@ from typing import Any
 
 import papergen
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.core.secret_values import revealed
+from papergen.core.secrets import revealed
 from papergen.experiment.api import Context, From
 from papergen.experiment.external.command import CommandSettings
 from papergen.experiment.external.measures import Line, Measured, read, step_of
