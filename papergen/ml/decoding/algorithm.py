@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.metadata
 import pkgutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,6 +46,12 @@ class Algorithm:
     """Whether it works on the keys and values of past tokens."""
     needs_hidden_states: ClassVar[bool] = False
     """Whether its search reads the hidden states of every step."""
+
+    @property
+    def file(self) -> Path | None:
+        """The file that registers it, of an installed package; None for papergen's own."""
+        module = type(self).__module__
+        return None if module.startswith("papergen.") else Path(str(sys.modules[module].__file__))
 
     def is_selected(self, strategy: StrategyParameters) -> bool:
         """Whether these parameters ask for it; what is asked for by nothing runs where no other is selected."""

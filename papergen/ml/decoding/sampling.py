@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from papergen.ml.decoding.search import OPEN_SHARE, Batch, Hypothesis
@@ -11,8 +13,17 @@ BLOCK = 128
 """Tokens whose probabilities are added up at a time: a drawn number is sought among the sums, then within one block."""
 
 
-def sample(batch: Batch) -> list[list[Hypothesis]]:
-    """Greedy decoding, or sampling where the strategy draws; one hypothesis per stream of each prompt.
+Choose = Callable[[torch.Tensor], torch.Tensor]
+"""Processed scores (rows, vocabulary) -> the token of each row (rows,)."""
+
+
+def likeliest(scores: torch.Tensor) -> torch.Tensor:
+    """The `Choose` of greedy decoding."""
+    return scores.argmax(dim=1)
+
+
+def sample(batch: Batch, choose: Choose = likeliest) -> list[list[Hypothesis]]:
+    """A token per step by `choose`, or a drawn one where the strategy draws; one hypothesis per stream of each prompt.
 
     Sampling inverts the cumulative distribution, in token order, at the stream's number for the step: the choice
     changes only when that number lies within rounding of a boundary, so it does not follow the noise of the batch's
@@ -34,7 +45,7 @@ def sample(batch: Batch) -> list[list[Hypothesis]]:
     is_open = torch.ones(len(keys), dtype=torch.bool, device=batch.device)
     for step in range(limits.max_new):
         scores = batch.process(logits)
-        tokens = draw(scores, uniforms(keys[rows], step, 1)) if batch.strategy.do_sample else scores.argmax(dim=1)
+        tokens = draw(scores, uniforms(keys[rows], step, 1)) if batch.strategy.do_sample else choose(scores)
         plain = logits if stepper.plain is None else stepper.plain
         chosen = plain.gather(1, tokens[:, None])[:, 0].double() - plain.logsumexp(dim=1).double()
         log_probs[rows] += torch.where(is_open, chosen, 0.0)

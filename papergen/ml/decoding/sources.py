@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from papergen.core.known_digests import known_digest
 from papergen.experiment.api import From
 from papergen.experiment.shared_models import SharedModel
 from papergen.ml.decoding.settings import Strategy
@@ -131,9 +132,14 @@ class DecodingSettings(Strategy):
 
 
 def digests(params: DecodingSettings, project: Path) -> dict[str, str]:
-    """Name -> digest of every model folder that is named by path; PapergenError for a path that is not there."""
+    """Name -> digest of every model folder that is named by path, and of an algorithm that a package brings.
+
+    PapergenError for a path that is not there.
+    """
+    own = params.algorithm.file
+    algorithm = {} if own is None else {"algorithm": known_digest(own)}
     names = ("model", "scorer", "mauve_model", "assistant_model")
-    return model_digests(project, **{name: getattr(params, name) for name in names})
+    return algorithm | model_digests(project, **{name: getattr(params, name) for name in names})
 
 
 def model_source(params: DecodingSettings, upstream: Mapping[str, Path], project: Path) -> str:

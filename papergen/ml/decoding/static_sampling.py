@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from papergen.ml.decoding.processors import Context
-from papergen.ml.decoding.sampling import draw
+from papergen.ml.decoding.sampling import Choose, draw, likeliest
 from papergen.ml.decoding.search import Batch, Hypothesis
 from papergen.ml.decoding.static_stepper import StaticStepper
 from papergen.ml.decoding.stream import uniforms
 
 
-def sample_static(batch: Batch) -> list[list[Hypothesis]]:
+def sample_static(batch: Batch, choose: Choose = likeliest) -> list[list[Hypothesis]]:
     """What `sample` finds, by steps of static shape, for a batch whose stepper is a `StaticStepper`.
 
     A step is a forward pass, the processors, the choice and the bookkeeping. Rows that ended go on unheeded; when at
@@ -28,7 +28,7 @@ def sample_static(batch: Batch) -> list[list[Hypothesis]]:
         repeated = torch.arange(num_prompts, device=batch.device).repeat_interleave(num_samples)
         stepper.select(repeated)
         logits, plain = logits[repeated], None if plain is None else plain[repeated]
-    texts = _Texts(batch, stepper)
+    texts = _Texts(batch, stepper, choose)
     num_open = stepper.recently(texts.choosing()(logits, plain))
     stepper.mark()
     for _ in range(1, batch.limits.max_new):
@@ -45,8 +45,8 @@ def sample_static(batch: Batch) -> list[list[Hypothesis]]:
 class _Texts:
     """The texts of a batch: what is open lies in the stepper's buffers, what was left behind is kept here."""
 
-    def __init__(self, batch: Batch, stepper: StaticStepper) -> None:
-        self.batch, self.stepper, self.buffers = batch, stepper, stepper.buffers
+    def __init__(self, batch: Batch, stepper: StaticStepper, choose: Choose) -> None:
+        self.batch, self.stepper, self.buffers, self.choose = batch, stepper, stepper.buffers, choose
         keys = batch.keys.flatten()
         rows = len(keys)
         self.key = ("sample", batch.strategy.model_dump_json(), batch.tokens, batch.limits)
@@ -81,11 +81,11 @@ class _Texts:
 
     def stepping(self) -> Callable[[], torch.Tensor]:
         """A whole step for the present shape, as a function of nothing: it returns how many rows are open."""
-        forward, choose = self.stepper.forward(self.stepper.num_rows), self.choosing()
+        forward, append = self.stepper.forward(self.stepper.num_rows), self.choosing()
 
         def step() -> torch.Tensor:
             outcome = forward()
-            return choose(outcome.scores, outcome.plain)
+            return append(outcome.scores, outcome.plain)
 
         return step
 
@@ -95,11 +95,12 @@ class _Texts:
         keys, log_probs, is_open = self.keys[rows], self.log_probs[rows], self.is_open[rows]
         ids, pads, token = buffers.ids[rows], buffers.pads[rows], buffers.token[rows]
         processors, draws, eos = self.batch.processors, self.batch.strategy.do_sample, self.batch.eos
+        choose = self.choose
 
-        def choose(scores: torch.Tensor, plain: torch.Tensor | None) -> torch.Tensor:
+        def append(scores: torch.Tensor, plain: torch.Tensor | None) -> torch.Tensor:
             own = scores if plain is None else plain
             processed = processors(Context(ids, pads, buffers.num_new[0], length=buffers.at[0]), scores)
-            tokens = draw(processed, uniforms(keys, buffers.num_new[0], 1)) if draws else processed.argmax(dim=1)
+            tokens = draw(processed, uniforms(keys, buffers.num_new[0], 1)) if draws else choose(processed)
             chosen = own.gather(1, tokens[:, None])[:, 0].double() - own.logsumexp(dim=1).double()
             log_probs.add_(torch.where(is_open, chosen, 0.0))
             is_open.logical_and_((tokens[:, None] != eos).all(dim=1))
@@ -108,7 +109,7 @@ class _Texts:
             buffers.num_new.add_(1)
             return is_open.sum()
 
-        return choose
+        return append
 
     def shrink(self) -> None:
         """Go on with the open half of the rows."""

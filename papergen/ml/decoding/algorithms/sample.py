@@ -11,16 +11,21 @@ from papergen.ml.decoding.parameters import StrategyParameters
 from papergen.ml.decoding.wording import sampling_en, sampling_zh
 
 if TYPE_CHECKING:
+    from papergen.ml.decoding.sampling import Choose
     from papergen.ml.decoding.search import Batch, Hypothesis
 
 
-def one_token_per_step(batch: Batch) -> list[list[Hypothesis]]:
-    """The likeliest token, or a drawn one where the strategy draws; by steps of static shape where there are such."""
-    from papergen.ml.decoding.sampling import sample
+def one_token_per_step(batch: Batch, choose: Choose | None = None) -> list[list[Hypothesis]]:
+    """A token per text and step: what `choose` makes of the scores, by itself the likeliest; or a drawn one.
+
+    Steps of static shape are taken where there are such.
+    """
+    from papergen.ml.decoding.sampling import likeliest, sample
     from papergen.ml.decoding.static_sampling import sample_static
     from papergen.ml.decoding.static_stepper import StaticStepper
 
-    return sample_static(batch) if isinstance(batch.stepper, StaticStepper) else sample(batch)
+    run = sample_static if isinstance(batch.stepper, StaticStepper) else sample
+    return run(batch, choose or likeliest)
 
 
 @register
