@@ -41,7 +41,7 @@ class Line:
         return [json.loads(line) for line in lines], is_gone
 
     def send(self, data: bytes) -> None:
-        """Send a little; a connection that is gone is noticed when it is read."""
+        """Send a little, which the kernel's buffer takes at once; a connection that is gone is noticed when read."""
         with contextlib.suppress(OSError):
             self.socket.send(data)
 
@@ -60,13 +60,14 @@ class Hub:
     def __init__(self, selector: selectors.BaseSelector) -> None:
         self._selector = selector
         self._scratch = contextlib.ExitStack()
+        # The socket's whole path must fit into the kernel's 107 bytes; batch systems set TMPDIR to long paths.
         is_short = len(tempfile.gettempdir().encode()) < 60
         self.folder = self._scratch.enter_context(scratch_folder("hub", None if is_short else Path("/tmp")))
         self.address = str(self.folder / "ranks.sock")
         assert len(self.address.encode()) <= MAX_ADDRESS, f"{self.address} is too long for a Unix socket"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(self.address)
-        self._listener.listen(256)
+        self._listener.listen(256)  # the ranks of a large trial connect all at once
         self._listener.setblocking(False)
         selector.register(self._listener, selectors.EVENT_READ, self)
         self._lines: set[Line] = set()

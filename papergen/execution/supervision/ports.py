@@ -14,10 +14,14 @@ class Ports:
     """Hands out ports that were free a moment ago, a different one each time."""
 
     def __init__(self) -> None:
+        # Several papergens on one machine begin to look at different places, and seldom take each other's port.
         self._next = FIRST + os.getpid() * 37 % (LAST - FIRST)
 
     def free(self, host: str = "127.0.0.1") -> int:
-        """A port that nothing listens on at `host`."""
+        """A port that nothing listens on at `host`.
+
+        Nothing holds it until rank 0 listens there: who is quicker has it, and the trial is started with another one.
+        """
         for _ in range(LAST - FIRST):
             port = self._next
             self._next = port + 1 if port + 1 < LAST else FIRST

@@ -1,4 +1,8 @@
-"""Signs of life of other processes, read from /proc."""
+"""What other processes use, read from /proc.
+
+psutil knows neither how long threads waited for a processor (schedstat) nor the state of a single thread, and both
+keep an idle rank from being mistaken for a hung one; what is read beside them comes in the same pass.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,7 @@ def vitals_of(group: int) -> Vitals:
     for name, fields in stats.items():
         if int(fields[2]) != group and name not in started:
             continue
+        # From here on a process may end while it is read: what is not there any more has used nothing since.
         cpu_ticks += sum(int(item) for item in fields[11:15])  # utime, stime, cutime, cstime
         with contextlib.suppress(OSError):
             for thread in os.listdir(f"/proc/{name}/task"):  # noqa: PTH208

@@ -16,7 +16,8 @@ from papergen.execution.worker.system import signal_group
 from papergen.store.runs import Run
 
 STACKS_S = 0.3
-"""For the ranks to write down where they stand, when they are asked to."""
+"""For the ranks to write down where they stand, when they are asked to: faulthandler's C code does so in microseconds,
+as soon as the process is given a processor."""
 
 
 class Hands:

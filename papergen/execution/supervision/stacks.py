@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 _HEAD = re.compile(r"^Current thread 0x\w+.*\(most recent call first\):")
+# faulthandler's words. The kernel gives a signal to the main thread, which is "current"; others are "Thread 0x...".
+# Newer Pythons put the thread's name between the number and the bracket.
 _FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<name>.+)$')
 
 _COLLECTIVE = re.compile(r"torch/(distributed/|nn/parallel/distributed\.py|autograd/graph\.py)")
@@ -19,7 +21,7 @@ _OUTSIDE = re.compile(
 )
 """Code that waits for something other than a rank: the network, a file server, a GPU, a program."""
 _NEAR = 8
-"""Frames from the innermost one in which such code is looked for."""
+"""Frames from the innermost one in which such code is looked for: between `recv` and its caller lie a few of ssl's."""
 
 Standing = Literal["waits for the others", "waits outside", "elsewhere"]
 
@@ -56,6 +58,7 @@ class Stack:
     @property
     def collective(self) -> str:
         """The outermost function of torch.distributed that it is in: `all_reduce`."""
+        # torch.distributed wraps its functions for logging (c10d_logger.py): "wrapper" says nothing.
         names = [name for file, _, name in self.frames if _COLLECTIVE.search(file) and name != "wrapper"]
         return names[-1] if names else self.place
 
