@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from papergen.core.known_digests import known_digest
+from papergen.core.cache import known_digest
 from papergen.experiment.api import From
 from papergen.experiment.shared_models import SharedModel
 from papergen.ml.decoding.settings import Strategy
