@@ -1,5 +1,5 @@
 r"""A reader of TeX sources: where `\result`, `\cite`, `\ref`, `\label`, `\input` and the like stand, and what they
-name.
+name; and the sentences around them.
 
 It knows comments, `\verb`, verbatim-like environments, `\iffalse ... \fi` and the end of the document, and nothing
 else of TeX: a use that is built by a macro (`\cite{#1}`) has no name and is not reported.
@@ -80,6 +80,15 @@ _LEXER = re.compile(
 )
 _COMMAND = re.compile(r"\\([A-Za-z@]+)\*?")
 _CONDITIONAL = re.compile(r"\\(if[A-Za-z@]*|fi(?![A-Za-z@]))")
+
+
+_SENTENCE_END = re.compile(
+    r"\n[ \t]*\n|(?<!al)(?<!e\.g)(?<!i\.e)(?<!cf)(?<!vs)(?<!Fig)(?<!Eq)(?<!Sec)(?<!Tab)[.!?][\"')}]*\s+(?=[A-Z\\$(`])"
+    r"|[。！？]|\\\\"
+    r"|\\(?:item|(?:sub)*section|paragraph|caption|title|begin|end)\b\*?(?:\{[a-z*]+\}(?=\s))?"
+)
+_SENTENCE_REACH = 3000
+"""Characters before and after a place in which the ends of its sentence are looked for."""
 
 
 @dataclass(frozen=True)
@@ -242,3 +251,23 @@ def _names(argument: str, start: int, *, listed: bool) -> Iterator[tuple[str, in
         if name:
             yield re.sub(r"\s+", " ", name), start + offset + part.index(name[0])
         offset += len(part) + 1
+
+
+def sentence_bounds(plain: str, start: int, end: int) -> tuple[int, int]:
+    """Where the sentence, table row or heading begins and ends that holds the characters from `start` to `end`."""
+    begin, stop = max(0, start - _SENTENCE_REACH), min(len(plain), end + _SENTENCE_REACH)
+    first, last = begin, stop
+    for match in _SENTENCE_END.finditer(plain, begin, stop):
+        if match.end() <= start:
+            first = match.end()
+        elif match.start() >= end:
+            last = match.start() + len(match[0].rstrip()) if match[0][0] in ".!?。！？" else match.start()
+            break
+    return first, last
+
+
+def sentence_at(text: str, offset: int) -> str:
+    """The sentence of a TeX source that holds the character at `offset`, on one line, comments left out."""
+    plain = masked(text, comments_only=True)
+    first, last = sentence_bounds(plain, offset, offset)
+    return re.sub(r"\s+", " ", plain[first:last]).strip()

@@ -19,8 +19,7 @@ from papergen.core.files import digest_bytes, digest_json, write_json
 from papergen.core.scratch import scratch_folder
 from papergen.latex.macros import RESULTS_FILE
 from papergen.latex.problems import Place
-from papergen.latex.sentences import sentence_at
-from papergen.latex.sources import Use
+from papergen.latex.sources import Use, sentence_at
 from papergen.latex.tree import SourceTree
 from papergen.paper.assemble import Assembly
 from papergen.report import formats

@@ -17,9 +17,8 @@ from papergen.latex.build.engine import find_engine, require_files
 from papergen.latex.macros import results_tex
 from papergen.latex.problems import Code
 from papergen.latex.render import render_tree
-from papergen.latex.venues.styles import RECORD
 from papergen.latex.venues.template import MODES, list_templates, load_template
-from papergen.latex.venues.typesetting import typeset
+from papergen.latex.venues.typesetting import RECORD, typeset
 from papergen.paper.scaffold import scaffold
 
 AUTHORS = (Author(name="Ada Author", affiliation="Example University", email="a_b@example.org"), Author(name="B. Öz"))

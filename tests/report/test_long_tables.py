@@ -12,7 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "latex"))
 from texlab import compiled, pdf_pages
 
-from papergen.latex.longrows import LONGROWS
+from papergen.latex.macros import LONGROWS
 from papergen.latex.problems import Code
 from papergen.latex.text import escape
 from papergen.report.tables.long import long_tex

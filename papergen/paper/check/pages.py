@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from papergen.latex.length import pages_of_text
-from papergen.latex.pdf import pictures
+from papergen.latex.pdf import pages_of_text, pictures
 from papergen.latex.problems import Code, Problem
 from papergen.paper.check.base import Check, Subject
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from papergen.latex.problems import Code, Problem
-from papergen.latex.sentences import sentence_bounds
-from papergen.latex.sources import Lines, group, masked
+from papergen.latex.sources import Lines, group, masked, sentence_bounds
 from papergen.paper.check.base import Check, Subject
 from papergen.paper.check.chinese import LETTER, NUMERALS, number_of
 from papergen.paper.check.prose import prose_of

@@ -14,8 +14,7 @@ from typing import Any
 
 from papergen.core.errors import PapergenError
 from papergen.latex.problems import Code, Problem
-from papergen.latex.sentences import sentence_bounds
-from papergen.latex.sources import Lines
+from papergen.latex.sources import Lines, sentence_bounds
 from papergen.paper.check.base import Check, Subject
 from papergen.paper.check.chinese import chinese_names
 from papergen.paper.check.numbers import Typed, typed_numbers

@@ -13,8 +13,7 @@ from papergen.latex.bibliography.database import read_bib
 from papergen.latex.problems import Code
 from papergen.paper.check.references import same_work
 from papergen.paper.cite.entry import checked_key, key_of, parsed, written
-from papergen.paper.cite.fetch import fetch
-from papergen.paper.cite.identify import Identifier, identify
+from papergen.paper.cite.registries import Identifier, fetch, identify
 from papergen.report import citations
 
 

@@ -14,12 +14,13 @@ from papergen.core.files import write_atomic
 from papergen.core.scratch import scratch_folder
 from papergen.latex.build.driver import compile_tree
 from papergen.latex.build.engine import Toolchain
+from papergen.latex.build.preamble import recorded
 from papergen.latex.macros import RESULTS_FILE
 from papergen.latex.problems import TexError
 from papergen.latex.tree import SourceTree
 from papergen.paper.build import Built, Progress
 from papergen.paper.claims import claimed_texts
-from papergen.paper.share.pages import page_differences
+from papergen.paper.share.compare_pages import page_differences
 from papergen.paper.share.plain import (
     OUR_INPUT,
     opaque_environments,
@@ -117,7 +118,4 @@ def _by_products(folder: Path, job: str) -> tuple[bytes | None, set[str]]:
     found = sorted(folder.rglob(f"{job}.bbl"))
     recorders = sorted(folder.rglob(f"{job}.fls"))
     assert recorders, "the driver keeps TeX's record of the files it opened"
-    lines = recorders[-1].read_text(encoding="utf-8", errors="replace").splitlines()
-    return (found[-1].read_bytes() if found else None), {
-        line[6:].removeprefix("./") for line in lines if line.startswith("INPUT ")
-    }
+    return (found[-1].read_bytes() if found else None), recorded(recorders[-1])

@@ -1,29 +1,41 @@
-"""What `papergen export` writes: the paper for arXiv, for Overleaf, for the publisher, and the whole project."""
+"""What `papergen export` writes: the paper for arXiv, for Overleaf, for the publisher, and the whole project.
+
+Archives are the same bytes for the same files: sorted names, one date, no owner, no machine in them.
+"""
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import re
 import shutil
 import subprocess
+import tarfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from papergen.core.errors import MachineError, PapergenError, ResultError
-from papergen.core.files import slug
+from papergen.core.files import slug, write_atomic
 from papergen.core.scratch import scratch_folder
 from papergen.experiment.project import Project
 from papergen.latex.tree import SourceTree
 from papergen.paper.build import Progress, build, prepared, publish
 from papergen.paper.check.base import Subject
 from papergen.paper.check.run import CHECKS, subject_of
-from papergen.paper.share.archive import require_ending, write_archive
 from papergen.paper.share.cleaning import Clean, cleaned
 
 ARXIV_NAME = re.compile(r"[A-Za-z0-9_+\-.,=/]+")
 ARXIV_MAX_MB = 50
 LATEXMK = "# Overleaf reads this file: the paper is compiled by XeLaTeX.\n$pdf_mode = 5;\n"
+
+
+EPOCH = (2024, 1, 1, 0, 0, 0)
+"""The date of every file in an archive, the one inside our PDFs too."""
+EPOCH_S = 1_704_067_200
+ENDINGS = (".zip", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,3 +171,43 @@ KINDS: Mapping[str, Callable[[Project, Path, Progress], Exported]] = {
     "camera-ready": _camera_ready,
     "source": _source,
 }
+
+
+def require_ending(path: Path) -> None:
+    """PapergenError when the name ends like no archive that can be written."""
+    if not path.name.endswith(ENDINGS):
+        raise PapergenError(f"{path}: an archive ends in {', '.join(ENDINGS)}.", hint="Give --output such a name.")
+
+
+def write_archive(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files (relative POSIX name -> bytes) as the archive that the name's ending asks for."""
+    require_ending(path)
+    if path.name.endswith(".zip"):
+        write_atomic(path, _zip(files))
+    else:
+        write_atomic(path, _tar(files))
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, content in sorted(files.items()):
+            entry = zipfile.ZipInfo(name, EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3  # Unix, wherever this runs
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, content)
+    return stream.getvalue()
+
+
+def _tar(files: Mapping[str, bytes]) -> bytes:
+    stream = io.BytesIO()
+    with (
+        gzip.GzipFile(filename="", fileobj=stream, mode="wb", compresslevel=9, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for name, content in sorted(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime, entry.mode = len(content), EPOCH_S, 0o644
+            archive.addfile(entry, io.BytesIO(content))
+    return stream.getvalue()

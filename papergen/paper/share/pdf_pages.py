@@ -21,7 +21,7 @@ from papergen.latex.build.driver import compile_tree
 from papergen.latex.build.engine import find_engine
 from papergen.latex.pdf import inspect_pdf
 from papergen.latex.tree import SourceTree
-from papergen.paper.share.pages import page_texts
+from papergen.paper.share.compare_pages import page_texts
 from papergen.paper.share.versions import kept_for
 from papergen.paper.snapshots import Snapshot
 

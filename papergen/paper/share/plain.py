@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from papergen.latex.longrows import LONGROWS
-from papergen.latex.macros import LINK_MACROS, RESULTS_FILE, SIGN_MACROS
+from papergen.latex.macros import LINK_MACROS, LONGROWS, RESULTS_FILE, SIGN_MACROS
 from papergen.latex.sources import OPAQUE_ENVIRONMENTS, group, masked, spans
 
 Values = Mapping[str, Mapping[str, str]]

@@ -2,7 +2,7 @@ r"""A long table as rows that TeX may set in one column or page and go on with i
 
 A `tabular` is one box, and longtable refuses two columns; a bare `\halign` in vertical mode gives its rows to the page
 one by one, in any class. Inside a box (`\fitted`, a float) the same text is a box too. `longrows` cuts the rows itself
-(`latex.longrows`) and is told where the head ends (`\longrowscut`) and in which group a row is (`\longrowsgroup`).
+(`latex.macros`) and is told where the head ends (`\longrowscut`) and in which group a row is (`\longrowsgroup`).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from checklab import examined, said, write
 
-from papergen.latex.sentences import sentence_bounds
+from papergen.latex.sources import sentence_bounds
 from papergen.paper.check.numbers import typed_numbers
 from papergen.paper.check.prose import prose_of
 

@@ -16,7 +16,7 @@ from papergen.core.errors import MachineError, PapergenError
 from papergen.latex.bibliography.database import read_bib
 from papergen.paper.cite.add import add
 from papergen.paper.cite.entry import key_of, parsed
-from papergen.paper.cite.identify import Identifier, identify
+from papergen.paper.cite.registries import Identifier, identify
 
 OWN = b"% my notes, 100%\n@misc{Old1999 ,title = {Old}, DOI={10.9/x}}\n   @comment{kept}\n"
 

@@ -15,7 +15,7 @@ from texlab import pdf_pages
 
 from papergen.core.errors import PapergenError
 from papergen.experiment.project import open_project
-from papergen.latex.sentences import sentence_at
+from papergen.latex.sources import sentence_at
 from papergen.paper.build import build
 from papergen.paper.share.differences import Report, compare, readable
 from papergen.paper.share.versions import digest_in, opened

@@ -18,9 +18,8 @@ from papergen.core.errors import PapergenError, ResultError
 from papergen.experiment.project import open_project
 from papergen.latex.problems import TexError
 from papergen.paper.share import cleaning
-from papergen.paper.share.archive import write_archive
-from papergen.paper.share.export import Exported, export
-from papergen.paper.share.pages import page_differences
+from papergen.paper.share.compare_pages import page_differences
+from papergen.paper.share.export import Exported, export, write_archive
 
 pytestmark = pytest.mark.tex
 

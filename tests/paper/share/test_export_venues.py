@@ -20,8 +20,8 @@ from papergen.latex.venues.template import list_templates, load_template
 from papergen.latex.venues.typesetting import typeset
 from papergen.paper.build import build
 from papergen.paper.scaffold import scaffold
+from papergen.paper.share.compare_pages import page_differences
 from papergen.paper.share.export import export
-from papergen.paper.share.pages import page_differences
 
 pytestmark = [pytest.mark.tex, pytest.mark.slow]
 

@@ -10,7 +10,7 @@ from texlab import compiled, document
 
 from papergen.config import read_paper
 from papergen.latex.build.driver import auxiliary_folder
-from papergen.latex.length import pages_of_text
+from papergen.latex.pdf import pages_of_text
 from papergen.latex.tree import SourceTree
 from papergen.latex.venues.template import list_templates, load_template
 from papergen.latex.venues.typesetting import typeset

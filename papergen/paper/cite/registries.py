@@ -1,4 +1,7 @@
-"""BibTeX from doi.org, arXiv and the ACL Anthology: with a limit on time and size, and one clear message offline."""
+"""The work that the author named by DOI, arXiv id or ACL id, and its BibTeX from doi.org, arXiv or the ACL Anthology.
+
+With a limit on time and size, and one clear message offline.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from urllib.parse import quote
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, unquote
 from xml.etree import ElementTree as ET
 
 from papergen import __version__
-from papergen.core.errors import MachineError, PapergenError
-from papergen.paper.cite.identify import Identifier
+from papergen.core.errors import MachineError, PapergenError, nearest
+from papergen.report import citations
 
 BASES: Mapping[str, tuple[str, str]] = {
     "doi": ("PAPERGEN_DOI_URL", "https://doi.org"),
@@ -23,6 +28,46 @@ BASES: Mapping[str, tuple[str, str]] = {
 """Kind -> the environment variable that replaces its address, and the address."""
 MAX_BYTES = 2**20
 _ATOM = {"a": "http://www.w3.org/2005/Atom", "x": "http://arxiv.org/schemas/atom"}
+
+
+Kind = Literal["doi", "arxiv", "acl", "built-in"]
+
+_DOI = re.compile(r"\b(10\.\d{4,9}/[^\s\"<>{}]+)")
+_ARXIV = re.compile(r"(?<![\d.])(?P<id>\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})(?:v\d+)?(?![\d])")
+_ACL = re.compile(r"\b(?P<id>[A-Z]\d{2}-\d{4}|(?:19|20)\d{2}\.[a-z0-9_]+-[a-z0-9_]+\.\d+)\b")
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """One work as its registry names it."""
+
+    kind: Kind
+    id: str
+
+    def __str__(self) -> str:
+        return {"doi": "DOI ", "arxiv": "arXiv:", "acl": "ACL ", "built-in": ""}[self.kind] + self.id
+
+
+def identify(text: str) -> Identifier:
+    """The work that a text names; PapergenError says what would be understood."""
+    word = unquote(text.strip())
+    if word in citations.known():
+        return Identifier("built-in", word)
+    arxiv_doi = re.search(r"10\.48550/arxiv\.(\S+)", word, re.IGNORECASE)
+    if arxiv_doi and (match := _ARXIV.search(arxiv_doi[1])):
+        return Identifier("arxiv", match["id"])
+    if match := _DOI.search(word):
+        return Identifier("doi", match[1].rstrip(".,;)").lower())
+    if (match := _ACL.search(word)) and "arxiv" not in word.lower():
+        return Identifier("acl", match["id"])
+    if match := _ARXIV.search(word):
+        return Identifier("arxiv", match["id"])
+    close = nearest(word, citations.known()) if len(word) > 5 else []
+    raise PapergenError(
+        f"{text}: no DOI, arXiv id, ACL Anthology id or built-in key."
+        + (f" Did you mean {close[0]}?" if close else ""),
+        hint="For example 10.18653/v1/P18-1082, 1904.09751, P18-1082; or paste one: papergen cite add --bibtex - .",
+    )
 
 
 def fetch(work: Identifier, *, timeout_s: float) -> str:
