@@ -26,32 +26,12 @@ def rerun(key: str, tolerance: float, device: str, as_json: bool) -> int:
     papergen rerun decoding/nucleus
     """
     import json
-    import sys
 
-    from papergen.execution.devices import num_cores
-    from papergen.execution.launcher import Setup
-    from papergen.execution.launchers.choose import choose_launcher
-    from papergen.execution.launchers.settings import read_settings
-    from papergen.execution.progress import view_for
-    from papergen.execution.session import Machine
     from papergen.experiment.project import open_project
-    from papergen.paper.rerun import describe, trials_named
+    from papergen.paper.rerun import describe
     from papergen.paper.rerun import rerun as run_again
 
-    project = open_project()
-    trials = trials_named(project, project.states(), key)
-    settings = read_settings(project.root)
-    launcher_class, _ = choose_launcher(settings.launcher)
-    device, _ = launcher_class.device(device, settings)
-    machine = Machine(
-        device=device,
-        num_cores=num_cores(),
-        command=["papergen", *sys.argv[1:]],
-        launcher_name=launcher_class.name,
-    )
-    setup = Setup(project=project.root, max_trials=1, settings=settings, device=device)
-    with project.store.held(), view_for(len(trials)) as view, launcher_class.from_setup(setup) as launcher:
-        found = run_again(project, trials, launcher, machine, view, tolerance=tolerance)
+    found = run_again(open_project(), key, device=device, tolerance=tolerance)
     for item in found:
         click.echo(json.dumps(item.to_json(), ensure_ascii=False) if as_json else describe(item, tolerance))
     return 1 if any(item.verdict == "different" for item in found) else 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 
@@ -29,13 +32,20 @@ import click
 @click.option(
     "--launch", "launch", multiple=True, metavar="KEY=VALUE", help="Change a setting of launch.yaml; repeatable"
 )
-@click.option("--nnodes", type=click.IntRange(min=1), default=1, help="Machines that share each trial of several ranks")
+@click.option(
+    "--nnodes",
+    "num_nodes",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Machines that share each trial of several ranks",
+)
 @click.option(
     "--rdzv-endpoint", metavar="HOST:PORT", help="Where they meet: an address of node 0 and a free port there"
 )
 @click.option("--node-rank", type=int, metavar="N", help="Number of this machine (default: 0 if it has that address)")
 @click.option(
     "--join-timeout",
+    "join_timeout_s",
     type=click.FloatRange(min=0, min_open=True),
     default=300.0,
     show_default=True,
@@ -70,10 +80,15 @@ import click
     help="Let torchrun start the ranks of a trial again after a failure, from their last checkpoint",
 )
 @click.option(
-    "--time-limit", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="End a trial that takes longer"
+    "--time-limit",
+    "time_limit_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End a trial that takes longer",
 )
 @click.option(
     "--hang-timeout",
+    "hang_timeout_s",
     type=click.FloatRange(min=0),
     default=8.0,
     show_default=True,
@@ -82,36 +97,14 @@ import click
 )
 @click.option(
     "--memory-limit",
+    "memory_limit_gib",
     type=click.FloatRange(min=0, min_open=True),
     metavar="GIB",
     help="End a trial whose processes together hold more memory on one machine",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per event to standard output")
 @click.option("--dry-run", is_flag=True, help="Print the plan and run nothing")
-def run_exp(
-    names: tuple[str, ...],
-    only: tuple[str, ...],
-    seeds: str | None,
-    presets: tuple[str, ...],
-    overrides: tuple[str, ...],
-    device: str,
-    launcher: str | None,
-    launch: tuple[str, ...],
-    nnodes: int,
-    rdzv_endpoint: str | None,
-    node_rank: int | None,
-    join_timeout: float,
-    force: bool,
-    jobs: int | None,
-    fail_fast: bool,
-    retries: int,
-    max_restarts: int,
-    time_limit: float | None,
-    hang_timeout: float,
-    memory_limit: float | None,
-    as_json: bool,
-    dry_run: bool,
-) -> int:
+def run_exp(**options: Any) -> int:
     """Run the project's experiments
 
     A finished trial is never run again; a failed one is kept apart and tried again by the next call.
@@ -127,32 +120,41 @@ def run_exp(
     papergen run-exp --launcher torchrun --max-restarts 2
     papergen run-exp --launcher torchrun --nnodes 2 --rdzv-endpoint 10.0.0.1:29500    (typed on both hosts)
     """
-    from papergen.cli.launching import Request
-    from papergen.cli.running import run
+    import sys
 
-    return run(
-        Request(
-            names=names,
-            only=only,
-            seeds=seeds,
-            presets=presets,
-            overrides=overrides,
-            device=device,
-            launcher=launcher,
-            launch=launch,
-            num_nodes=nnodes,
-            rdzv_endpoint=rdzv_endpoint,
-            node_rank=node_rank,
-            join_timeout_s=join_timeout,
-            force=force,
-            jobs=jobs,
-            fail_fast=fail_fast,
-            retries=retries,
-            max_restarts=max_restarts,
-            time_limit_s=time_limit,
-            hang_timeout_s=hang_timeout,
-            memory_limit_gib=memory_limit,
-            as_json=as_json,
-            dry_run=dry_run,
+    from papergen.execution.session import carry_out, prepare
+    from papergen.execution.settings import RunOptions
+
+    asked = RunOptions(**options)
+    plan = prepare(asked, _say)
+    if asked.dry_run:
+        lines = [_json(event) for event in plan.to_json()] if asked.as_json else plan.lines()
+        click.echo("\n".join(lines))
+        return 0
+    summary = carry_out(plan, _say, sys.stdout)
+    if summary is None:
+        return 0
+    if asked.as_json:
+        click.echo(_json(summary.to_json()))
+    elif plan.to_run:
+        click.echo(f"{summary.counts()}\nresults: {plan.project.store.root}")
+    for line in summary.problems():
+        _say(line)
+    if plan.to_run and (asked.overrides or asked.seeds or asked.presets):
+        _say(
+            "These results were made with -o, --preset or --seeds. The paper uses the values in experiments/*.yaml: "
+            "write them there to have these results in it."
         )
-    )
+    if summary.is_disk_full:
+        _say("The disk is full: free some space and run the same command again.")
+    return summary.exit_code
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _json(event: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(event, ensure_ascii=False)

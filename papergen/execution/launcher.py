@@ -5,19 +5,16 @@ from __future__ import annotations
 import abc
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
 
 from papergen.execution.devices import choose_device, find_gpus
-from papergen.execution.launchers.settings import LaunchSettings
 from papergen.execution.multihost.nodes import Nodes
+from papergen.execution.settings import LaunchSettings, RunSettings
 from papergen.store.failures import Failure
 from papergen.store.records import Trial
-
-STALL_S = 600.0
-"""Seconds without progress after which a trial that computes nothing any more is ended."""
 
 PRELOADS: Mapping[str, Sequence[str]] = {
     "numpy": ("numpy", "numpy.random"),
@@ -37,7 +34,7 @@ PRELOADS: Mapping[str, Sequence[str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A trial to run, with all that its ranks need. `folder` holds trial.json already, and `scratch` exists."""
+    """A trial to run: what is its own beside the settings. `folder` holds trial.json already, and `scratch` exists."""
 
     trial: Trial
     folder: Path
@@ -46,12 +43,8 @@ class Job:
     kind_file: Path
     project: Path
     upstream: Mapping[str, Path]
-    device: str
     num_threads: int
-    time_limit_s: float | None = None
-    memory_limit_gib: float | None = None
-    """Of resident memory, over all processes that the trial has on one machine."""
-    stall_s: float = STALL_S
+    """CPU threads of each rank."""
     takes_all_gpus: bool = False
     """Every GPU of the machine, not one per rank (DataParallel is one process on all of them)."""
     models: Sequence[tuple[str, str, str]] = ()
@@ -106,54 +99,12 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long a launcher waits before it acts, in seconds."""
-
-    settle_s: float = 1.0
-    """For the cause, after a rank said only that its peers are gone."""
-    grace_s: float = 3.0
-    """Between asking the ranks of a failed trial to end and killing them."""
-    linger_s: float = 10.0
-    """For a rank to end after the trial is recorded."""
-    early_s: float = 10.0
-    """For the others, idle, after a rank returned."""
-    hang_s: float = 8.0
-    """Without progress and CPU time in any rank, before their stacks are read for one that hangs; 0: never."""
-    standing_s: float = 12.0
-    """Seen at the same place and silent, before a rank is asked where it stands and named."""
-    unpaced_s: float = 60.0
-    """Likewise and idle, before one ends its trial that has not yet shown at which pace it steps."""
-    silent_s: float = 30.0
-    """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
-    node_s: float = 13.0
-    """Without a sign of life from another machine: after 6 s without a cable TCP needs so long."""
-    check_s: float = 2.0
-    """Between two looks at ranks that are under suspicion."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Fitness:
     """How well a launcher suits this machine and request: the fittest one is chosen, and the reason printed."""
 
     score: int
     """0: not at all."""
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What a launcher is made from: how one run-exp runs its trials."""
-
-    project: Path
-    max_trials: int | None = None
-    """Trials at a time; None: one on this machine, so that timings are fair, all on a cluster."""
-    settings: LaunchSettings = field(default_factory=LaunchSettings)
-    device: str = "cpu"
-    limits: Limits | None = None
-    nodes: Nodes | None = None
-    """The other machines, for a launcher that `spans_hosts`."""
-    max_restarts: int = 0
-    """How often the ranks of a trial are started again, by a launcher that `restarts_ranks`."""
 
 
 class Launcher(abc.ABC):
@@ -190,8 +141,8 @@ class Launcher(abc.ABC):
 
     @classmethod
     @abc.abstractmethod
-    def from_setup(cls, setup: Setup) -> Self:
-        """The launcher for one run-exp."""
+    def from_settings(cls, project: Path, settings: RunSettings, *, nodes: Nodes | None = None) -> Self:
+        """The launcher for one run-exp; `nodes` are the other machines, for one that `spans_hosts`."""
 
     def holds(self, trial: Trial) -> bool:
         """Whether an attempt at the trial that an earlier run-exp began goes on; `submit` then takes it over."""

@@ -9,6 +9,7 @@ from papergen.core.errors import PapergenError
 from papergen.execution.devices import find_gpus
 from papergen.execution.gpu_locks import GpuLocks
 from papergen.execution.launcher import Job
+from papergen.execution.settings import RunSettings
 from papergen.execution.slots import Slots
 from papergen.execution.worker.spec import Share
 
@@ -17,10 +18,10 @@ class Queue:
     """First come, first served, as far as `Slots` has room. `num_nodes` machines share a trial of several ranks."""
 
     def __init__(
-        self, max_trials: int, num_slots: int | None, gpus: Sequence[str] | None, *, num_nodes: int = 1
+        self, settings: RunSettings, num_slots: int | None, gpus: Sequence[str] | None, *, num_nodes: int = 1
     ) -> None:
         """`gpus`: the ones to hand out; None: all that are visible, looked for when the first trial asks for them."""
-        self._max_trials, self._num_slots, self._given_gpus = max_trials, num_slots, gpus
+        self._settings, self._num_slots, self._given_gpus = settings, num_slots, gpus
         self._num_nodes = num_nodes
         self._slots: Slots | None = None
         self._waiting: deque[Job] = deque()
@@ -28,7 +29,7 @@ class Queue:
 
     def add(self, job: Job) -> None:
         """Put a trial at the end; an error when it can never run here."""
-        self._places(job.device).check(self.share(job).per_node, job.device)
+        self._places(self._settings.device).check(self.share(job).per_node, self._settings.device)
         self._waiting.append(job)
 
     def remove(self, job: Job) -> bool:
@@ -63,8 +64,8 @@ class Queue:
         if not self._waiting:
             return None
         job = self._waiting[0]
-        places, num_ranks = self._places(job.device), self.share(job).per_node
-        if not places.has_room(num_ranks, job.device, takes_all_gpus=job.takes_all_gpus):
+        places, num_ranks = self._places(self._settings.device), self.share(job).per_node
+        if not places.has_room(num_ranks, self._settings.device, takes_all_gpus=job.takes_all_gpus):
             return None
         return self._waiting.popleft()
 
@@ -72,8 +73,8 @@ class Queue:
         """The name under which the trial runs, and its GPUs on this machine, which are its own until `give_back`."""
         self._num_jobs += 1
         name = f"job{self._num_jobs}"
-        places, num_ranks = self._places(job.device), self.share(job).per_node
-        return name, places.take(name, num_ranks, job.device, takes_all_gpus=job.takes_all_gpus)
+        places, num_ranks = self._places(self._settings.device), self.share(job).per_node
+        return name, places.take(name, num_ranks, self._settings.device, takes_all_gpus=job.takes_all_gpus)
 
     def give_back(self, name: str) -> None:
         """The trial of that name is over."""
@@ -99,7 +100,7 @@ class Queue:
                 gpus = [gpu.name_for_cuda for gpu in found]
                 locks = GpuLocks({gpu.name_for_cuda: gpu.identity for gpu in found})
             if self._slots is None:
-                self._slots = Slots(self._max_trials, self._num_slots, gpus, locks)
+                self._slots = Slots(self._settings.max_trials, self._num_slots, gpus, locks)
             else:
                 self._slots.add_gpus(gpus, locks)
         return self._slots

@@ -1,204 +1,162 @@
-"""Run planned trials through a launcher, upstream first; each is published when whole, a failed one kept apart."""
+"""One run-exp from its options to its summary: planned, launched, published; on a follower only followed."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
-from papergen.core.errors import MachineError, PapergenError
-from papergen.core.files import write_compressed
-from papergen.core.secrets import redacted, scrub
-from papergen.execution.launcher import Ended, Event, Job, Launcher
-from papergen.execution.progress import View
-from papergen.execution.provenance import git_state, provenance_of
-from papergen.execution.scheduler import RETRIED, TrialQueue
-from papergen.execution.worker.exceptions import kind_of
-from papergen.experiment.code_guard import CodeGuard
-from papergen.experiment.kind import Kind
-from papergen.store.failures import Failure, FailureKind
-from papergen.store.records import Result, Trial
+from papergen.core.errors import MachineError, PapergenError, counted
+from papergen.core.secrets import missing_secrets
+from papergen.execution.launchers.slurm.client import SlurmBusyError
+from papergen.execution.launchers.slurm.files import SubmittedTask, submitted_tasks
+from papergen.execution.multihost.run import Role, follow, open_nodes, role_of
+from papergen.execution.progress import JsonView, View, view_for
+from papergen.execution.run_plan import RunPlan, plan_run, seeds_of
+from papergen.execution.run_trials import run_trials
+from papergen.execution.settings import RunOptions
+from papergen.execution.summary import Summary
+from papergen.execution.supervision.supervisor import Supervisor
+from papergen.experiment.project import Project, open_project
+from papergen.store.maintenance import adopt, recover
+from papergen.store.records import Trial
 from papergen.store.runs import Store
 
+MAX_SHOWN = 5
+"""Jobs told by number."""
 
-@dataclass
-class Summary:
-    """What a run-exp did, trial by trial."""
-
-    finished: list[Trial] = field(default_factory=list)
-    failed: list[tuple[Trial, Failure]] = field(default_factory=list)
-    skipped: list[tuple[Trial, str]] = field(default_factory=list)
-    """Trials that could not be tried because another failed first, and which."""
+Say = Callable[[str], None]
+"""Tells a person one line."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """How the trials of one run-exp are run."""
-
-    device: str
-    num_cores: int
-    command: Sequence[str]
-    """The command line, for the record."""
-    launcher_name: str
-    num_nodes: int = 1
-    """Machines that share a trial of several ranks, each with `num_cores`."""
-    time_limit_s: float | None = None
-    memory_limit_gib: float | None = None
-    retries: int = 0
-    """How often a trial is tried again after a failure that may pass."""
-    fail_fast: bool = False
+def prepare(options: RunOptions, say: Say) -> RunPlan:
+    """Open the project, take in what is finished already, and plan; with `dry_run` nothing is taken over."""
+    project = open_project(overrides=options.overrides, seeds=seeds_of(options.seeds), presets=options.presets)
+    _recover(project.store, say)
+    if not options.dry_run:
+        _adopt(project, say)
+    return plan_run(project, options)
 
 
-def run_trials(
-    store: Store,
-    to_run: Sequence[Trial],
-    *,
-    all_trials: Sequence[Trial],
-    kinds: Mapping[str, Kind],
-    launcher: Launcher,
-    machine: Machine,
-    view: View,
-    upstream: Store | None = None,
-) -> Summary:
-    """Run `to_run` (in plan order, upstream first) and publish what finishes.
-
-    What trials take from others lies in the store `upstream` when it is not the same. One trial runs at a time unless
-    the launcher has slots for more; a trial whose upstream failed is skipped by name.
-    """
-    by_digest = {trial.digest: trial for trial in all_trials}
-    queue = TrialQueue(list({trial.digest: trial for trial in to_run}.values()))
-    guard = CodeGuard(store.project, kinds, to_run)
-    num_running = 0
-    num_tries: Counter[str] = Counter()
-    summary = Summary()
-    while len(queue) or num_running:
-        while (trial := queue.take(launcher.has_room)) is not None:
-            if files := guard.changed(trial):
-                cause = f"not run: {', '.join(files)} changed since this run was planned"
-                view.started(trial)
-                _give_up(trial, Failure(kind=FailureKind.REFUSED, rank=None, cause=cause), queue, summary, view)
-                continue
-            num_running += 1
-            num_tries[trial.digest] += 1
-            is_held = launcher.holds(trial)
-            job = _job(store, upstream or store, trial, by_digest, kinds[trial.kind], machine, is_held=is_held)
-            launcher.submit(job)
-            view.started(trial)
-        for item in launcher.wait(timeout_s=None) if num_running else ():
-            trial = item.job.trial
-            if isinstance(item, Event):
-                _show(view, trial, item)
-                continue
-            num_running -= 1
-            failure = _settle(store, trial, item, kinds[trial.kind], machine, view)
-            if failure is None:
-                summary.finished.append(trial)
-                queue.finished(trial)
-            elif num_tries[trial.digest] <= machine.retries and failure.kind in RETRIED:
-                view.retried(trial, failure, num_tries[trial.digest], machine.retries)
-                queue.again(trial)
-            else:
-                _give_up(trial, failure, queue, summary, view)
-                if machine.fail_fast:
-                    summary.skipped += [(other, trial.label) for other in queue.drain()]
+def carry_out(plan: RunPlan, say: Say, events: TextIO) -> Summary | None:
+    """Run what is to run; None on a machine that only followed. With `as_json` progress is written to `events`."""
+    project, settings = plan.project, plan.settings
+    say(f"device {settings.device}: {plan.device_reason}")
+    _record_unavailable(plan, say)
+    if not plan.to_run:
+        if plan.availability.unavailable:
+            say(f"{counted(len(plan.availability.unavailable), 'trial')} cannot run here.")
+        say(f"Nothing to run: all {plan.num_finished} trials are finished. (--force runs them again.)")
+        return Summary(num_finished_before=plan.num_finished)
+    if missing := missing_secrets([trial.params for trial in plan.to_run]):
+        raise PapergenError(
+            f"{', '.join(missing)}: the experiments refer to this by ${{secret:...}}, and it is not set "
+            "(or shorter than 4 characters).",
+            hint=f"Type: export {missing[0]}=...",
+        )
+    say(plan.announcement())
+    say(f"launcher {settings.launcher}: {plan.launcher_reason}")
+    _look_for_submitted(project.root, plan.to_run, settings.launcher, say)
+    summary = _launch(plan, say, events)
+    _adopt(project, say)  # rows of the same parameters under two names are one trial
     return summary
 
 
-def _give_up(trial: Trial, failure: Failure, queue: TrialQueue, summary: Summary, view: View) -> None:
-    """The trial has failed for good, and what needs it will not be tried."""
-    view.failed(trial, failure)
-    summary.failed.append((trial, failure))
-    summary.skipped += [(other, trial.label) for other in queue.give_up(trial)]
-
-
-def _job(
-    store: Store,
-    sources: Store,
-    trial: Trial,
-    by_digest: Mapping[str, Trial],
-    kind: Kind,
-    machine: Machine,
-    *,
-    is_held: bool,
-) -> Job:
-    upstream = upstream_of(sources, trial, by_digest)
-    run = store.attempt(trial) if is_held else store.begin(trial)
-    return Job(
-        trial=trial,
-        folder=run.folder,
-        scratch=store.scratch(trial),
-        kind_file=kind.path,
-        project=store.project,
-        upstream=upstream,
-        device=machine.device,
-        num_threads=max(1, machine.num_cores // max(1, trial.num_ranks // machine.num_nodes)),
-        time_limit_s=machine.time_limit_s,
-        memory_limit_gib=machine.memory_limit_gib,
-        takes_all_gpus=kind.takes_all_gpus(trial.params),
-        models=kind.models(trial.params, upstream, store.project),
-        preload=kind.preload,
+def _launch(plan: RunPlan, say: Say, events: TextIO) -> Summary | None:
+    if plan.rendezvous is None:
+        return _run(plan, say, events)
+    assert issubclass(plan.launcher_class, Supervisor), "only a supervisor spans hosts"
+    role = role_of(plan.rendezvous)
+    if role.is_first:
+        return _run(plan, say, events, role=role)
+    follow(
+        plan.rendezvous,
+        role,
+        trials=plan.project.trials,
+        kinds=plan.project.kinds,
+        store=plan.project.store,
+        starter_class=plan.launcher_class.starter_class,
+        say=say,
     )
+    return None
 
 
-def upstream_of(sources: Store, trial: Trial, by_digest: Mapping[str, Trial]) -> dict[str, Path]:
-    """Parameter -> path of the artifact that the trial takes from another one; an error when it is not here."""
-    upstream: dict[str, Path] = {}
-    for parameter, digest in trial.upstream.items():
-        source = by_digest[digest]
-        path = sources.run(source).artifact(parameter)
-        if not path.exists():
-            raise PapergenError(
-                f"{sources.shown(path)}: the {parameter} of {source.label} is not here (git leaves out large files).",
-                hint=f"Make it again: papergen run-exp {source.experiment} --force",
-            )
-        upstream[parameter] = path
-    return upstream
+def _run(plan: RunPlan, say: Say, events: TextIO, *, role: Role | None = None) -> Summary:
+    project, rendezvous = plan.project, plan.rendezvous
+    with project.store.held():
+        nodes = None
+        if rendezvous is not None and role is not None:
+            nodes = open_nodes(rendezvous, role, project.trials, say)
+        with plan.launcher_class.from_settings(project.root, plan.settings, nodes=nodes) as launcher:
+            if rendezvous is not None and isinstance(launcher, Supervisor):
+                launcher.gather(rendezvous.timeout_s)
+            num_trials = len(plan.to_run)
+            view_of: View = JsonView(num_trials, events) if plan.options.as_json else view_for(num_trials)
+            with view_of as view:
+                summary = run_trials(
+                    project.store,
+                    plan.to_run,
+                    all_trials=project.trials,
+                    kinds=project.kinds,
+                    launcher=launcher,
+                    settings=plan.settings,
+                    view=view,
+                )
+    summary.num_finished_before = plan.num_finished
+    return summary
 
 
-def _settle(store: Store, trial: Trial, ended: Ended, kind: Kind, machine: Machine, view: View) -> Failure | None:
-    """Publish a finished trial or keep a failed one; the failure, None when there was none."""
-    scrub(ended.job.folder, trial.params)
-    failure = ended.failure
-    if failure is None:
-        provenance = provenance_of(ended, command=machine.command, launcher=machine.launcher_name)
-        causes = [redacted(cause, trial.params) for cause in provenance.failed_attempts]
-        provenance = replace(provenance, failed_attempts=causes)
-        try:
-            if diff := git_state(ended.job.project).diff:
-                write_compressed(ended.job.folder / "git.diff.gz", diff)
-            result = store.publish(trial, provenance)
-        except MachineError:
-            raise
-        except (PapergenError, OSError, TypeError) as error:
-            cause = f"the trial's records are not whole: {error}"
-            failure = Failure(kind=kind_of(error), rank=0, cause=cause)
-        else:
-            view.finished(trial, ended.duration_s, result, _headline(result, kind))
-            return None
-    failure = replace(
-        failure,
-        cause=redacted(failure.cause, trial.params),
-        traceback=redacted(failure.traceback, trial.params),
-        attempts=[redacted(cause, trial.params) for cause in failure.attempts],
-    )
-    kept = store.fail(trial, failure)
-    log = kept.rank_log(failure.rank or 0)
-    return replace(failure, log=store.shown(log) if log.exists() else "")
+def _recover(store: Store, say: Say) -> None:
+    """Take in what a killed run-exp had finished; not while another one is at work, which would do it itself."""
+    if not (store.root / ".running").is_dir():
+        return
+    with contextlib.suppress(PapergenError), store.held():
+        for trial in recover(store):
+            say(f"{trial.label}: was finished when papergen was stopped; taken in")
 
 
-def _headline(result: Result, kind: Kind) -> str:
-    """The first three declared metrics that the trial reported."""
-    metrics = result.outcome.metrics
-    found = {metric.name: metrics.get(metric.name) for metric in kind.metrics(result.trial.params)}
-    numbers = [f"{name} {value:.4g}" for name, value in found.items() if value is not None]
-    return "  ".join(numbers[:3])
+def _adopt(project: Project, say: Say) -> None:
+    """Results of trials that stand under another name: the same digest is never run again."""
+    if not project.store.root.is_dir():
+        return
+    with contextlib.suppress(PapergenError), project.store.held():
+        for trial, label in adopt(project.store, project.trials):
+            say(f"{trial.label}: the same trial as {label}, which is finished; not run again")
 
 
-def _show(view: View, trial: Trial, event: Event) -> None:
-    if event.kind == "progress":
-        view.progress(trial, event.data)
-    elif event.kind == "log":
-        view.logged(trial, event.data)
-    elif event.kind == "note":
-        view.note(f"{trial.label}: {event.data['text']}")
+def _record_unavailable(plan: RunPlan, say: Say) -> None:
+    """Say and store which trials cannot run on this device, so that the paper prints n/a and the reason."""
+    store, settings = plan.project.store, plan.settings
+    for trial, reason in plan.availability.unavailable:
+        say(f"n/a     {trial.label}: {reason}")
+        with store.held():
+            store.set_unavailable(trial, reason, device=settings.device, hostname=plan.launcher_class.place(settings))
+    for trial, needed in plan.availability.orphaned:
+        say(f"skipped {trial.label}: {needed.label} cannot run here")
+
+
+def _look_for_submitted(root: Path, to_run: Sequence[Trial], launcher: str, say: Say) -> None:
+    """What an earlier run-exp left on the cluster: what this one wants of it is its own, the rest is told of."""
+    try:
+        submitted = submitted_tasks(root)
+    except SlurmBusyError as error:
+        raise MachineError(
+            f"{error.message}, and an earlier run-exp has submitted trials of this project to it.",
+            hint="Try again when SLURM answers; or, when those jobs are surely over, remove results/.cluster.",
+        ) from error
+    if launcher != "slurm" and submitted:
+        raise PapergenError(
+            f"SLURM job {_brief(submitted)} of an earlier run-exp has trials of this project.",
+            hint="Type `papergen run-exp --launcher slurm` to take them over, or `papergen cancel` to end them.",
+        )
+    wanted = {trial.digest for trial in to_run}
+    if others := [task for task in submitted if task.trial.digest not in wanted and task.state != "ended"]:
+        say(
+            f"left alone: SLURM job {_brief(others)} of an earlier run-exp, which this one does not want "
+            "(`papergen status` lists them, `papergen cancel` ends them)"
+        )
+
+
+def _brief(tasks: Sequence[SubmittedTask]) -> str:
+    return ", ".join(task.task_id for task in tasks[:MAX_SHOWN]) + (", ..." if len(tasks) > MAX_SHOWN else "")

@@ -11,7 +11,7 @@ from papergen.store.records import Trial
 
 
 @dataclass(frozen=True, kw_only=True)
-class Divided:
+class Availability:
     """Trials by what this device can do with them, each group in plan order."""
 
     runnable: Sequence[Trial]
@@ -21,7 +21,7 @@ class Divided:
     """Trials that need the result of one that cannot run here, and which."""
 
 
-def divided(trials: Sequence[Trial], kinds: Mapping[str, Kind], *, device: str, num_gpus: int) -> Divided:
+def availability_of(trials: Sequence[Trial], kinds: Mapping[str, Kind], *, device: str, num_gpus: int) -> Availability:
     """Ask each trial's kind whether it can run; `trials` in plan order, upstream ones first."""
     runnable: list[Trial] = []
     unavailable: list[tuple[Trial, str]] = []
@@ -40,4 +40,4 @@ def divided(trials: Sequence[Trial], kinds: Mapping[str, Kind], *, device: str, 
             missing[trial.digest] = needed
         else:
             runnable.append(trial)
-    return Divided(runnable=runnable, unavailable=unavailable, orphaned=orphaned)
+    return Availability(runnable=runnable, unavailable=unavailable, orphaned=orphaned)

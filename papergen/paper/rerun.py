@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from papergen.core.errors import PapergenError, ResultError, did_you_mean
 from papergen.core.widths import left, width_of
-from papergen.execution.launcher import Launcher
-from papergen.execution.progress import View
-from papergen.execution.session import Machine, run_trials
+from papergen.execution.devices import num_cores
+from papergen.execution.launchers.choose import choose_launcher
+from papergen.execution.progress import view_for
+from papergen.execution.run_trials import run_trials
+from papergen.execution.settings import RunSettings, read_settings
 from papergen.experiment.plan import Planned
 from papergen.experiment.project import Project
 from papergen.report.comparable import is_speed
@@ -64,31 +66,42 @@ def trials_named(project: Project, states: Sequence[Planned], key: str) -> list[
     return [item.trial for item in found]
 
 
-def rerun(
-    project: Project, trials: Sequence[Trial], launcher: Launcher, machine: Machine, view: View, *, tolerance: float
-) -> list[Rerun]:
-    """Run the trials again beside their results, which stay as they are; ResultError when one fails now."""
+def rerun(project: Project, key: str, *, device: str, tolerance: float) -> list[Rerun]:
+    """Run the trials behind `key` again beside their results, which stay as they are; ResultError when one fails now.
+
+    One at a time, by the project's launcher, on `device` ("auto": where there is a GPU there).
+    """
+    trials = trials_named(project, project.states(), key)
+    launch = read_settings(project.root)
+    launcher_class, _ = choose_launcher(launch.launcher)
+    device, _ = launcher_class.device(device, launch)
+    settings = RunSettings.over(launch, launcher=launcher_class.name, jobs=1, device=device, num_cores=num_cores())
     place = project.store.root / ".rerun"
-    shutil.rmtree(place, ignore_errors=True)
-    store = Store(project.root, root=place)
-    try:
-        summary = run_trials(
-            store,
-            trials,
-            all_trials=project.trials,
-            kinds=project.kinds,
-            launcher=launcher,
-            machine=machine,
-            view=view,
-            upstream=project.store,
-        )
-        if summary.failed:
-            trial, failure = summary.failed[0]
-            hint = failure.traceback[-1500:] or None
-            raise ResultError(f"{trial.label}: failed this time: {failure.cause}", hint=hint)
-        return [_compared(project.store, store, trial, tolerance, project) for trial in trials]
-    finally:
+    with (
+        project.store.held(),
+        view_for(len(trials)) as view,
+        launcher_class.from_settings(project.root, settings) as launcher,
+    ):
         shutil.rmtree(place, ignore_errors=True)
+        store = Store(project.root, root=place)
+        try:
+            summary = run_trials(
+                store,
+                trials,
+                all_trials=project.trials,
+                kinds=project.kinds,
+                launcher=launcher,
+                settings=settings,
+                view=view,
+                upstream=project.store,
+            )
+            if summary.failed:
+                trial, failure = summary.failed[0]
+                hint = failure.traceback[-1500:] or None
+                raise ResultError(f"{trial.label}: failed this time: {failure.cause}", hint=hint)
+            return [_compared(project.store, store, trial, tolerance, project) for trial in trials]
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def _compared(old: Store, new: Store, trial: Trial, tolerance: float, project: Project) -> Rerun:

@@ -65,6 +65,8 @@ class Failure:
     cause: str
     """One line: `ValueError: ...`, `killed by SIGKILL (out of memory?)`."""
     traceback: str = ""
+    advice: str | None = None
+    """Of an error that its author can mend (PapergenError) the lines after the first; None for any other."""
     log: str = ""
     """Path of the log to read."""
     attempts: Sequence[str] = field(default_factory=list)

@@ -10,7 +10,7 @@ import pytest
 import slurmlab
 import twohosts
 from interrupted import SLURM, make_project, result_of
-from lab import QUICK, Lab
+from lab import Lab
 from lab_fixtures import lab, mark
 
 from papergen.execution.launchers.slurm.launcher import SlurmLauncher
@@ -65,5 +65,5 @@ def whole(slurm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def launcher(slurm: Path, lab: Lab, mark: str) -> Iterator[SlurmLauncher]:
-    with SlurmLauncher(lab.project, settings=slurmlab.FAST, limits=QUICK, lag_s=1.0) as launcher:
+    with SlurmLauncher(lab.project, slurmlab.FAST, lag_s=1.0) as launcher:
         yield launcher

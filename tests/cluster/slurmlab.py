@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from papergen.execution.launchers.settings import LaunchSettings
+from lab import quick
+
 from papergen.store.runs import Run
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel")
@@ -66,7 +67,7 @@ PartitionName=closed Nodes=ALL MaxTime=INFINITE State=UP AllowGroups=nobody-at-a
 
 
 WAIT = "time.sleep(1000)"
-FAST = LaunchSettings(poll_s=0.5)
+FAST = quick(poll_s=0.5)
 
 
 def why_not() -> str:

@@ -11,13 +11,13 @@ import matrix
 import pytest
 import slurmlab
 import twohosts
-from lab import QUICK, Lab, finish, notes, run_job
+from lab import Lab, finish, notes, quick, run_job
 from slurmlab import FAST, WAIT, outcome_of, papergen, said
 
 from papergen.core.errors import MachineError
 from papergen.execution.launchers.choose import choose_launcher
-from papergen.execution.launchers.settings import LaunchSettings
 from papergen.execution.launchers.slurm.launcher import SlurmLauncher
+from papergen.execution.settings import LaunchSettings, RunSettings
 
 
 def test_trials_of_one_shape_are_one_array(lab: Lab, launcher: SlurmLauncher) -> None:
@@ -43,8 +43,8 @@ def test_a_trial_over_two_nodes_computes_together(lab: Lab, slurm: Path, mark: s
         ctx.fact("places", names)
         return {"score": float(total)}
     """
-    settings = LaunchSettings(poll_s=0.5, ranks_per_node=2, cpus_per_rank=2, time="10m", memory_per_rank="100M")
-    with SlurmLauncher(lab.project, settings=settings, limits=QUICK, lag_s=1.0) as launcher:
+    settings = quick(poll_s=0.5, ranks_per_node=2, cpus_per_rank=2, time="10m", memory_per_rank="100M")
+    with SlurmLauncher(lab.project, settings, lag_s=1.0) as launcher:
         job = lab.job(body, num_ranks=4)
         _, ended = run_job(launcher, job)
     assert ended.failure is None, ended.failure
@@ -56,14 +56,14 @@ def test_a_trial_over_two_nodes_computes_together(lab: Lab, slurm: Path, mark: s
 
 
 def test_every_fault_ends_its_trial_in_time_by_name_and_no_other(slurm: Path, lab: Lab, mark: str) -> None:
-    settings = LaunchSettings(poll_s=0.5, ranks_per_node=2)
-    with SlurmLauncher(lab.project, settings=settings, max_trials=4) as launcher:
+    settings = RunSettings(poll_s=0.5, ranks_per_node=2, jobs=4)  # the timeouts that users have
+    with SlurmLauncher(lab.project, settings) as launcher:
         matrix.check(launcher, lab)
 
 
 def test_what_sbatch_refuses_is_an_error_that_says_what_to_set(lab: Lab, slurm: Path, mark: str) -> None:
-    settings = LaunchSettings(poll_s=0.5, partition="nowhere")
-    with SlurmLauncher(lab.project, settings=settings) as launcher:
+    settings = quick(poll_s=0.5, partition="nowhere")
+    with SlurmLauncher(lab.project, settings) as launcher:
         launcher.submit(lab.job("pass"))
         with pytest.raises(MachineError, match=r"sbatch refused: .*nvalid partition"):
             launcher.wait()
@@ -73,8 +73,8 @@ def test_what_sbatch_refuses_is_an_error_that_says_what_to_set(lab: Lab, slurm: 
 def test_a_trial_that_asks_for_more_than_the_cluster_has_fails_and_the_others_go_on(
     lab: Lab, slurm: Path, mark: str
 ) -> None:
-    settings = LaunchSettings(poll_s=0.5, memory_per_rank="1G")
-    with SlurmLauncher(lab.project, settings=settings, limits=QUICK, lag_s=1.0) as launcher:
+    settings = quick(poll_s=0.5, memory_per_rank="1G")
+    with SlurmLauncher(lab.project, settings, lag_s=1.0) as launcher:
         jobs = [lab.job("return {'score': 1.0}", num_ranks=num_ranks) for num_ranks in (1, 100)]
         for job in jobs:
             launcher.submit(job)
@@ -98,7 +98,7 @@ def test_so_many_run_at_a_time_over_all_arrays(lab: Lab, slurm: Path, mark: str)
             stream.write("-")
         return {"score": 1.0}
     """
-    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0, max_trials=2) as launcher:
+    with SlurmLauncher(lab.project, quick(poll_s=0.5, jobs=2), lag_s=1.0) as launcher:
         for num_ranks in (1, 1, 1, 2):  # two shapes, so two arrays
             launcher.submit(lab.job(body, num_ranks=num_ranks))
         events, ended = finish(launcher, limit_s=120)
@@ -112,7 +112,7 @@ def test_so_many_run_at_a_time_over_all_arrays(lab: Lab, slurm: Path, mark: str)
 
 
 def test_arrays_are_no_larger_than_the_cluster_allows(lab: Lab, slurm: Path, mark: str) -> None:
-    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
+    with SlurmLauncher(lab.project, FAST, lag_s=1.0) as launcher:
         for _ in range(slurmlab.MAX_ARRAY_SIZE):  # one more than may be
             launcher.submit(lab.job("pass"))
         launcher.wait(timeout_s=0.0)
@@ -121,8 +121,9 @@ def test_arrays_are_no_larger_than_the_cluster_allows(lab: Lab, slurm: Path, mar
 
 
 def test_what_launch_yaml_says_reaches_slurm(lab: Lab, slurm: Path, mark: str) -> None:
-    settings = LaunchSettings(
+    settings = quick(
         poll_s=0.5,
+        device="cuda",
         partition="gpus",
         account="abc123",
         qos="normal",
@@ -133,8 +134,8 @@ def test_what_launch_yaml_says_reaches_slurm(lab: Lab, slurm: Path, mark: str) -
         setup=['echo "given: $CUDA_VISIBLE_DEVICES" > "$PAPERGEN_TEST_FOLDER/$SLURM_ARRAY_TASK_ID"'],
         sbatch=["--comment=from launch.yaml", f"--export=ALL,PAPERGEN_TEST_FOLDER={lab.project}"],
     )
-    with SlurmLauncher(lab.project, settings=settings, limits=QUICK, lag_s=1.0) as launcher:
-        jobs = [lab.job("pass", device="cuda", num_ranks=num_ranks) for num_ranks in (1, 1, 2)]
+    with SlurmLauncher(lab.project, settings, lag_s=1.0) as launcher:
+        jobs = [lab.job("pass", num_ranks=num_ranks) for num_ranks in (1, 1, 2)]
         for job in jobs:
             launcher.submit(job)
         launcher.wait(timeout_s=0.0)
@@ -155,7 +156,7 @@ def test_what_launch_yaml_says_reaches_slurm(lab: Lab, slurm: Path, mark: str) -
 
 
 def test_a_trial_on_a_gpu_partition_is_asked_of_the_cluster_not_of_this_machine(slurm: Path) -> None:
-    settings = LaunchSettings(partition="gpus")
+    settings = quick(partition="gpus")
     assert SlurmLauncher.device("auto", settings)[0] == "cuda"
     assert SlurmLauncher.num_gpus("cuda", settings) == 2
     assert SlurmLauncher.device("auto", LaunchSettings())[0] == "cpu"
@@ -164,7 +165,7 @@ def test_a_trial_on_a_gpu_partition_is_asked_of_the_cluster_not_of_this_machine(
 
 
 def test_ranks_that_nodes_cannot_share_fail_by_name(lab: Lab, slurm: Path, mark: str) -> None:
-    with SlurmLauncher(lab.project, settings=LaunchSettings(ranks_per_node=2)) as launcher:
+    with SlurmLauncher(lab.project, quick(ranks_per_node=2)) as launcher:
         launcher.submit(lab.job("pass", num_ranks=3))
         _, ended = finish(launcher)
     assert ended[0].failure is not None
@@ -173,8 +174,8 @@ def test_ranks_that_nodes_cannot_share_fail_by_name(lab: Lab, slurm: Path, mark:
 
 def test_the_cluster_s_own_time_limit_says_what_to_raise(lab: Lab, slurm: Path, mark: str) -> None:
     # A minute is SLURM's smallest limit; the note about where it stands is tested with a shorter one of our own.
-    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
-        _, ended = run_job(launcher, lab.job(WAIT, time_limit_s=1.0))
+    with SlurmLauncher(lab.project, quick(poll_s=0.5, time_limit_s=1.0), lag_s=1.0) as launcher:
+        _, ended = run_job(launcher, lab.job(WAIT))
     assert ended.failure is not None
     assert ended.failure.cause == "ran longer than its time limit of 1 s"
     assert "kind1.py" in ended.failure.traceback

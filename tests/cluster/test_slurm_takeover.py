@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 import twohosts
-from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
+from lab import Lab, finish, notes, quick, run_job, wait_until_gone
 from slurmlab import FAST, WAIT, outcome_of, papergen, said, start_again, wait_for
 
-from papergen.execution.launchers.settings import LaunchSettings
 from papergen.execution.launchers.slurm.files import submitted_tasks
 from papergen.execution.launchers.slurm.launcher import SlurmLauncher
 
@@ -56,8 +55,8 @@ def test_a_trial_that_loses_a_node_is_started_again(slurm: Path, lab: Lab, mark:
             return {"score": 1.0}
         time.sleep(1000)
     """
-    settings = LaunchSettings(poll_s=0.5, ranks_per_node=1)
-    with SlurmLauncher(lab.project, settings=settings, limits=QUICK, lag_s=1.0) as launcher:
+    settings = quick(poll_s=0.5, ranks_per_node=1)
+    with SlurmLauncher(lab.project, settings, lag_s=1.0) as launcher:
         job = lab.job(body, num_ranks=2)
         launcher.submit(job)
         launcher.wait(timeout_s=0.0)
@@ -109,7 +108,7 @@ def test_a_signal_cancels_the_jobs(slurm: Path, tmp_path: Path, mark: str, sent:
 
 
 def test_leaving_the_block_cancels_all(lab: Lab, slurm: Path, mark: str) -> None:
-    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK) as launcher:
+    with SlurmLauncher(lab.project, FAST) as launcher:
         job = lab.job(f"(ctx.folder / f'ready{{ctx.rank}}').touch()\nsubprocess.Popen(['sleep', '1000'])\n{WAIT}")
         launcher.submit(job)
         while not (job.folder / "ready0").exists():
@@ -128,7 +127,7 @@ def test_a_later_run_takes_over_what_it_wants_and_leaves_the_rest_alone(lab: Lab
         return {"score": 5.0}
     """
     job, other = lab.job(body), lab.job(WAIT)
-    killed = SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0)  # never closed, as after kill -9
+    killed = SlurmLauncher(lab.project, FAST, lag_s=1.0)  # never closed, as after kill -9
     for item in (job, other):
         killed.submit(item)
     while not (job.folder / "begun").exists():
@@ -137,7 +136,7 @@ def test_a_later_run_takes_over_what_it_wants_and_leaves_the_rest_alone(lab: Lab
     assert [(task.task_id, task.trial) for task in submitted_tasks(lab.project)] == list(
         zip(ids, [job.trial, other.trial], strict=True)
     )
-    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
+    with SlurmLauncher(lab.project, FAST, lag_s=1.0) as launcher:
         assert launcher.holds(job.trial)
         (lab.project / "go").touch()
         events, ended = run_job(launcher, job)
@@ -146,7 +145,7 @@ def test_a_later_run_takes_over_what_it_wants_and_leaves_the_rest_alone(lab: Lab
     assert notes(events)[0].startswith("taken over: SLURM job ")
     assert outcome_of(job.folder)["metrics"] == {"score": 5.0}
     assert [(task.task_id, task.state) for task in submitted_tasks(lab.project)] == [(ids[1], "running")]
-    with SlurmLauncher(lab.project, settings=FAST, limits=QUICK, lag_s=1.0) as launcher:
+    with SlurmLauncher(lab.project, FAST, lag_s=1.0) as launcher:
         launcher.submit(other)
         launcher.wait(timeout_s=1.0)
     assert not wait_until_gone(mark, 5.0), "what was taken over is the run's own, and ends with it"

@@ -15,5 +15,5 @@ __all__ = ["lab", "mark"]
 
 @pytest.fixture
 def launcher(mark: str) -> Iterator[LocalLauncher]:
-    with LocalLauncher(limits=QUICK) as launcher:
+    with LocalLauncher(QUICK) as launcher:
         yield launcher

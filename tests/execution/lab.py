@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from papergen.core.files import write_json
-from papergen.execution.launcher import Ended, Event, Job, Launcher, Limits
+from papergen.execution.launcher import Ended, Event, Job, Launcher
+from papergen.execution.settings import RunSettings, Timeouts
 from papergen.store.records import Trial
 
 HEAD = """
@@ -25,8 +27,17 @@ METRICS = (Metric(name="score", label="Score"),)
 def run(params, ctx):
 """
 
-QUICK = Limits(settle_s=1.0, grace_s=1.0, linger_s=1.0, early_s=2.0, silent_s=4.0, check_s=0.2)
-"""Limits that a test can wait for."""
+TIMEOUTS = Timeouts(settle_s=1.0, grace_s=1.0, linger_s=1.0, early_s=2.0, silent_s=4.0, check_s=0.2)
+"""Timeouts that a test can wait for."""
+
+
+def quick(**changes: Any) -> RunSettings:
+    """Settings with `TIMEOUTS`, and these changed: fields of RunSettings or of Timeouts."""
+    waits = {name: changes.pop(name) for name in list(changes) if hasattr(TIMEOUTS, name)}
+    return RunSettings(timeouts=replace(TIMEOUTS, **waits), **changes)
+
+
+QUICK = quick()
 
 TRAINING = """
 from papergen.ml.training.loop import train
@@ -82,7 +93,7 @@ class Lab:
             digest=f"{self.count:064x}",
         )
         write_json(folder / "trial.json", trial.to_json())
-        defaults: dict[str, Any] = {"device": "cpu", "num_threads": 1, "upstream": {}}
+        defaults: dict[str, Any] = {"num_threads": 1, "upstream": {}}
         defaults |= {"folder": folder, "scratch": scratch}
         return Job(trial=trial, kind_file=kind_file, project=self.project, **{**defaults, **fields})
 

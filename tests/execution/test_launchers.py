@@ -8,14 +8,14 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from lab import QUICK, Lab, run_job
+from lab import QUICK, Lab, quick, run_job
 from test_local import DDP
 
 from papergen.core.errors import MachineError, PapergenError
-from papergen.execution.launcher import Launcher, Setup
+from papergen.execution.launcher import Launcher
 from papergen.execution.launchers.choose import GROUP, choose_launcher, launchers, load_launcher
 from papergen.execution.launchers.local import LocalLauncher
-from papergen.execution.launchers.settings import LaunchSettings
+from papergen.execution.settings import LaunchSettings, RunSettings
 from papergen.store.runs import Run
 
 WAIT = "time.sleep(1000)"
@@ -29,7 +29,7 @@ WAIT = "time.sleep(1000)"
     ]
 )
 def any_launcher(request: pytest.FixtureRequest, mark: str, lab: Lab) -> Iterator[Launcher]:
-    with load_launcher(request.param).from_setup(Setup(project=lab.project, limits=QUICK)) as launcher:
+    with load_launcher(request.param).from_settings(lab.project, QUICK) as launcher:
         yield launcher
 
 
@@ -66,7 +66,7 @@ def test_every_registered_launcher_keeps_the_interface(name: str, lab: Lab, mark
     assert fitness.score >= 0
     assert fitness.reason
     assert launcher.device("cpu", LaunchSettings())[0] == "cpu"
-    with launcher.from_setup(Setup(project=lab.project)) as made:
+    with launcher.from_settings(lab.project, RunSettings()) as made:
         job = lab.job("pass")
         assert made.has_room(1)
         assert not made.holds(job.trial)
@@ -122,7 +122,8 @@ def test_a_killed_rank_is_named_with_its_signal(lab: Lab, any_launcher: Launcher
 
 def test_a_rank_that_hangs_is_ended(lab: Lab, any_launcher: Launcher) -> None:
     body = f"signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsubprocess.Popen(['sleep', '1000'])\n{WAIT}"
-    _, ended = run_job(any_launcher, lab.job(body, num_ranks=2, time_limit_s=1.0))
+    with any_launcher.from_settings(lab.project, quick(time_limit_s=1.0)) as launcher:
+        _, ended = run_job(launcher, lab.job(body, num_ranks=2))
     assert ended.failure is not None
     assert ended.failure.cause == "ran longer than its time limit of 1 s"
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
+from lab import QUICK, Lab, finish, notes, quick, run_job, wait_until_gone
 
 from papergen.execution.launcher import Ended
 from papergen.execution.launchers.local import LocalLauncher
@@ -74,7 +74,7 @@ def test_a_finished_trial_can_be_published(lab: Lab, launcher: LocalLauncher) ->
 
 def test_odd_paths(odd_path: Path, mark: str) -> None:
     lab = Lab(odd_path / "a 'b' \"c\" 论文\n")
-    with LocalLauncher(limits=QUICK) as launcher:
+    with LocalLauncher(QUICK) as launcher:
         _, ended = run_job(launcher, lab.job('assert os.getcwd() == str(ctx.project)\nreturn {"score": 1.0}'))
     assert outcome_of(ended)["metrics"] == {"score": 1.0}
 
@@ -83,7 +83,7 @@ def test_a_long_temporary_folder(lab: Lab, mark: str, tmp_path: Path, monkeypatc
     folder = tmp_path / ("long " * 20)
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    with LocalLauncher(limits=QUICK) as launcher:
+    with LocalLauncher(QUICK) as launcher:
         _, ended = run_job(launcher, lab.job('return {"score": 1.0}'))
     assert ended.failure is None, "the path of a Unix socket has at most 107 bytes"
 
@@ -108,7 +108,7 @@ def test_a_bounded_number_of_trials_runs_at_a_time(lab: Lab, mark: str) -> None:
         (ctx.project / "running" / ctx.trial.row).rmdir()
         return {"score": count}
     """
-    with LocalLauncher(max_trials=2, limits=QUICK) as launcher:
+    with LocalLauncher(quick(jobs=2)) as launcher:
         for _ in range(6):
             launcher.submit(lab.job(body))
         assert not launcher.has_room(1)
@@ -118,7 +118,7 @@ def test_a_bounded_number_of_trials_runs_at_a_time(lab: Lab, mark: str) -> None:
 
 
 def test_ranks_are_bounded_but_a_large_trial_runs_alone(lab: Lab, mark: str) -> None:
-    with LocalLauncher(max_trials=4, num_slots=2, limits=QUICK) as launcher:
+    with LocalLauncher(quick(jobs=4), num_slots=2) as launcher:
         launcher.submit(lab.job('time.sleep(0.3)\nreturn {"score": 1.0}'))
         assert launcher.has_room(1)
         assert not launcher.has_room(3)
@@ -172,17 +172,16 @@ def test_a_gpu_belongs_to_one_trial(lab: Lab, mark: str) -> None:
         ctx.fact("mine", mine)
         return {"score": 1.0}
     """
-    with LocalLauncher(max_trials=8, gpus=["GPU-a", "GPU-b"], limits=QUICK) as launcher:
+    with LocalLauncher(quick(jobs=8, device="cuda"), gpus=["GPU-a", "GPU-b"]) as launcher:
         for num_ranks in (1, 1, 2, 1):
-            launcher.submit(lab.job(body, num_ranks=num_ranks, device="cuda"))
-        launcher.submit(lab.job('assert not os.environ["CUDA_VISIBLE_DEVICES"]\nreturn {"score": 1.0}'))
-        launcher.submit(lab.job(body, num_ranks=3, device="cuda"))
+            launcher.submit(lab.job(body, num_ranks=num_ranks))
+        launcher.submit(lab.job(body, num_ranks=3))
         _, ended = finish(launcher)
     by_row = {item.job.trial.row: item for item in ended}
-    assert [by_row[f"row{index}"].failure for index in range(1, 6)] == [None] * 5
+    assert [by_row[f"row{index}"].failure for index in range(1, 5)] == [None] * 4
     mine = [outcome_of(by_row[f"row{index}"])["facts"]["mine"] for index in range(1, 5)]
     assert mine == ["GPU-a", "GPU-b", "GPU-a,GPU-b", "GPU-a"]
-    refused = by_row["row6"].failure
+    refused = by_row["row5"].failure
     assert refused is not None
     assert refused.cause.startswith("the trial needs 3 GPUs, one for each rank; 2 GPUs are visible.")
 

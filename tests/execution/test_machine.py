@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab import QUICK, Lab, finish
+from lab import Lab, finish, quick
 
 from papergen.core.errors import MachineError
 from papergen.execution import devices as detect
@@ -240,10 +240,8 @@ def test_a_trial_waits_for_the_gpu_of_another_papergen(
     monkeypatch.setattr("papergen.execution.gpu_locks.FOLDER", tmp_path)
     other = GpuLocks()
     assert other.claim("GPU-a")
-    with LocalLauncher(gpus=["GPU-a"], limits=QUICK) as launcher:
-        launcher.submit(
-            lab.job('ctx.fact("gpu", os.environ["CUDA_VISIBLE_DEVICES"])\nreturn {"score": 1.0}', device="cuda")
-        )
+    with LocalLauncher(quick(device="cuda"), gpus=["GPU-a"]) as launcher:
+        launcher.submit(lab.job('ctx.fact("gpu", os.environ["CUDA_VISIBLE_DEVICES"])\nreturn {"score": 1.0}'))
         (told,) = launcher.wait(timeout_s=5.0)
         assert isinstance(told, Event)
         assert told.data["text"] == "lab/row1 seed 0 waits for a GPU that another papergen on this machine uses"

@@ -14,8 +14,8 @@ import matrix
 import pytest
 from lab import Lab, wait_until_gone
 
-from papergen.execution.launcher import Setup
 from papergen.execution.launchers.choose import load_launcher
+from papergen.execution.settings import RunSettings
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("spawn", "torchrun")]
 
@@ -23,7 +23,7 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("spawn", "torchr
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["local", "spawn", "torchrun"])
 def test_every_fault_ends_its_trial_in_time_by_name_and_no_other(name: str, lab: Lab, mark: str) -> None:
-    with load_launcher(name).from_setup(Setup(project=lab.project, max_trials=3)) as launcher:
+    with load_launcher(name).from_settings(lab.project, RunSettings(jobs=3)) as launcher:
         matrix.check(launcher, lab)
 
 
@@ -32,7 +32,7 @@ import signal, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from lab import Lab
-from papergen.execution.launcher import Setup
+from papergen.execution.settings import RunSettings
 from papergen.execution.launchers.choose import load_launcher
 
 if __name__ == "__main__":
@@ -40,7 +40,7 @@ if __name__ == "__main__":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     lab = Lab(Path({project!r}))
     try:
-        with load_launcher({name!r}).from_setup(Setup(project=lab.project)) as launcher:
+        with load_launcher({name!r}).from_settings(lab.project, RunSettings()) as launcher:
             launcher.submit(lab.job({body!r}, num_ranks=2, preload={preload!r}))
             while True:
                 launcher.wait()

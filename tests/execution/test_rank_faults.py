@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 
 import pytest
-from lab import QUICK, Lab, finish, notes, run_job, wait_until_gone
+from lab import QUICK, Lab, finish, notes, quick, run_job, wait_until_gone
 
 from papergen.execution.launchers.local import LocalLauncher
+from papergen.execution.settings import RunSettings
 from papergen.store.runs import Run
 
 WAIT = "time.sleep(1000)"
@@ -165,27 +165,30 @@ def test_a_rank_that_works_while_the_others_are_done_is_left_alone(lab: Lab, lau
     assert ended.failure is None, "saving or evaluating on one rank takes its time"
 
 
-def test_the_time_limit_shows_where_the_ranks_were(lab: Lab, launcher: LocalLauncher) -> None:
-    _, ended = run_job(launcher, lab.job(WAIT, time_limit_s=1.0), limit_s=15)
+def test_the_time_limit_shows_where_the_ranks_were(lab: Lab, mark: str) -> None:
+    with LocalLauncher(quick(time_limit_s=1.0)) as launcher:
+        _, ended = run_job(launcher, lab.job(WAIT), limit_s=15)
     assert ended.failure is not None
     assert (ended.failure.rank, ended.failure.cause) == (None, "ran longer than its time limit of 1 s")
     assert "kind1.py" in ended.failure.traceback
 
 
-def test_a_trial_that_makes_no_progress(lab: Lab, launcher: LocalLauncher) -> None:
-    _, ended = run_job(launcher, lab.job(f"ctx.progress(1, 2)\n{WAIT}", stall_s=3.0), limit_s=20)
+def test_a_trial_that_makes_no_progress(lab: Lab, mark: str) -> None:
+    with LocalLauncher(quick(stall_s=3.0)) as launcher:
+        _, ended = run_job(launcher, lab.job(f"ctx.progress(1, 2)\n{WAIT}"), limit_s=20)
     assert ended.failure is not None
     assert ended.failure.cause.startswith("no progress for 3 s, and rank 0 uses no CPU time")
     assert "kind1.py" in ended.failure.traceback
 
 
-def test_a_trial_whose_child_works_makes_progress_enough(lab: Lab, launcher: LocalLauncher) -> None:
+def test_a_trial_whose_child_works_makes_progress_enough(lab: Lab, mark: str) -> None:
     body = """
         code = "import time; t = time.monotonic()\\nwhile time.monotonic() < t + 4: pass"
         subprocess.run([sys.executable, "-c", code])
         return {"score": 1.0}
     """
-    _, ended = run_job(launcher, lab.job(body, stall_s=2.0), limit_s=20)
+    with LocalLauncher(quick(stall_s=2.0)) as launcher:
+        _, ended = run_job(launcher, lab.job(body), limit_s=20)
     assert ended.failure is None
 
 
@@ -214,7 +217,7 @@ def test_the_warm_worker_is_replaced_when_it_dies(lab: Lab, launcher: LocalLaunc
 
 
 def test_close_ends_everything_at_once(lab: Lab, mark: str) -> None:
-    with LocalLauncher(limits=QUICK) as launcher:
+    with LocalLauncher(QUICK) as launcher:
         launcher.submit(lab.job(f'subprocess.Popen(["sleep", "1000"])\n{WAIT}', num_ranks=2))
         while len(os.listdir(lab.project / "results/.running/trial1")) < 3:  # noqa: PTH208
             launcher.wait(timeout_s=0.1)
@@ -228,7 +231,7 @@ MEET = "import torch\nimport torch.distributed as dist\ndist.init_process_group(
 
 def test_a_rank_that_hangs_while_the_others_wait_for_it(lab: Lab, mark: str) -> None:
     body = f"{MEET}if ctx.rank == 1:\n    {WAIT}\ndist.all_reduce(torch.ones(1))"
-    with LocalLauncher() as launcher:
+    with LocalLauncher(RunSettings()) as launcher:
         _, ended = run_job(launcher, lab.job(body, num_ranks=2))
     assert ended.failure is not None
     assert ended.failure.rank == 1
@@ -240,7 +243,7 @@ def test_a_rank_that_hangs_while_the_others_wait_for_it(lab: Lab, mark: str) -> 
 
 def test_ranks_that_wait_for_each_other(lab: Lab, mark: str) -> None:
     body = f"{MEET}dist.recv(torch.ones(1), 1 - ctx.rank)"
-    with LocalLauncher(limits=dataclasses.replace(QUICK, hang_s=2.0, silent_s=30.0)) as launcher:
+    with LocalLauncher(quick(hang_s=2.0, silent_s=30.0)) as launcher:
         _, ended = run_job(launcher, lab.job(body, num_ranks=2))
     assert ended.failure is not None
     assert ended.failure.rank is None
@@ -259,6 +262,6 @@ def test_a_rank_that_waits_for_the_network_is_left_alone(lab: Lab, mark: str) ->
         dist.all_reduce(torch.ones(1))
         return {{"score": 1.0}}
     """
-    with LocalLauncher(limits=dataclasses.replace(QUICK, hang_s=2.0, silent_s=30.0)) as launcher:
+    with LocalLauncher(quick(hang_s=2.0, silent_s=30.0)) as launcher:
         _, ended = run_job(launcher, lab.job(body, num_ranks=2))
     assert ended.failure is None, ended.failure

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from lab import Lab
 
 from papergen.core.errors import PapergenError
-from papergen.execution.launchers.settings import LaunchSettings, read_settings
 from papergen.execution.launchers.slurm.sbatch import _resources, _script, shape_of
+from papergen.execution.settings import LaunchSettings, RunSettings, Timeouts, read_settings
 
 
 def test_no_file_is_the_defaults(tmp_path: Path) -> None:
@@ -46,10 +47,16 @@ def test_times(text: str, minutes: int) -> None:
 
 
 def test_words_of_sbatch(lab: Lab) -> None:
-    settings = LaunchSettings(
-        partition="gpu", account="abc", time="2h", gpu_type="a100", memory_per_rank="16G", ranks_per_node=4
+    settings = RunSettings(
+        device="cuda",
+        partition="gpu",
+        account="abc",
+        time="2h",
+        gpu_type="a100",
+        memory_per_rank="16G",
+        ranks_per_node=4,
     )
-    shape = shape_of(lab.job("pass", num_ranks=8, device="cuda"), settings)
+    shape = shape_of(lab.job("pass", num_ranks=8), settings)
     assert (shape.num_nodes, shape.ranks_per_node) == (2, 4)
     assert _resources(shape, settings) == [
         "--partition=gpu",
@@ -61,12 +68,26 @@ def test_words_of_sbatch(lab: Lab) -> None:
 
 
 def test_a_trial_s_own_time_limit_comes_before_the_cluster_s(lab: Lab) -> None:
-    assert shape_of(lab.job("pass", time_limit_s=61.0), LaunchSettings()).minutes == 7
+    assert shape_of(lab.job("pass"), RunSettings(time_limit_s=61.0)).minutes == 7
 
 
 def test_the_script_survives_odd_paths() -> None:
     folder = Path("/data/a 'b' $(c) 论文")
-    script = _script(["--ntasks=1"], LaunchSettings(setup=["module load cuda/12"]), folder)
+    script = _script(["--ntasks=1"], RunSettings(setup=["module load cuda/12"]), folder)
     assert script.startswith("#!/bin/bash\n")
     assert "\nmodule load cuda/12\nexec srun --ntasks=1 " in script
     assert script.rstrip().endswith("""-m papergen.execution.launchers.slurm.job '/data/a '"'"'b'"'"' $(c) 论文'""")
+
+
+def test_the_settings_of_a_run_survive_json() -> None:
+    launch = LaunchSettings(partition="gpu", setup=["module load cuda/12"], jobs=2)
+    settings = RunSettings.over(launch, jobs=4, device="cuda", retries=2, timeouts=Timeouts(hang_s=0.0))
+    assert (settings.jobs, settings.partition) == (4, "gpu"), "the command line comes before launch.yaml"
+    assert RunSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+def test_the_cores_of_a_trial_are_shared_by_its_ranks() -> None:
+    assert RunSettings(num_cores=8).num_threads(1) == 8
+    assert RunSettings(num_cores=8).num_threads(4) == 2
+    assert RunSettings(num_cores=8, num_nodes=2).num_threads(4) == 4
+    assert RunSettings(num_cores=1).num_threads(4) == 1

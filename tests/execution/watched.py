@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lab import Lab
 
-from papergen.execution.launcher import Limits
+from papergen.execution.settings import RunSettings, Timeouts
 from papergen.execution.supervision.processes import Vitals
 from papergen.execution.supervision.watch import Watch
 from papergen.store.failures import FailureKind
@@ -14,8 +14,8 @@ from papergen.store.failures import FailureKind
 IDLE = Vitals(cpu_s=1.0, io_bytes=0)
 
 
-def watch_of(lab: Lab, num_ranks: int = 2, **fields: float) -> Watch:
-    watch = Watch(lab.job("pass", num_ranks=num_ranks, **fields), Limits(), 0.0)
+def watch_of(lab: Lab, num_ranks: int = 2, **timeouts: float) -> Watch:
+    watch = Watch(lab.job("pass", num_ranks=num_ranks), RunSettings(timeouts=Timeouts(**timeouts)), 0.0)
     watch.started({rank: 100 + rank for rank in range(num_ranks)}, 0.0)
     return watch
 

@@ -45,7 +45,8 @@ class Following:
     share: Share
     pids: dict[int, int] = field(default_factory=dict)
     exited: set[int] = field(default_factory=set)
-    memory_limit_gib: float | None = None
+    is_overweight: bool = False
+    """Whether it was told that they hold more memory than they may."""
 
     @property
     def living(self) -> Mapping[int, int]:
@@ -175,7 +176,7 @@ class Follower:
             told = {"job": message["job"], "kind": FailureKind.REFUSED, "cause": str(error), "traceback": ""}
             self._line.tell({"event": "lost", **told, "with_ranks": True})
             return
-        self._trials[spec.job] = Following(spec, share, memory_limit_gib=message["memory_limit_gib"])
+        self._trials[spec.job] = Following(spec, share)
         self._starter.start(spec, share, message["modules"])
 
     @staticmethod
@@ -222,10 +223,11 @@ class Follower:
     def _weigh(self) -> None:
         """Tell of trials that hold more memory here than they may, once each."""
         for job, trial in self._trials.items():
-            if trial.memory_limit_gib is not None and trial.living:
-                found = overweight(trial.living, trial.memory_limit_gib, f" on {socket.gethostname()}")
+            limit_gib = trial.spec.settings.memory_limit_gib
+            if limit_gib is not None and trial.living and not trial.is_overweight:
+                found = overweight(trial.living, limit_gib, f" on {socket.gethostname()}")
                 if found is not None:
-                    trial.memory_limit_gib = None
+                    trial.is_overweight = True
                     rank, cause = found
                     told = {"job": job, "kind": FailureKind.MEMORY_LIMIT, "rank": rank, "cause": cause}
                     self._line.tell({"event": "fault", **told})

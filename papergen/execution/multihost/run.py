@@ -24,7 +24,8 @@ from papergen.execution.multihost.network import (
     listen,
 )
 from papergen.execution.multihost.nodes import NodeLine, Nodes
-from papergen.execution.session import upstream_of
+from papergen.execution.run_trials import upstream_of
+from papergen.execution.settings import RunSettings
 from papergen.execution.supervision.hub import Message
 from papergen.execution.supervision.running import spec_of
 from papergen.execution.supervision.starter import Starter
@@ -157,12 +158,12 @@ class _Preparing:
             kind_file=self._kinds[trial.kind].path,
             project=self._store.project,
             upstream=upstream,
-            device=message["device"],
             num_threads=message["num_threads"],
         )
+        settings = RunSettings.from_json(message["settings"])
         meeting = {**message["environment"], **interface_environment(self._line.socket.getsockname()[0])}
-        gpus = self._gpus(message["share"]["per_node"]) if message["device"] == "cuda" else []
-        return spec_of(job, message["job"], gpus, address, meeting)
+        gpus = self._gpus(message["share"]["per_node"]) if settings.device == "cuda" else []
+        return spec_of(job, settings, message["job"], gpus=gpus, address=address, meeting=meeting)
 
     @staticmethod
     def _is_shared(path: os.PathLike[str], stamp: int) -> bool:

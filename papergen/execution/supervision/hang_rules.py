@@ -11,7 +11,7 @@ from enum import StrEnum
 from math import inf
 from typing import Literal
 
-from papergen.execution.launcher import Limits
+from papergen.execution.settings import Timeouts
 
 SUSPECT_AFTER = 1 / 3
 """Of a rule's time: from then on it is measured what the rank uses. Measuring walks through /proc, so not before."""
@@ -65,32 +65,32 @@ class Rule:
         return f"{self.after_s:g} s" + (f", and {self.factor:g} times its longest step" if self.factor else "")
 
 
-def rules_of(limits: Limits, stall_s: float) -> Mapping[Hang, Rule]:
-    """The rules under these limits; with `hang_s` 0 those that read stacks never apply."""
-    is_on = limits.hang_s > 0
-    hang_s = limits.hang_s if is_on else inf
-    named_s = limits.standing_s if is_on else inf
+def rules_of(timeouts: Timeouts) -> Mapping[Hang, Rule]:
+    """The rules under these timeouts; with `hang_s` 0 those that read stacks never apply."""
+    is_on = timeouts.hang_s > 0
+    hang_s = timeouts.hang_s if is_on else inf
+    named_s = timeouts.standing_s if is_on else inf
     return {
         Hang.STOPPED: Rule(
             seen="gives no sign of life, and the kernel says that it is stopped (SIGSTOP)",
-            after_s=limits.silent_s / 2,
+            after_s=timeouts.silent_s / 2,
             reason="nothing else looks like this",
         ),
         Hang.SILENT: Rule(
             seen="gives no sign of life (else one comes every second) and is idle",
-            after_s=limits.silent_s,
+            after_s=timeouts.silent_s,
             asks_for_stacks=True,
             reason="native code that holds Python's lock gives no sign either, but computes",
         ),
         Hang.LEFT_EARLY: Rule(
             seen="has returned from `run` while all that have not are idle",
-            after_s=limits.early_s,
+            after_s=timeouts.early_s,
             asks_for_stacks=True,
             reason="every rank must take part in every collective operation: the rank that returned is named",
         ),
         Hang.NO_PROGRESS: Rule(
             seen="tells nothing, like every other rank, and all are idle",
-            after_s=stall_s,
+            after_s=timeouts.stall_s,
             asks_for_stacks=True,
             reason="who promised nothing may sleep, but not as long as this",
         ),
@@ -115,7 +115,7 @@ def rules_of(limits: Limits, stall_s: float) -> Mapping[Hang, Rule]:
         ),
         Hang.UNPACED: Rule(
             seen="is seen like this and owes a step, though its pace is not known yet",
-            after_s=limits.unpaced_s if is_on else inf,
+            after_s=timeouts.unpaced_s if is_on else inf,
             factor=20.0,
             reason="it promised to go on; the first steps compile and fill caches, so it gets more time",
         ),
@@ -128,7 +128,7 @@ def rules_of(limits: Limits, stall_s: float) -> Mapping[Hang, Rule]:
         ),
         Hang.SPINNING: Rule(
             seen="is seen like this in every look",
-            after_s=stall_s if is_on else inf,
+            after_s=timeouts.stall_s if is_on else inf,
             reason="no real computation stands at the same calls in hundreds of looks",
         ),
     }

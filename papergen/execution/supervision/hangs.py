@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from papergen.execution.launcher import Limits
+from papergen.execution.settings import Timeouts
 from papergen.execution.supervision.activity import RankActivity
 from papergen.execution.supervision.hang_rules import (
     AGAIN_S,
@@ -40,15 +40,15 @@ class Finding:
 class HangDetector:
     """What is seen and suspected of the ranks of one trial."""
 
-    def __init__(self, num_ranks: int, limits: Limits, stall_s: float, now: float) -> None:
-        self.rules = rules_of(limits, stall_s)
+    def __init__(self, num_ranks: int, timeouts: Timeouts, now: float) -> None:
+        self.rules = rules_of(timeouts)
         self.ranks = [RankActivity(now) for _ in range(num_ranks)]
         self._progress_at = now
         self._returned_at: float | None = None
         """When the first rank returned."""
         self.look_at = now
         """When stacks are asked for next, should the suspicion last."""
-        self._pause_s = limits.silent_s
+        self._pause_s = timeouts.silent_s
         """Until stacks are asked for once more; doubled each time, for they fill the logs."""
         self._wants_stacks = self._is_asking = self._was_overdue = False
         self._seen: Mapping[int, Stack] | None = None

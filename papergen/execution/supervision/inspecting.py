@@ -33,7 +33,7 @@ def _look_at_stacks(running: Running, hands: Hands, now: float) -> None:
 
 def _weigh(running: Running, now: float) -> None:
     """End a trial that holds more memory than it may on this machine; the others weigh their ranks themselves."""
-    limit, watch = running.job.memory_limit_gib, running.watch
+    limit, watch = running.spec.settings.memory_limit_gib, running.watch
     if limit is None or now < running.weigh_at or watch.is_done or watch.faults or not watch.living:
         return
     running.weigh_at = now + WEIGH_S

@@ -6,7 +6,6 @@ import json
 import signal
 import time
 
-from papergen.execution.launcher import Limits
 from papergen.execution.supervision.hub import Hub, Line
 from papergen.execution.supervision.ports import Ports
 from papergen.execution.supervision.rank_control import Hands
@@ -26,12 +25,12 @@ class Restarts:
     that report with a higher number. A rank that hangs or is stopped is no failure to the agent until it is killed.
     """
 
-    def __init__(self, hub: Hub, starter: Starter, hands: Hands, ports: Ports, limits: Limits) -> None:
-        self._hub, self._starter, self._hands, self._ports, self._limits = hub, starter, hands, ports, limits
+    def __init__(self, hub: Hub, starter: Starter, hands: Hands, ports: Ports) -> None:
+        self._hub, self._starter, self._hands, self._ports = hub, starter, hands, ports
 
     def take(self, running: Running, fault: Fault) -> str | None:
         """Leave a trial that failed to the agent; what to tell of it, None when it must end."""
-        if fault.is_final or len(running.restarts) >= running.spec.max_restarts:
+        if fault.is_final or len(running.restarts) >= running.spec.settings.max_restarts:
             return None
         self._hands.signal(running, signal.SIGKILL)  # the agent would wait half a minute for those that hang
         return self._begin(running, fault)
@@ -57,9 +56,9 @@ class Restarts:
             if line is not new and line.rank != HOST_RANK:
                 self._hub.drop(line)
         self._starter.forget(running.spec.job)
-        watch = Watch(running.job, self._limits, time.monotonic(), per_node=running.share.per_node)
+        watch = Watch(running.job, running.spec.settings, time.monotonic(), per_node=running.share.per_node)
         watch.started_at = running.watch.started_at  # the time limit is the trial's
         running.watch_anew(watch)
         running.meeting = None
-        which = f"restart {len(running.restarts)} of {running.spec.max_restarts}"
+        which = f"restart {len(running.restarts)} of {running.spec.settings.max_restarts}"
         return f"{cause}; torchrun starts the ranks again ({which})"

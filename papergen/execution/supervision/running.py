@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from papergen.execution.launcher import Job
+from papergen.execution.settings import RunSettings
 from papergen.execution.supervision.watch import Fault, Watch
 from papergen.execution.worker.spec import Share, Spec
 from papergen.store.failures import Failure
@@ -72,7 +73,9 @@ def clear(attempt: Path, *, keep_logs: bool = False) -> None:
             path.unlink()
 
 
-def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, meeting: Mapping[str, str]) -> Spec:
+def spec_of(
+    job: Job, settings: RunSettings, name: str, *, gpus: Sequence[str], address: str, meeting: Mapping[str, str]
+) -> Spec:
     """What the ranks of a job are told; `address` is where they report, `meeting` the variables by which they meet."""
     threads = str(job.num_threads)
     return Spec(
@@ -82,10 +85,10 @@ def spec_of(job: Job, name: str, gpus: Sequence[str], address: str, meeting: Map
         kind_file=str(job.kind_file.resolve()),
         project=str(job.project.resolve()),
         upstream={parameter: str(path.resolve()) for parameter, path in job.upstream.items()},
-        device=job.device,
+        settings=settings,
         num_threads=job.num_threads,
         address=address,
-        models=[list(model) for model in job.models] if job.device == "cpu" else [],
+        models=[list(model) for model in job.models] if settings.device == "cpu" else [],
         environment={
             **meeting,
             "OMP_NUM_THREADS": threads,
@@ -108,9 +111,8 @@ def start_message(running: Running, share: Share) -> dict[str, Any]:
         "digest": running.job.trial.digest,
         "stamp": Run(running.job.folder).trial_file.stat().st_mtime_ns,
         "share": share.to_json(),
-        "device": running.job.device,
+        "settings": running.spec.settings.to_json(),
         "num_threads": running.job.num_threads,
-        "memory_limit_gib": running.job.memory_limit_gib,
         "environment": environment,
         "modules": list(running.job.modules),
     }
@@ -133,6 +135,7 @@ def failure_of(running: Running, fault: Fault) -> Failure:
         rank=fault.rank,
         cause=fault.cause,
         traceback=traceback,
+        advice=fault.advice,
         log=str(log) if log.exists() else "",
         attempts=running.restarts,
     )

@@ -9,14 +9,15 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Self
 
 from papergen.core.errors import MachineError, PapergenError
-from papergen.execution.launcher import Ended, Event, Job, Launcher, Limits, Setup
+from papergen.execution.launcher import Ended, Event, Job, Launcher
 from papergen.execution.multihost.network import interface_environment
 from papergen.execution.multihost.nodes import NodeLine, Nodes
 from papergen.execution.queue import Queue
+from papergen.execution.settings import RunSettings
 from papergen.execution.supervision.ending import begin_end, due, ended, is_over, press
 from papergen.execution.supervision.hub import Hub, Line, Message
 from papergen.execution.supervision.inspecting import inspect
@@ -45,38 +46,35 @@ class Supervisor(Launcher):
 
     def __init__(
         self,
+        settings: RunSettings,
         *,
-        max_trials: int = 1,
         num_slots: int | None = None,
         gpus: Sequence[str] | None = None,
-        limits: Limits | None = None,
         nodes: Nodes | None = None,
-        max_restarts: int = 0,
     ) -> None:
-        """At most `max_trials` trials and `num_slots` ranks at a time; `gpus` to hand out, else all visible ones."""
-        assert not max_restarts or (self.restarts_ranks and nodes is None), "torchrun restarts ranks on one machine"
-        self._limits = limits or Limits()
+        """At most `num_slots` ranks at a time; `gpus` to hand out, else all visible ones."""
+        assert not settings.max_restarts or (self.restarts_ranks and nodes is None), (
+            "torchrun restarts ranks on one machine"
+        )
+        self._settings = settings
         self._selector = selectors.DefaultSelector()
         self._hub = Hub(self._selector)
         self._ports = Ports()
-        self._queue = Queue(max_trials, num_slots, gpus, num_nodes=1 if nodes is None else nodes.num_nodes)
+        self._queue = Queue(settings, num_slots, gpus, num_nodes=1 if nodes is None else nodes.num_nodes)
         self._running: dict[str, Running] = {}
         self._told: deque[Event | Ended] = deque()
         self._is_closed = self._has_told_gpus = False
         self._starter = self.starter_class(self, self._hub, self._selector)
         self._nodes = nodes
         self._hands = Hands(self._hub, self._starter, nodes)
-        self._max_restarts = max_restarts
-        self._restarts = Restarts(self._hub, self._starter, self._hands, self._ports, self._limits)
+        self._restarts = Restarts(self._hub, self._starter, self._hands, self._ports)
         if nodes is not None:
             nodes.attend(self._selector)
 
     @classmethod
-    def from_setup(cls, setup: Setup) -> Self:
+    def from_settings(cls, project: Path, settings: RunSettings, *, nodes: Nodes | None = None) -> Self:
         """The launcher for one run-exp."""
-        return cls(
-            max_trials=setup.max_trials or 1, limits=setup.limits, nodes=setup.nodes, max_restarts=setup.max_restarts
-        )
+        return cls(settings, nodes=nodes)
 
     def gather(self, timeout_s: float) -> None:
         """Wait until all machines have joined; MachineError when one has not within `timeout_s`."""
@@ -216,11 +214,11 @@ class Supervisor(Launcher):
             now = time.monotonic()
             running = Running(
                 job=job,
-                spec=replace(
-                    spec_of(job, name, gpus, self._hub.address, self._meeting(share)), max_restarts=self._max_restarts
+                spec=spec_of(
+                    job, self._settings, name, gpus=gpus, address=self._hub.address, meeting=self._meeting(share)
                 ),
                 share=share,
-                watch=Watch(job, self._limits, now, per_node=share.per_node),
+                watch=Watch(job, self._settings, now, per_node=share.per_node),
                 started=time.time(),
                 began_at=now,
                 load_average=os.getloadavg()[0],
@@ -251,7 +249,8 @@ class Supervisor(Launcher):
             else:
                 self._starter.ready(source)
         now = time.monotonic()
-        for node, host, silent_s in [] if self._nodes is None else self._nodes.drop_silent(now, self._limits.node_s):
+        limit_s = self._settings.timeouts.node_s
+        for node, host, silent_s in [] if self._nodes is None else self._nodes.drop_silent(now, limit_s):
             self._lost_node(node, f"{host} (node {node}) was not heard of for {silent_s:.0f} s")
         for running in list(self._running.values()):
             self._advance(running)
@@ -340,14 +339,14 @@ class Supervisor(Launcher):
                 self._note(running, text)
                 return
             begin_end(running, fault, self._hands, now)
-        if (text := press(running, self._hands, self._limits, now)) is not None:
+        if (text := press(running, self._hands, self._settings.timeouts, now)) is not None:
             self._note(running, text)
-        if is_over(running, self._limits, now):
+        if is_over(running, self._settings.timeouts, now):
             self._conclude(running)
 
     def _next_at(self, now: float) -> float:
         """When something is due though nothing is heard."""
-        times = [now + self._limits.check_s]
+        times = [now + self._settings.timeouts.check_s]
         for running in self._running.values():
             times += due(running, now)
         return min(times)
@@ -368,7 +367,7 @@ class Supervisor(Launcher):
         self._fill()
 
     def _restart(self, running: Running) -> None:
-        watch = Watch(running.job, self._limits, time.monotonic(), per_node=running.share.per_node)
+        watch = Watch(running.job, self._settings, time.monotonic(), per_node=running.share.per_node)
         running.renew(watch, self._meeting(running.share))
         self._note(running, "another program took the port of the rendezvous; starting again with a new one")
         self._hands.start(running)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from papergen.execution.launcher import Job, Limits
+from papergen.execution.launcher import Job
+from papergen.execution.settings import RunSettings
 from papergen.execution.supervision.hang_rules import Hang
 from papergen.execution.supervision.hangs import Finding, HangDetector
 from papergen.execution.supervision.processes import Vitals
@@ -29,6 +30,8 @@ class Fault:
     rank: int | None
     cause: str
     traceback: str = ""
+    advice: str | None = None
+    """Of an error that its author can mend: what to do about it."""
     is_echo: bool = False
     is_vague: bool = False
     """Whether only the end of the process is known, not how it ended."""
@@ -59,9 +62,9 @@ class RankState:
 class Watch:
     """The state of one running trial."""
 
-    def __init__(self, job: Job, limits: Limits, now: float, *, per_node: int | None = None) -> None:
+    def __init__(self, job: Job, settings: RunSettings, now: float, *, per_node: int | None = None) -> None:
         self.job = job
-        self.limits = limits
+        self.settings = settings
         per_node = per_node or job.trial.num_ranks
         self.ranks = [RankState(rank=rank, node=rank // per_node) for rank in range(job.trial.num_ranks)]
         self.started_at: float | None = None
@@ -69,7 +72,7 @@ class Watch:
         self.has_told = False
         """Whether any progress came: a trial that has begun is not started again."""
         self.machine: Mapping[str, Any] = {}
-        self.hangs = HangDetector(job.trial.num_ranks, limits, job.stall_s, now)
+        self.hangs = HangDetector(job.trial.num_ranks, settings.timeouts, now)
         self.notes: list[str] = []
         """What a person should know, and was not told yet."""
         self.faults: list[Fault] = []
@@ -114,8 +117,9 @@ class Watch:
                         rank=rank,
                         cause=str(message["cause"]),
                         traceback=str(message["traceback"]),
+                        advice=message.get("advice"),
                         is_echo=is_echo,
-                        settle_s=self.limits.settle_s if is_echo else 0.0,
+                        settle_s=self.settings.timeouts.settle_s if is_echo else 0.0,
                     )
                 )
 
@@ -129,7 +133,7 @@ class Watch:
         if not is_known and not (self.all_returned and status in {0, None}):
             # A process that is not ours to wait for ends without a status; who started it may tell it a little later.
             is_vague = status is None
-            settle_s = self.limits.grace_s if is_vague else 0.0
+            settle_s = self.settings.timeouts.grace_s if is_vague else 0.0
             kind = FailureKind.EXITED if status is None or status >= 0 else FailureKind.KILLED
             self._add(Fault(at=now, kind=kind, rank=rank, cause=ended_by(status), is_vague=is_vague, settle_s=settle_s))
         return None
@@ -188,7 +192,7 @@ class Watch:
         """Look for hung, stopped and overdue ranks. The two functions are asked only under suspicion."""
         if self.started_at is None or self.faults or self.is_done:
             return
-        limit = self.job.time_limit_s
+        limit = self.settings.time_limit_s
         if limit is not None and now - self.started_at >= limit:
             cause = f"ran longer than its time limit of {limit:g} s"
             self.fail(now, FailureKind.TIME_LIMIT, None, cause, wants_stacks=True, is_final=True)

@@ -116,6 +116,11 @@ def cause_of(error: BaseException) -> str:
     return line if len(line) <= MAX_CAUSE else line[: MAX_CAUSE - 3] + "..."
 
 
+def advice_of(error: BaseException) -> str | None:
+    """What a PapergenError says after its first line; None for any other exception, of which the traceback tells."""
+    return "\n".join(str(error).splitlines()[1:]) if isinstance(error, PapergenError) else None
+
+
 def traceback_of(error: BaseException) -> str:
     """The traceback from the experiment's first frame on; all of it when the experiment was not reached."""
     ours = {str(Path(__file__).with_name("rank.py")), str(Path(__file__).parents[2] / "experiment" / "kind.py")}

@@ -44,7 +44,7 @@ def _spawned(local_rank: int, spec: Spec, share: Share, parent: int) -> None:
 def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
     """Start this machine's ranks by torch's elastic agent, as `torchrun` does; the exit status of the trial.
 
-    After a failure the agent ends all ranks and starts them again, `spec.max_restarts` times.
+    After a failure the agent ends all ranks and starts them again, `spec.settings.max_restarts` times.
     On one machine the agent finds a port of its own; on several they meet at the spec's MASTER_ADDR and MASTER_PORT.
     """
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -68,7 +68,7 @@ def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
         rdzv_endpoint=endpoint,
         rdzv_configs={"rank": share.node} if backend == "static" else {},
         local_addr=address if share.node == 0 else None,
-        max_restarts=spec.max_restarts,
+        max_restarts=spec.settings.max_restarts,
         monitor_interval=0.1,
     )
     told: set[int] = set()

@@ -17,7 +17,7 @@ from papergen.core.errors import PapergenError
 from papergen.core.files import read_json, write_json
 from papergen.core.secrets import revealed
 from papergen.execution.worker.channel import Channel
-from papergen.execution.worker.exceptions import cause_of, kind_of, traceback_of
+from papergen.execution.worker.exceptions import advice_of, cause_of, kind_of, traceback_of
 from papergen.execution.worker.lease import LOST, Lease
 from papergen.execution.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, Place, Spec
 from papergen.execution.worker.system import redirect_output
@@ -34,7 +34,7 @@ def run_rank(spec: Spec, place: Place) -> NoReturn:
     The process ends by `os._exit`: gloo's teardown at interpreter exit aborted or deadlocked in 3 of 10 runs measured.
     """
     set_environment(spec, place)
-    restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if spec.max_restarts else 0
+    restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if spec.settings.max_restarts else 0
     channel = Channel(spec.address, spec.job, place.rank, restart=restart)
     try:
         _run(spec, place, channel, restart)
@@ -45,7 +45,8 @@ def run_rank(spec: Spec, place: Place) -> NoReturn:
             sys.stdout.flush()
         with contextlib.suppress(Exception):
             sys.stderr.write(shown)
-        channel.send("failed", kind=kind_of(error), cause=cause_of(error), traceback=shown, at=time.monotonic())
+        told = {"kind": kind_of(error), "cause": cause_of(error), "advice": advice_of(error), "traceback": shown}
+        channel.send("failed", **told, at=time.monotonic())
         status = 1
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
@@ -90,7 +91,7 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
         folder=run.folder,
         scratch=Path(spec.scratch),
         project=Path(spec.project),
-        device=spec.device,
+        device=spec.settings.device,
         rank=place.rank,
         local_rank=place.local_rank,
         world_size=place.world_size,

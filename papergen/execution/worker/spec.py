@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
+
+from papergen.execution.settings import RunSettings
 
 JOB_VARIABLE = "PAPERGEN_JOB"
 """Environment variable that a rank and all that it starts carry: which attempt they belong to."""
@@ -31,7 +33,7 @@ class Spec:
     kind_file: str
     project: str
     upstream: Mapping[str, str]
-    device: str
+    settings: RunSettings
     num_threads: int
     address: str = ""
     """Path of the launcher's Unix socket; "" when nobody listens (a rank started by hand)."""
@@ -39,17 +41,15 @@ class Spec:
     """Models (loader, path or Hub id, dtype) that the fork server holds in memory for trials like this one."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables set in every rank before anything is imported."""
-    max_restarts: int = 0
-    """How often torchrun may start all ranks again after one has failed."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON data."""
-        return asdict(self)
+        return {**{item.name: getattr(self, item.name) for item in fields(self)}, "settings": self.settings.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The spec written by `to_json`."""
-        return cls(**data)
+        return cls(**{**data, "settings": RunSettings.from_json(data["settings"])})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab import QUICK, Lab, finish, notes
+from lab import Lab, finish, notes, quick
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.launcher import Ended
-from papergen.execution.launchers.settings import LaunchSettings
 from papergen.execution.launchers.slurm import client
 from papergen.execution.launchers.slurm.client import SlurmBusyError, SqueuePoll, TaskState
 from papergen.execution.launchers.slurm.launcher import SlurmLauncher
 from papergen.execution.launchers.slurm.sbatch import allotted, shape_of
+from papergen.execution.settings import LaunchSettings, RunSettings
 from papergen.store.failures import FailureKind
 
 Say = Callable[..., None]
@@ -75,10 +75,10 @@ def test_gpus_are_the_cluster_s_not_this_machine_s(say: Say, lab: Lab) -> None:
 
 def test_a_process_that_takes_all_gpus_gets_those_of_a_node(say: Say, lab: Lab) -> None:
     say("sinfo", prints=NODES.lstrip())
-    settings = LaunchSettings(partition="gpu")
-    assert shape_of(lab.job("pass", device="cuda", num_ranks=2), settings).gpus_per_node == 2
-    assert shape_of(lab.job("pass", device="cuda", takes_all_gpus=True), settings).gpus_per_node == 4
-    assert shape_of(lab.job("pass", device="cpu", takes_all_gpus=True), settings).gpus_per_node == 0
+    settings, on_cpu = RunSettings(partition="gpu", device="cuda"), RunSettings(partition="gpu")
+    assert shape_of(lab.job("pass", num_ranks=2), settings).gpus_per_node == 2
+    assert shape_of(lab.job("pass", takes_all_gpus=True), settings).gpus_per_node == 4
+    assert shape_of(lab.job("pass", takes_all_gpus=True), on_cpu).gpus_per_node == 0
 
 
 def test_what_the_controller_has_forgotten_sacct_may_know(say: Say) -> None:
@@ -159,8 +159,8 @@ def test_where_a_user_may_have_few_jobs_an_array_comes_in_parts(say: Say, lab: L
     say("squeue")
     say("scancel")
     say("scontrol", "exit 1")
-    settings = LaunchSettings(poll_s=0.3)
-    with SlurmLauncher(lab.project, settings=settings, limits=QUICK, lag_s=0.0) as launcher:
+    settings = quick(poll_s=0.3)
+    with SlurmLauncher(lab.project, settings, lag_s=0.0) as launcher:
         for _ in range(8):
             launcher.submit(lab.job("pass"))
         events, ended = finish(launcher)
@@ -185,7 +185,7 @@ def test_what_no_node_can_give_fails_by_name_and_the_others_go_on(say: Say, lab:
     say("squeue", prints="17_0|PENDING||Priority\n")
     say("scancel")
     say("scontrol", "exit 1")
-    with SlurmLauncher(lab.project, settings=LaunchSettings(poll_s=0.3, cpus_per_rank=8, partition="big")) as launcher:
+    with SlurmLauncher(lab.project, quick(poll_s=0.3, cpus_per_rank=8, partition="big")) as launcher:
         launcher.submit(lab.job("pass", num_ranks=8))
         launcher.submit(lab.job("pass"))
         told = list(launcher.wait(timeout_s=5.0))

@@ -10,7 +10,7 @@ from lab import Lab
 from watched import IDLE, alone, beat, drive, stack, watch_of
 
 from papergen.cli.run_exp import run_exp
-from papergen.execution.launcher import STALL_S, Limits
+from papergen.execution.settings import RunSettings, Timeouts
 from papergen.execution.supervision.hang_rules import rules_of, table_of
 from papergen.execution.supervision.processes import Vitals
 from papergen.execution.supervision.watch import Watch
@@ -22,7 +22,7 @@ COMPUTES = {"cpu_s": lambda now: now}
 
 def test_the_documented_table_is_that_of_the_rules() -> None:
     documented = (Path(__file__).parents[3] / "docs" / "running.md").read_text(encoding="utf-8")
-    assert table_of(rules_of(Limits(), STALL_S)) in documented
+    assert table_of(rules_of(Timeouts())) in documented
 
 
 def here(now: float) -> str:
@@ -116,7 +116,7 @@ def test_after_the_last_step_nothing_is_promised(lab: Lab) -> None:
 
 
 def test_hangs_are_not_looked_for_when_told_so(lab: Lab) -> None:
-    watch = Watch(lab.job("pass", num_ranks=1), Limits(hang_s=0), 0.0)
+    watch = Watch(lab.job("pass", num_ranks=1), RunSettings(timeouts=Timeouts(hang_s=0)), 0.0)
     watch.started({0: 100}, 0.0)
     assert drive(watch, stacks=alone(stack("train")), until=200) is None
 
@@ -147,8 +147,8 @@ def test_two_ranks_of_which_one_waits_for_the_network_are_left_alone(lab: Lab) -
 
 
 def test_the_command_line_and_the_launchers_have_one_patience() -> None:
-    (option,) = (item for item in run_exp.params if item.name == "hang_timeout")
-    assert option.default == Limits().hang_s
+    (option,) = (item for item in run_exp.params if item.name == "hang_timeout_s")
+    assert option.default == Timeouts().hang_s
 
 
 def test_a_lone_rank_that_computes_for_ever_is_named_soon_and_ended_late(lab: Lab) -> None:
@@ -206,7 +206,7 @@ def test_no_rank_is_ended_that(lab: Lab, why: str, changes: dict[str, Any]) -> N
 
 def test_nobody_is_looked_at_when_told_so(lab: Lab) -> None:
     watch = watch_of(lab, num_ranks=1, stall_s=100.0)
-    watch.hangs = type(watch.hangs)(1, Limits(hang_s=0), 100.0, 0.0)
+    watch.hangs = type(watch.hangs)(1, Timeouts(hang_s=0, stall_s=100.0), 0.0)
     assert drive(watch, stacks=alone(stack("train")), place=here, until=300, **COMPUTES) is None
     assert watch.notes == []
 

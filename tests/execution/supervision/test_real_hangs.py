@@ -8,31 +8,31 @@ import time
 from pathlib import Path
 
 import pytest
-from lab import QUICK, TRAINING, Lab, notes, run_job
+from lab import TRAINING, Lab, notes, quick, run_job
 
-from papergen.execution.launcher import Limits
 from papergen.execution.launchers.local import LocalLauncher
+from papergen.execution.settings import RunSettings, Timeouts
 from papergen.execution.supervision.hang_rules import MAX_PLACES
 
 STEPS = "for step in range({n}):\n    ctx.step(step, 1000)\n    time.sleep(0.05)\n(ctx.scratch / 'fault').touch()\n"
-SOON = Limits(**{**vars(QUICK), "hang_s": 8.0, "silent_s": 30.0, "standing_s": 2.0, "unpaced_s": 5.0})
+SOON = quick(hang_s=8.0, silent_s=30.0, standing_s=2.0, unpaced_s=5.0, stall_s=6.0)
 
 
 @pytest.mark.parametrize(
-    ("num_ranks", "limits"),
+    ("num_ranks", "timeouts"),
     [
-        pytest.param(1, Limits(hang_s=3.0), id="alone, soon"),
-        pytest.param(1, Limits(), id="alone", marks=pytest.mark.slow),
-        pytest.param(2, Limits(), id="two", marks=pytest.mark.slow),
+        pytest.param(1, Timeouts(hang_s=3.0), id="alone, soon"),
+        pytest.param(1, Timeouts(), id="alone", marks=pytest.mark.slow),
+        pytest.param(2, Timeouts(), id="two", marks=pytest.mark.slow),
     ],
 )
 def test_a_rank_that_hangs_in_training_is_named_within_15_s(
-    lab: Lab, mark: str, num_ranks: int, limits: Limits
+    lab: Lab, mark: str, num_ranks: int, timeouts: Timeouts
 ) -> None:
     text = "\n\n".join(f"Line {number} of a text that a small model learns." for number in range(400))
     (lab.project / "text.txt").write_text(text, encoding="utf-8")
     job = lab.job(TRAINING, num_ranks=num_ranks)
-    with LocalLauncher(limits=limits) as launcher:
+    with LocalLauncher(RunSettings(timeouts=timeouts)) as launcher:
         _, ended = run_job(launcher, job, limit_s=120)
     assert ended.failure is not None
     assert ended.failure.cause.startswith("hangs in told (kind1.py:"), ended.failure
@@ -51,7 +51,7 @@ def test_what_rests_between_two_steps_without_having_promised_any_is_left_alone(
     time.sleep(6)
     return {"score": 1.0}
     """
-    with LocalLauncher(limits=Limits(**{**vars(QUICK), "hang_s": 1.0, "silent_s": 30.0})) as launcher:
+    with LocalLauncher(quick(hang_s=1.0, silent_s=30.0)) as launcher:
         _, ended = run_job(launcher, lab.job(body), limit_s=60)
     assert ended.failure is None
 
@@ -67,14 +67,14 @@ def test_a_long_computation_between_two_steps_is_no_hang(lab: Lab, mark: str) ->
     ctx.step(11, 11)
     return {"score": 1.0}
     """
-    with LocalLauncher(limits=Limits(**{**vars(QUICK), "hang_s": 1.0, "silent_s": 30.0})) as launcher:
+    with LocalLauncher(quick(hang_s=1.0, silent_s=30.0)) as launcher:
         _, ended = run_job(launcher, lab.job(body), limit_s=60)
     assert ended.failure is None
 
 
 def test_a_real_loop_without_an_end_is_named_and_ended(lab: Lab, mark: str) -> None:
-    job = lab.job(STEPS.format(n=8) + "while not os.path.exists('never'):\n    pass", stall_s=6.0)
-    with LocalLauncher(limits=SOON) as launcher:
+    job = lab.job(STEPS.format(n=8) + "while not os.path.exists('never'):\n    pass")
+    with LocalLauncher(SOON) as launcher:
         events, ended = run_job(launcher, job)
     assert ended.failure is not None
     assert ended.failure.cause.startswith("spins in "), ended.failure
@@ -84,15 +84,15 @@ def test_a_real_loop_without_an_end_is_named_and_ended(lab: Lab, mark: str) -> N
 
 def test_a_real_rank_that_holds_the_interpreter_for_ever_is_named(lab: Lab, mark: str) -> None:
     body = "import re\nre.match('(a+)+$', 'a' * 40 + 'b')"
-    with LocalLauncher(limits=SOON) as launcher:
-        events, ended = run_job(launcher, lab.job(STEPS.format(n=30) + body, stall_s=6.0))
+    with LocalLauncher(SOON) as launcher:
+        events, ended = run_job(launcher, lab.job(STEPS.format(n=30) + body))
     assert ended.failure is not None
     assert ended.failure.cause.startswith("spins in match ("), ended.failure
     assert notes(events)[0].startswith("rank 0 has been computing in match ("), notes(events)
 
 
 def test_a_real_hang_after_the_first_step_is_ended(lab: Lab, mark: str) -> None:
-    with LocalLauncher(limits=SOON) as launcher:
+    with LocalLauncher(SOON) as launcher:
         _, ended = run_job(launcher, lab.job(STEPS.format(n=1) + "time.sleep(1000)"))
     assert ended.failure is not None
     assert ended.failure.cause.startswith("hangs in run (kind1.py:"), ended.failure

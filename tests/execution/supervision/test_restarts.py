@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import QUICK, TRAINING, Lab, notes, run_job
+from lab import TRAINING, Lab, notes, quick, run_job
 
 from papergen.core.errors import PapergenError
-from papergen.execution.launcher import Setup
 from papergen.execution.launchers.choose import choose_launcher
 from papergen.execution.launchers.local import LocalLauncher
 from papergen.execution.launchers.torch_hosts import TorchrunLauncher
+from papergen.execution.settings import RunSettings
 
 ONCE = """
 def once(name):
@@ -26,7 +26,7 @@ def once(name):
 
 @pytest.fixture
 def torchrun(lab: Lab, mark: str) -> Iterator[TorchrunLauncher]:
-    with TorchrunLauncher.from_setup(Setup(project=lab.project, limits=QUICK, max_restarts=2)) as launcher:
+    with TorchrunLauncher.from_settings(lab.project, quick(max_restarts=2)) as launcher:
         yield launcher
 
 
@@ -83,8 +83,9 @@ def test_the_last_failure_is_told_when_restarts_are_used_up(
 
 
 @pytest.mark.slow
-def test_a_time_limit_is_no_reason_to_start_again(lab: Lab, torchrun: TorchrunLauncher) -> None:
-    events, ended = run_job(torchrun, lab.job("time.sleep(1000)", num_ranks=2, time_limit_s=6.0), 60)
+def test_a_time_limit_is_no_reason_to_start_again(lab: Lab, mark: str) -> None:
+    with TorchrunLauncher(quick(max_restarts=2, time_limit_s=6.0)) as torchrun:
+        events, ended = run_job(torchrun, lab.job("time.sleep(1000)", num_ranks=2), 60)
     assert ended.failure is not None
     assert ended.failure.cause.startswith("ran longer than its time limit")
     assert not notes(events)
@@ -104,7 +105,7 @@ def test_training_goes_on_from_its_checkpoint_to_the_same_bits(
     )
     whole = lab.job(body.replace("time.sleep(1000)", "pass"), num_ranks=2)
     broken = lab.job(faulty, num_ranks=2)
-    with LocalLauncher() as launcher:
+    with LocalLauncher(RunSettings()) as launcher:
         _, ended = run_job(launcher, whole, 120)
         assert ended.failure is None, ended.failure
     events, ended = run_job(torchrun, broken, 120)

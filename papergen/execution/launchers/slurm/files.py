@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from papergen.core.files import read_json, write_json
-from papergen.execution.launcher import Ended, Event, Job, Limits
+from papergen.execution.launcher import Ended, Event, Job
 from papergen.execution.launchers.slurm import client
 from papergen.execution.launchers.slurm.client import SlurmBusyError, TaskState
+from papergen.execution.settings import RunSettings
 from papergen.execution.supervision.running import tail
 from papergen.store.failures import Failure
 from papergen.store.records import Trial
@@ -70,14 +71,14 @@ class TaskFiles:
         """Which attempt may write."""
         return self.folder / f"task{self.index}.attempt"
 
-    def write(self, job: Job, limits: Limits) -> None:
+    def write(self, job: Job, settings: RunSettings) -> None:
         """Describe the trial."""
-        write_json(self.task_file, {"job": job.to_json(), "limits": asdict(limits)})
+        write_json(self.task_file, {"job": job.to_json(), "settings": settings.to_json()})
 
-    def read(self) -> tuple[Job, Limits]:
+    def read(self) -> tuple[Job, RunSettings]:
         """The trial as `write` described it."""
         data = read_json(self.task_file)
-        return Job.from_json(data["job"], str(self.task_file)), Limits(**data["limits"])
+        return Job.from_json(data["job"], str(self.task_file)), RunSettings.from_json(data["settings"])
 
     def tell(self, kind: str, data: Mapping[str, Any]) -> None:
         """Add an event."""

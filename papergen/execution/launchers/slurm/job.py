@@ -20,13 +20,14 @@ from typing import NoReturn
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.devices import cpu_model, find_gpus, memory_gib, num_cores
-from papergen.execution.launcher import Ended, Event, Job, Limits
+from papergen.execution.launcher import Ended, Event, Job
 from papergen.execution.launchers.local import LocalLauncher, WarmStarter
 from papergen.execution.launchers.slurm import client
 from papergen.execution.launchers.slurm.files import TaskFiles
 from papergen.execution.multihost.follower import Follower, join
 from papergen.execution.multihost.network import Endpoint, interface_environment
 from papergen.execution.multihost.nodes import NodeLine, Nodes
+from papergen.execution.settings import RunSettings
 from papergen.execution.supervision.hub import Message
 from papergen.execution.supervision.running import clear, spec_of, utc
 from papergen.execution.worker.lease import LOST, Lease
@@ -82,23 +83,25 @@ def main() -> None:
     node, num_nodes = int(os.environ.get("SLURM_PROCID", "0")), int(os.environ.get("SLURM_NTASKS", "1"))
     if files.ended_file.exists():
         return  # SLURM starts again what is over; its end may be taken in already, and another job run the trial
-    job, limits = files.read()
+    job, settings = files.read()
     preemption = PreemptionSignal(files)
     preemption.listen()
     os.environ[SAVE_VARIABLE] = "1"
     lease = Lease(f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', '0')}", files.lease_file)
     lease.to_environment()
-    limits = replace(limits, grace_s=min(limits.grace_s, GRACE_S))
+    timeouts = replace(settings.timeouts, grace_s=min(settings.timeouts.grace_s, GRACE_S))
+    # One trial, on the whole of this task's allocation.
+    settings = settings.model_copy(update={"jobs": 1, "max_restarts": 0, "timeouts": timeouts})
     try:
         if node == 0:
-            sys.exit(_lead(files, job, limits, num_nodes, preemption, lease))
-        _follow(job, node, num_nodes, preemption)
+            sys.exit(_lead(files, job, settings, num_nodes, preemption, lease))
+        _follow(job, settings, node, num_nodes, preemption)
     except Terminated:
         sys.exit(143)
 
 
 def _lead(
-    files: TaskFiles, job: Job, limits: Limits, num_nodes: int, preemption: PreemptionSignal, lease: Lease
+    files: TaskFiles, job: Job, settings: RunSettings, num_nodes: int, preemption: PreemptionSignal, lease: Lease
 ) -> int:
     restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
     lease.take()
@@ -115,7 +118,7 @@ def _lead(
         nodes = None
         if num_nodes > 1:
             nodes = Nodes(_listen(), num_nodes=num_nodes, trials={job.trial.label: job.trial.digest})
-        with LocalLauncher(limits=limits, nodes=nodes) as launcher:
+        with LocalLauncher(settings, nodes=nodes) as launcher:
             if nodes is not None:
                 launcher.gather(JOIN_S)
             files.tell("note", {"text": f"runs on {', '.join(launcher.hosts)} (SLURM job {_task()})"})
@@ -179,7 +182,7 @@ def _watch(launcher: LocalLauncher, files: TaskFiles, preemption: PreemptionSign
             launcher.ask_to_save()
 
 
-def _follow(job: Job, node: int, num_nodes: int, preemption: PreemptionSignal) -> None:
+def _follow(job: Job, settings: RunSettings, node: int, num_nodes: int, preemption: PreemptionSignal) -> None:
     address = client.head_address()
     line, _ = join(
         [Endpoint(address, port) for port in _ports()],
@@ -189,15 +192,17 @@ def _follow(job: Job, node: int, num_nodes: int, preemption: PreemptionSignal) -
         timeout_s=JOIN_S,
     )
     preemption.may_save = True  # as the first node asks, which hears it too
-    Follower(line, WarmStarter, lambda message, hub: _spec(job, line, message, hub)).serve()
+    Follower(line, WarmStarter, lambda message, hub: _spec(job, settings, line, message, hub)).serve()
 
 
-def _spec(job: Job, line: NodeLine, message: Message, hub: str) -> Spec:
-    gpus = [gpu.name_for_cuda for gpu in find_gpus()] if job.device == "cuda" else []
-    if job.device == "cuda" and len(gpus) < message["share"]["per_node"]:
+def _spec(job: Job, settings: RunSettings, line: NodeLine, message: Message, hub: str) -> Spec:
+    gpus = [gpu.name_for_cuda for gpu in find_gpus()] if settings.device == "cuda" else []
+    if settings.device == "cuda" and len(gpus) < message["share"]["per_node"]:
         raise PapergenError(f"SLURM gave this node {len(gpus)} GPUs, the trial needs {message['share']['per_node']}.")
     meeting = {**message["environment"], **interface_environment(line.socket.getsockname()[0])}
-    return spec_of(job, message["job"], gpus[: message["share"]["per_node"]], hub, meeting)
+    return spec_of(
+        job, settings, message["job"], gpus=gpus[: message["share"]["per_node"]], address=hub, meeting=meeting
+    )
 
 
 def _listen() -> socket.socket:

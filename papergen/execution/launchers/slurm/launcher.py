@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from papergen.core.errors import PapergenError
-from papergen.execution.launcher import Ended, Event, Fitness, Job, Launcher, Limits, Setup
-from papergen.execution.launchers.settings import LaunchSettings
+from papergen.execution.launcher import Ended, Event, Fitness, Job, Launcher
 from papergen.execution.launchers.slurm import client, sbatch
 from papergen.execution.launchers.slurm.client import SqueuePoll, TaskState
 from papergen.execution.launchers.slurm.files import (
@@ -26,6 +25,8 @@ from papergen.execution.launchers.slurm.files import (
     wait_until_gone,
 )
 from papergen.execution.launchers.slurm.sbatch import JobArrays, Postponed, Refused, Submitted, choose_device, most_gpus
+from papergen.execution.multihost.nodes import Nodes
+from papergen.execution.settings import LaunchSettings, RunSettings
 from papergen.execution.supervision.running import utc
 from papergen.store.failures import Failure, FailureKind
 from papergen.store.records import Trial
@@ -70,17 +71,14 @@ class SlurmLauncher(Launcher):
     def __init__(
         self,
         project: Path,
+        settings: RunSettings,
         *,
-        settings: LaunchSettings | None = None,
-        max_trials: int | None = None,
-        limits: Limits | None = None,
         lag_s: float = LAG_S,
     ) -> None:
-        """At most `max_trials` trials run at a time; None: as many as the cluster likes."""
+        """At most `settings.jobs` trials run at a time; None: as many as the cluster likes."""
         self._project, self._lag_s = project, lag_s
-        self._settings = settings or LaunchSettings()
-        self._limits = limits or Limits()
-        self._arrays = JobArrays(project, self._settings, self._limits, max_trials)
+        self._settings = settings
+        self._arrays = JobArrays(project, settings)
         self._tasks: list[Task] = []
         self._told: deque[Event | Ended] = deque()
         drop_unsubmitted(batches_folder(project))
@@ -119,9 +117,9 @@ class SlurmLauncher(Launcher):
         return f"SLURM partition {settings.partition}" if settings.partition else "SLURM's default partition"
 
     @classmethod
-    def from_setup(cls, setup: Setup) -> Self:
+    def from_settings(cls, project: Path, settings: RunSettings, *, nodes: Nodes | None = None) -> Self:
         """The launcher for one run-exp."""
-        return cls(setup.project, settings=setup.settings, max_trials=setup.max_trials, limits=setup.limits)
+        return cls(project, settings)
 
     def holds(self, trial: Trial) -> bool:
         """Whether a job that an earlier run-exp submitted still runs the trial, or has finished it."""

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.core.files import slug
-from papergen.execution.launcher import Job, Limits
+from papergen.execution.launcher import Job
 from papergen.execution.launchers.local import worker_environment
-from papergen.execution.launchers.settings import LaunchSettings
 from papergen.execution.launchers.slurm import client
 from papergen.execution.launchers.slurm.client import TRANSIENT, SlurmBusyError, ask, gpus_of_nodes, last_line
 from papergen.execution.launchers.slurm.files import BatchFiles, TaskFiles, batches_folder
+from papergen.execution.settings import LaunchSettings, RunSettings
 
 TOO_LARGE = re.compile(
     r"node configuration is not available|node count specification|more processors requested|gres"
@@ -87,7 +87,7 @@ def choose_device(requested: str, settings: LaunchSettings) -> tuple[str, str]:
     return "cpu", f"no GPU is asked for, and not every node of {where} has one (--device cuda asks)"
 
 
-def shape_of(job: Job, settings: LaunchSettings) -> Shape:
+def shape_of(job: Job, settings: RunSettings) -> Shape:
     """What the trial takes; PapergenError when its ranks cannot be laid out as the settings say."""
     num_ranks = job.trial.num_ranks
     per_node = min(settings.ranks_per_node or num_ranks, num_ranks)
@@ -97,9 +97,10 @@ def shape_of(job: Job, settings: LaunchSettings) -> Shape:
             hint="Every node must get as many ranks as the others.",
         )
     minutes = settings.time_minutes
-    if minutes is None and job.time_limit_s is not None:
-        minutes = math.ceil(job.time_limit_s / 60) + 5  # the trial's own limit comes first, and says where it stood
-    num_gpus = per_node if job.device == "cuda" else 0
+    if minutes is None and settings.time_limit_s is not None:
+        # The trial's own limit comes first, and says where it stood.
+        minutes = math.ceil(settings.time_limit_s / 60) + 5
+    num_gpus = per_node if settings.device == "cuda" else 0
     if num_gpus and job.takes_all_gpus:
         num_gpus = most_gpus(settings)
     return Shape(num_nodes=num_ranks // per_node, ranks_per_node=per_node, gpus_per_node=num_gpus, minutes=minutes)
@@ -107,7 +108,7 @@ def shape_of(job: Job, settings: LaunchSettings) -> Shape:
 
 def submit(
     shape: Shape,
-    settings: LaunchSettings,
+    settings: RunSettings,
     *,
     folder: Path,
     name: str,
@@ -152,7 +153,7 @@ def submit(
     return done.stdout.strip().split(";")[0]
 
 
-def asked(shape: Shape, settings: LaunchSettings) -> str:
+def asked(shape: Shape, settings: RunSettings) -> str:
     """What a trial asks for, in words."""
     parts = [f"{shape.num_nodes} node{'s' if shape.num_nodes > 1 else ''} with {shape.ranks_per_node} ranks"]
     parts += [f"{shape.gpus_per_node} {settings.gpu_type} GPUs".replace("  ", " ")] if shape.gpus_per_node else []
@@ -162,7 +163,7 @@ def asked(shape: Shape, settings: LaunchSettings) -> str:
     return f"asked for: {', '.join(parts)}{where}"
 
 
-def _resources(shape: Shape, settings: LaunchSettings) -> list[str]:
+def _resources(shape: Shape, settings: RunSettings) -> list[str]:
     words = [
         f"--{name}={value}"
         for name, value in (
@@ -181,7 +182,7 @@ def _resources(shape: Shape, settings: LaunchSettings) -> list[str]:
     return words
 
 
-def _script(layout: Sequence[str], settings: LaunchSettings, folder: Path) -> str:
+def _script(layout: Sequence[str], settings: RunSettings, folder: Path) -> str:
     """What sbatch runs: one process on each node. Some clusters pass no environment on, so ours stands in here."""
     ours = {name: value for name, value in worker_environment().items() if os.environ.get(name) != value}
     inside = [sys.executable, "-P", "-m", "papergen.execution.launchers.slurm.job", str(folder)]
@@ -220,9 +221,9 @@ class Postponed:
 class JobArrays:
     """The waiting trials of one run-exp, and the shares of its arrays."""
 
-    def __init__(self, project: Path, settings: LaunchSettings, limits: Limits, max_trials: int | None) -> None:
-        """At most `max_trials` tasks run at a time, over all arrays; None: any number."""
-        self._project, self._settings, self._limits, self._max_trials = project, settings, limits, max_trials
+    def __init__(self, project: Path, settings: RunSettings) -> None:
+        """At most `settings.jobs` tasks run at a time, over all arrays; None: any number."""
+        self._project, self._settings, self._max_trials = project, settings, settings.jobs
         self.waiting: list[Job] = []
         self._throttles: dict[str, int] = {}
         """Job -> how many of its tasks may run at a time."""
@@ -277,7 +278,7 @@ class JobArrays:
         folder.mkdir(parents=True)
         try:
             for index, job in enumerate(jobs):
-                TaskFiles(folder, index).write(replace(job, num_threads=self._settings.cpus_per_rank), self._limits)
+                TaskFiles(folder, index).write(replace(job, num_threads=self._settings.cpus_per_rank), self._settings)
             job_id = submit(shape, self._settings, folder=folder, name=name, num_tasks=len(jobs), max_running=places)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

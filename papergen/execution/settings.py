@@ -6,9 +6,10 @@ It decides where and when trials run, never what comes out: nothing here reaches
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -65,6 +66,104 @@ class LaunchSettings(BaseModel):
     def time_minutes(self) -> int | None:
         """`time` in minutes, rounded up; None where it is not set."""
         return _minutes(self.time) if self.time else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long the supervision of a trial waits before it acts, in seconds."""
+
+    settle_s: float = 1.0
+    """For the cause, after a rank said only that its peers are gone."""
+    grace_s: float = 3.0
+    """Between asking the ranks of a failed trial to end and killing them."""
+    linger_s: float = 10.0
+    """For a rank to end after the trial is recorded."""
+    early_s: float = 10.0
+    """For the others, idle, after a rank returned."""
+    hang_s: float = 8.0
+    """Without progress and CPU time in any rank, before their stacks are read for one that hangs; 0: never."""
+    standing_s: float = 12.0
+    """Seen at the same place and silent, before a rank is asked where it stands and named."""
+    unpaced_s: float = 60.0
+    """Likewise and idle, before one ends its trial that has not yet shown at which pace it steps."""
+    silent_s: float = 30.0
+    """Without a sign of life from a rank that uses no CPU time either; half of it when the rank is stopped."""
+    node_s: float = 13.0
+    """Without a sign of life from another machine: after 6 s without a cable TCP needs so long."""
+    check_s: float = 2.0
+    """Between two looks at ranks that are under suspicion."""
+    stall_s: float = 600.0
+    """Without progress from ranks that compute nothing, before the trial is ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What run-exp is asked for: the options of its command line, by name. Its help explains them."""
+
+    names: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    seeds: str | None = None
+    presets: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    device: str = "auto"
+    launcher: str | None = None
+    launch: tuple[str, ...] = ()
+    num_nodes: int = 1
+    rdzv_endpoint: str | None = None
+    node_rank: int | None = None
+    join_timeout_s: float
+    force: bool = False
+    jobs: int | None = None
+    fail_fast: bool = False
+    retries: int = 0
+    max_restarts: int = 0
+    time_limit_s: float | None = None
+    hang_timeout_s: float
+    memory_limit_gib: float | None = None
+    as_json: bool = False
+    dry_run: bool = False
+
+
+class RunSettings(LaunchSettings):
+    """How one run-exp runs its trials: launch.yaml and the options of the command, one object from there to a rank.
+
+    What is a trial's own lies in its Job.
+    """
+
+    device: str = Field(default="cpu", description="cpu or cuda: where the ranks compute.")
+    num_cores: int = Field(default=1, ge=1, description="Cores of one machine for each trial.")
+    num_nodes: int = Field(default=1, ge=1, description="Machines that share a trial of several ranks (--nnodes).")
+    retries: int = Field(default=0, ge=0, description="How often a trial is tried again after a failure that may pass.")
+    max_restarts: int = Field(default=0, ge=0, description="How often torchrun starts the ranks of a trial again.")
+    fail_fast: bool = Field(default=False, description="Whether no trial starts after a failed one.")
+    time_limit_s: float | None = Field(default=None, gt=0, description="Seconds after which a trial is ended.")
+    memory_limit_gib: float | None = Field(
+        default=None, gt=0, description="Resident memory, over all processes that a trial has on one machine."
+    )
+    timeouts: Timeouts = Timeouts()
+
+    @classmethod
+    def over(cls, launch: LaunchSettings, **options: Any) -> Self:
+        """launch.yaml with what the command line says; its `launcher` and `jobs` win."""
+        return cls(**{**dict(launch), **options})
+
+    @property
+    def max_trials(self) -> int:
+        """Trials at a time on this machine: one where nothing was asked for, so that timings are fair."""
+        return self.jobs or 1
+
+    def num_threads(self, num_ranks: int) -> int:
+        """CPU threads for each rank of a trial of so many."""
+        return max(1, self.num_cores // max(1, num_ranks // self.num_nodes))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The settings written by `to_json`."""
+        return cls.model_validate(data, strict=False)
 
 
 def read_settings(project: Path, changes: Sequence[str] = ()) -> LaunchSettings:
