@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from papergen.experiment.api import Context, From, Metric
-from papergen.experiment.api import Params as Base
+import papergen
+from papergen import Context, From, Metric
 from papergen.ml.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ METRICS = (
 )
 
 
-class Params(Base):
+class Params(papergen.Params):
     """The model at whose weights the biases are measured, and how the work is spread."""
 
     model: From | str = Field(
@@ -84,9 +84,9 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
     ranks = distributed.join(rank=0, world_size=1, local_rank=ctx.local_rank, device=ctx.device, timeout_s=60)
     source = str(ctx.upstream.get("model") or params.model)
-    material = prepare(params.settings(source), seed=ctx.trial.seed, ranks=ranks, project=ctx.project)
+    material = prepare(params.settings(source), seed=ctx.seed, ranks=ranks, project=ctx.project)
     model = material.model.to(ranks.device).eval()  # no dropout: the two gradients must differ by their weights alone
-    order = Order(material.train, batch_size=params.batch_size, rank=0, world_size=1, seed=ctx.trial.seed)
+    order = Order(material.train, batch_size=params.batch_size, rank=0, world_size=1, seed=ctx.seed)
     pad = int(material.tokenizer.eos_token_id)
     found: list[float] = []
     for step in range(params.num_batches):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
-from papergen.experiment.api import Context
+from papergen import Context
 from papergen.ml.decoding.reported import TEXT_METRICS
 from papergen.ml.decoding.sources import DecodingSettings, digests, shared_models
 

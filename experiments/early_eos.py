@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
+from papergen import Context, Metric
 from papergen.core.errors import PapergenError
-from papergen.experiment.api import Context, Metric
 from papergen.ml.decoding.reported import HUMAN, TEXT_METRICS
 from papergen.ml.decoding.settings import Strategy
 from papergen.ml.decoding.sources import DecodingSettings, digests, shared_models

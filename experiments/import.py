@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papergen.experiment.api import Context, Metric
+from papergen import Context, Metric
 from papergen.experiment.external.imported import ImportSettings
 
 if TYPE_CHECKING:
     from papergen.experiment.fingerprint import Code
     from papergen.report.parts import Part, View
 
-METRICS: Sequence[Metric] = ()
 PRELOAD: Sequence[str] = ()
 
 

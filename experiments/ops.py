@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from papergen.experiment.api import Context, Metric
+from papergen import Context, Metric
 from papergen.ml.ops.catalogue import CEILINGS, ITEM_BYTES, OPERATIONS
 from papergen.ml.ops.settings import OpsSettings
 from papergen.ml.ops.settings import unavailable as unavailable
@@ -50,7 +50,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     from papergen.ml.ops.timing import time_operation
 
     operation = OPERATIONS[params.op]
-    bound = bind(operation, size=params.size, dtype=params.dtype, device=device, seed=ctx.trial.seed)
+    bound = bind(operation, size=params.size, dtype=params.dtype, device=device, seed=ctx.seed)
     accuracy = check(operation, bound, size=params.size, dtype=params.dtype)
     timed = time_operation(
         operation,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papergen.experiment.api import Context, Metric
+from papergen import Context, Metric
 from papergen.ml.tasks.pipeline_settings import PipelineSettings, pipeline_digests
 from papergen.ml.tasks.settings import model_source
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from papergen.experiment.api import Context, From, Metric
+from papergen import Context, From, Metric
 from papergen.ml.tasks.settings import TaskSettings, data_digests, model_source
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     done = run_task(
         params,
         source=model_source(params.model, ctx.upstream.get("model"), ctx.project),
-        seed=ctx.trial.seed,
+        seed=ctx.seed,
         rank=ctx.rank,
         world_size=ctx.world_size,
         local_rank=ctx.local_rank,

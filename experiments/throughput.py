@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from papergen.experiment.api import Context, Metric
+from papergen import Context, Metric
 from papergen.ml.training.available import unavailable as unavailable
 from papergen.ml.training.settings import TrainingSettings, data_digests
 
@@ -91,7 +91,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
         torch.set_num_threads(params.num_threads)
     timed = train(
         params,
-        seed=ctx.trial.seed,
+        seed=ctx.seed,
         rank=ctx.rank,
         world_size=ctx.world_size,
         local_rank=ctx.local_rank,

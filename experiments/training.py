@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papergen.experiment.api import Context, Metric
+from papergen import Context, Metric
 from papergen.ml.training.available import unavailable as unavailable
 from papergen.ml.training.settings import TrainingSettings, data_digests
 
@@ -56,7 +56,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
     trained = train(
         params,
-        seed=ctx.trial.seed,
+        seed=ctx.seed,
         rank=ctx.rank,
         world_size=ctx.world_size,
         local_rank=ctx.local_rank,

@@ -61,7 +61,7 @@ def test_every_file_that_the_guides_show_is_part_of_a_project_that_runs(tmp_path
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         for name, content in re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL | re.MULTILINE):
             (project / name).write_text(content, encoding="utf-8")
-    assert len(list((project / "experiments").iterdir())) == 5
+    assert len(list((project / "experiments").iterdir())) == 7
     done = papergen("run-exp", "--jobs", "2", cwd=project)
     assert done.returncode == 0, done.stderr
     rows = papergen("config", "sweep", "--json", cwd=project).stdout

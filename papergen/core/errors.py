@@ -18,10 +18,12 @@ class PapergenError(Exception):
 
     exit_code = 2
 
-    def __init__(self, message: str, *, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, parameter: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.parameter = parameter
+        """The parameter of an experiment that is at fault, for whoever knows the line that sets it."""
 
     def __str__(self) -> str:
         """The message, then the hint, cut to `MAX_LINES` lines."""

@@ -1,13 +1,14 @@
-"""What the author of a kind of experiment imports, `from papergen import Params, Metric, Context, From`."""
+"""What the author of a kind of experiment imports: `from papergen import Params, Metric, Context, From, Input`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from papergen.store.records import Trial
 
@@ -21,6 +22,14 @@ class Params(BaseModel):
     def idle_params(self) -> frozenset[str]:
         """Names of parameters that do nothing beside the others; a table of settings leaves them out."""
         return frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse an `Input` whose default is a bare text: pydantic does not convert defaults, so it would not count."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            if type(field.default) is str and Input in (field.annotation, *get_args(field.annotation)):
+                raise TypeError(f"{name}: write its default as Input({field.default!r})")
 
 
 WORDS_ONLY: dict[str, Any] = {"decides_numbers": False}
@@ -41,6 +50,26 @@ class From(Params):
     source: str = Field(alias="from", description="Name of the experiment that produces the artifact.")
     row: str | None = Field(default=None, description="Row of that experiment; the first one when absent.")
     seed: int | None = Field(default=None, description="Seed of that row; the first one when absent.")
+
+
+class Input(str):
+    """A parameter that names a file or a folder which the experiment reads, from the project's folder or absolute.
+
+    `prompts: Input` is all that it takes: the content decides whether a result is up to date, wherever the file lies
+    and whatever it is called. A file that is not there is an error at its line. In `run`, read `params.prompts.path`.
+    """
+
+    __slots__ = ()
+
+    @property
+    def path(self) -> Path:
+        """The file or folder; `run` works in the project's folder, so a relative path is right there."""
+        return Path(self).expanduser()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A text that is not empty, as an `Input`."""
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(min_length=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +118,11 @@ class Context:
     may_write: Callable[[], bool] = lambda: True
     """Whether this attempt is still the trial's: ask before anything in `scratch` is replaced. One that is not is ended
     within a second by the launcher, if that can."""
+
+    @property
+    def seed(self) -> int:
+        """The trial's seed: what is drawn at random must follow from it alone."""
+        return self.trial.seed
 
     def log(self, step: float, **metrics: float) -> None:
         """Add one point to each named series (a loss curve)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,8 +28,7 @@ def availability_of(trials: Sequence[Trial], kinds: Mapping[str, Kind], *, devic
     missing: dict[str, Trial] = {}
     for trial in trials:
         kind = kinds[trial.kind]
-        params = kind.params.model_validate_json(json.dumps(trial.params))
-        reason = kind.unavailable(params, device, num_gpus)
+        reason = kind.unavailable(kind.params_of(trial.params), device, num_gpus)
         needed = next((missing[digest] for digest in trial.upstream.values() if digest in missing), None)
         if reason is not None:
             unavailable.append((trial, reason))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -11,13 +12,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from papergen.experiment.api import Context, Metric, Params
+from papergen.core.errors import PapergenError
+from papergen.experiment.api import Context, Input, Metric, Params
 from papergen.experiment.fingerprint import Code, code_behind
+from papergen.experiment.inputs import content_digests
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A loaded experiment file."""
+    """A kind's file, loaded: every hook (`papergen.experiment.hooks`) asked here, or what holds without it."""
 
     name: str
     path: Path
@@ -30,37 +33,6 @@ class Kind:
         assert isinstance(found, type)
         return found
 
-    def metrics(self, params: Mapping[str, Any]) -> tuple[Metric, ...]:
-        """What a trial with these recorded parameters reports: `metrics(params)` of the file, else its `METRICS`."""
-        if (found := self._optional("metrics", None)) is None:
-            return tuple(self.module.METRICS)
-        return tuple(found(self.params_of(params)))
-
-    @property
-    def reveals_secrets(self) -> bool:
-        """Whether its `run` takes references to secrets and reveals them itself, at the last moment."""
-        return bool(self._optional("REVEALS_SECRETS", False))
-
-    @property
-    def preload(self) -> tuple[str, ...] | None:
-        """Modules that a warm worker imports before it forks; None: by the libraries that the code imports."""
-        found = self._optional("PRELOAD", None)
-        return None if found is None else tuple(found)
-
-    def takes_all_gpus(self, params: Mapping[str, Any]) -> bool:
-        """Whether the trial's one process works on every GPU of the machine."""
-        found = self._optional("takes_all_gpus", None)
-        return found is not None and bool(found(self.params_of(params)))
-
-    def models(
-        self, params: Mapping[str, Any], upstream: Mapping[str, Path], project: Path
-    ) -> tuple[tuple[str, str, str], ...]:
-        """The models (loader, path or Hub id, dtype) that `run` takes by `papergen.experiment.shared_models.take`."""
-        if (found := self._optional("models", None)) is None:
-            return ()
-        named = found(self.params_of(params), upstream, project)
-        return tuple((str(loader), str(path), str(dtype)) for loader, path, dtype in named)
-
     def params_of(self, data: Mapping[str, Any]) -> Params:
         """The parameters of a trial as they are recorded, typed."""
         # JSON mode: the strict models take a list for a tuple only when they read JSON.
@@ -71,32 +43,60 @@ class Kind:
         outcome: Mapping[str, float] = self.module.run(params, context)
         return outcome
 
+    def metrics(self, params: Mapping[str, Any]) -> tuple[Metric, ...]:
+        """What a trial with these recorded parameters reports."""
+        if not self._has("metrics"):
+            return tuple(self.module.METRICS)
+        return tuple(self._ask("metrics", (), self.params_of(params)))
+
+    @property
+    def reveals_secrets(self) -> bool:
+        """Whether its `run` takes references to secrets and reveals them itself, at the last moment."""
+        return bool(getattr(self.module, "REVEALS_SECRETS", False))
+
+    @property
+    def preload(self) -> tuple[str, ...] | None:
+        """Modules that a warm worker imports before it forks; None: by the libraries that the code imports."""
+        return tuple(self.module.PRELOAD) if self._has("PRELOAD") else None
+
+    def takes_all_gpus(self, params: Mapping[str, Any]) -> bool:
+        """Whether the trial's one process works on every GPU of the machine."""
+        return self._has("takes_all_gpus") and bool(self._ask("takes_all_gpus", False, self.params_of(params)))
+
+    def models(
+        self, params: Mapping[str, Any], upstream: Mapping[str, Path], project: Path
+    ) -> tuple[tuple[str, str, str], ...]:
+        """The models (loader, path or Hub id, dtype) that `run` takes by `papergen.experiment.shared_models.take`."""
+        if not self._has("models"):
+            return ()
+        named = self._ask("models", (), self.params_of(params), upstream, project)
+        return tuple((str(loader), str(path), str(dtype)) for loader, path, dtype in named)
+
     def is_seeded(self, params: Params) -> bool:
         """Whether the seed changes the numbers; a row that ignores it is run once, and not counted as many."""
-        return bool(self._optional("is_seeded", lambda _: True)(params))
+        return bool(self._ask("is_seeded", True, params))
 
     def reads_name(self, params: Params) -> bool:
         """Whether the row's name decides the numbers; two rows of equal parameters are one trial where it does not."""
-        return bool(self._optional("reads_name", lambda _: False)(params))
+        return bool(self._ask("reads_name", False, params))
 
     def num_ranks(self, params: Params) -> int:
         """How many processes the trial needs."""
-        return int(self._optional("num_ranks", lambda _: 1)(params))
+        return int(self._ask("num_ranks", 1, params))
 
     def unavailable(self, params: Params, device: str, num_gpus: int) -> str | None:
         """Why a row cannot run on such a machine, as a sentence for the paper's table; None when it can."""
-        found: str | None = self._optional("unavailable", lambda *_: None)(params, device, num_gpus)
+        found: str | None = self._ask("unavailable", None, params, device, num_gpus)
         return found
 
     def data(self, params: Params, project: Path) -> Mapping[str, str]:
-        """Name -> digest of every data set and model file the trial reads."""
-        found: Mapping[str, str] = self._optional("data", lambda *_: {})(params, project)
-        return found
+        """Name -> digest of all data that the trial reads: what its `Input` parameters name, and what `data` adds."""
+        return {**content_digests(params, project), **self._ask("data", {}, params, project)}
 
     @property
     def chooses_code(self) -> bool:
         """Whether which code counts depends on the parameters: the file has a `code(params, project)`."""
-        return hasattr(self.module, "code")
+        return self._has("code")
 
     def code(self, project: Path) -> Code:
         """The code that its `run` reaches."""
@@ -104,17 +104,41 @@ class Kind:
 
     def code_of(self, params: Params, project: Path) -> Code:
         """The code that decides the numbers of a trial with these parameters, where that `chooses_code`."""
-        found = self.module.code(params, project)
-        assert isinstance(found, Code), f"{self.path}: code() returns a papergen.experiment.fingerprint.Code"
+        found = self._ask("code", None, params, project)
+        if not isinstance(found, Code):
+            raise PapergenError(f"{self.path}: code() returned no papergen.experiment.fingerprint.Code.")
         return found
 
-    def parts(self) -> Callable[[Any], Any]:
-        """The kind's `report` function (results -> tables, figures, texts), or one that adds nothing."""
-        found: Callable[[Any], Any] = self._optional("report", lambda _: None)
-        return found
+    @property
+    def has_report(self) -> bool:
+        """Whether it says itself what it adds to the paper."""
+        return self._has("report")
 
-    def _optional(self, name: str, otherwise: Any) -> Any:
-        return getattr(self.module, name, otherwise)
+    def report(self, view: Any) -> Any:
+        """What its `report` adds to the paper, where it `has_report`."""
+        return self._ask("report", None, view)
+
+    def _has(self, name: str) -> bool:
+        return hasattr(self.module, name)
+
+    def _ask(self, name: str, default: Any, *arguments: Any) -> Any:
+        """The answer of a hook, `default` without it. What the author's code raises is told at its line."""
+        hook = getattr(self.module, name, None)
+        if hook is None:
+            return default
+        try:
+            return hook(*arguments)
+        except PapergenError:
+            raise
+        except Exception as error:
+            told = f"{place_in(self.path, error)}: {name}() raised {type(error).__name__}: {error}"
+            raise PapergenError(told) from error
+
+
+def place_in(path: Path, error: BaseException) -> str:
+    """`file:line` of the innermost line of `path` that the error passed; the file alone where there is none."""
+    lines = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)
 
 
 def given(params: BaseModel) -> dict[str, Any]:
@@ -123,7 +147,12 @@ def given(params: BaseModel) -> dict[str, Any]:
 
 
 def decisive(params: Any, recorded: Any) -> Any:
-    """Of the recorded (JSON) form of `params` what may decide numbers: without the fields marked `WORDS_ONLY`."""
+    """Of the recorded (JSON) form of `params` what may decide numbers.
+
+    Left out are fields marked `WORDS_ONLY`, and the paths of inputs: what these hold is in `Kind.data`.
+    """
+    if isinstance(params, Input):
+        return None
     if isinstance(params, BaseModel):
         kept = dict(recorded)
         for name, info in type(params).model_fields.items():

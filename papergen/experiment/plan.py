@@ -119,14 +119,12 @@ def _rows(project: Path, config: ExperimentConfig, kinds: Mapping[str, Kind]) ->
 def _at_parameter(
     config: ExperimentConfig, row: str, asked: Callable[[Params, Path], T], params: Params, project: Path
 ) -> T:
-    """What the kind says of a row; a fault is told at the line of the parameter that its message begins with."""
+    """What the kind says of a row; a fault of a parameter is told at the line that sets it."""
     try:
         return asked(params, project)
     except PapergenError as error:
-        word = error.message.split(" ")[0].rstrip(":")
-        if word not in given(params):
-            raise
-        error.at(config.where(row, (word,)))
+        if error.parameter is not None:
+            error.at(config.where(row, (error.parameter,)))
         raise
 
 

@@ -16,7 +16,8 @@ from types import ModuleType
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.files import digest_bytes
 from papergen.core.shipped_files import shipped
-from papergen.experiment.kind import Kind
+from papergen.experiment.hooks import check_hooks
+from papergen.experiment.kind import Kind, place_in
 
 ENTRY_POINTS = "papergen.experiments"
 """Group of entry points by which an installed package brings experiment kinds: `coins = "my_package.experiments"`."""
@@ -91,14 +92,9 @@ def _installed() -> list[Path]:
 
 
 def load_kind(path: Path) -> Kind:
-    """Load one experiment file and check that it keeps the protocol."""
+    """Load the file of a kind; PapergenError where it cannot be loaded or its hooks are at fault."""
     module = load_module(path)
-    missing = [item for item in ("Params", "METRICS", "run") if not hasattr(module, item)]
-    if missing:
-        raise PapergenError(
-            f"{path}: an experiment file needs {', '.join(missing)}.",
-            hint="class Params(papergen.Params), METRICS = (Metric(...),), def run(params, ctx) -> dict.",
-        )
+    check_hooks(module, path)
     return Kind(path.stem, path, module)
 
 
@@ -107,16 +103,6 @@ def kind_named(name: str, kinds: Mapping[str, Kind], where: str) -> Kind:
     if name not in kinds:
         raise PapergenError(f"{where}: there is no experiment kind {name!r}. {did_you_mean(name, kinds)}")
     return kinds[name]
-
-
-def _place(error: BaseException, path: Path) -> str:
-    trace = error.__traceback__
-    line = None
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return str(path) if line is None else f"{path}:{line}"
 
 
 def load_module(path: Path) -> ModuleType:
@@ -139,7 +125,7 @@ def load_module(path: Path) -> ModuleType:
         raise PapergenError(f"{path}:{error.lineno}: {error.msg}") from error
     except Exception as error:
         raise PapergenError(
-            f"{_place(error, path)}: loading this file raised {type(error).__name__}: {error}"
+            f"{place_in(path, error)}: loading this file raised {type(error).__name__}: {error}"
         ) from error
     finally:
         sys.path[:] = before

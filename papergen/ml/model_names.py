@@ -53,5 +53,6 @@ def model_digests(project: Path, **models: From | str | None) -> dict[str, str]:
             raise PapergenError(
                 f"{parameter} = {model!r}: there is no such folder.",
                 hint="Write {from: experiment}, the path of a model folder, or a name on the Hugging Face Hub.",
+                parameter=parameter,
             )
     return found

@@ -19,7 +19,8 @@ from papergen.latex.venues.typesetting import Typeset
 from papergen.report import appendix
 from papergen.report.declared import figure_from, stars_said, table_from
 from papergen.report.figures.figure import Figure
-from papergen.report.parts import Part, View, file_names
+from papergen.report.parts import View, file_names
+from papergen.report.plain import part_of
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.tables.long import long_tex
 from papergen.report.tables.table import Table
@@ -62,7 +63,7 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
         )
         tables, figures, texts = file_names(name)
         try:
-            part = view.kind.parts()(view) or Part()
+            part = part_of(view)
         except NotFinishedError as error:
             generated.missing.update(dict.fromkeys((tables, figures, texts), error))
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from papergen.core.errors import PapergenError
 from papergen.experiment.api import Params
 from papergen.latex.text import Tex
 from papergen.report.appendix import hyperparameter_table
@@ -11,6 +12,16 @@ from papergen.report.figures.figure import Figure, Series
 from papergen.report.parts import Part, View
 from papergen.report.results import NotFinishedError, UnknownKeyError
 from papergen.report.tables.table import row_label, table_of
+
+
+def part_of(view: View) -> Part:
+    """What the experiment adds to the paper: what its kind's `report` says, the plain tables and curves without one."""
+    if not view.kind.has_report:
+        return plain_part(view)
+    found = view.kind.report(view) or Part()
+    if not isinstance(found, Part):
+        raise PapergenError(f"{view.kind.path}: report() returned {type(found).__name__}, not a Part.")
+    return found
 
 
 def plain_part(view: View, *, params: Mapping[str, Params] | None = None) -> Part:

@@ -19,6 +19,7 @@ from papergen.paper.assemble import read_results
 from papergen.report.appendix import machine_table, machine_text
 from papergen.report.comparable import require_comparable
 from papergen.report.parts import Part, View
+from papergen.report.plain import part_of
 from papergen.report.results import Results
 from papergen.testing import run_once
 
@@ -34,18 +35,15 @@ def paper(tmp_path: Path) -> Path:
 def parts(paper: Path, name: str) -> Part:
     """What the experiment adds to the paper."""
     project = open_project(paper)
-    kind = project.kinds[project.configs[name].kind]
     view = View(
         experiment=name,
         results=read_results(project),
         store=project.store,
-        kind=kind,
+        kind=project.kinds[project.configs[name].kind],
         escape=escape,
         language="en",
     )
-    part = kind.parts()(view)
-    assert isinstance(part, Part)
-    return part
+    return part_of(view)
 
 
 @pytest.mark.parametrize(

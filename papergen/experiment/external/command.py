@@ -18,10 +18,10 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.secrets import secret_names
 from papergen.experiment.api import WORDS_ONLY, From, Params
-from papergen.experiment.external.inputs import input_digests
 from papergen.experiment.external.measures import Measured
 from papergen.experiment.external.placeholders import BUILT_IN, fill, fill_word, names_in, used_in
 from papergen.experiment.fingerprint import Code, code_of_command
+from papergen.experiment.inputs import input_digests
 from papergen.experiment.kind import given
 
 READING = {"kind: command": "1"}
@@ -173,7 +173,7 @@ class CommandSettings(Measured):
         values = {**self.own(), **upstream, **unknown}
         cwd = project if "\0" in (folder := fill(self.cwd, values)) else project / folder
         if not cwd.is_dir():
-            raise PapergenError(f"cwd = {self.cwd!r}: there is no such folder.")
+            raise PapergenError(f"cwd = {self.cwd!r}: there is no such folder.", parameter="cwd")
         words = self.argv(values)
         if self.shell:
             words = shlex.split(words[-1], comments=True)

@@ -16,12 +16,12 @@ from papergen.core.cache import known_digest
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.files import digest_json, read_text
 from papergen.experiment.api import Context
-from papergen.experiment.external.inputs import input_files
 from papergen.experiment.external.measures import Line, Measured, read, require
 from papergen.experiment.external.placeholders import fill, names_in
 from papergen.experiment.external.tables import READERS, flat, json_lines, read_lines
 from papergen.experiment.external.trackers import mlflow_lines, tensorboard_lines, wandb_lines
 from papergen.experiment.fingerprint import Code
+from papergen.experiment.inputs import input_files
 
 READING = {"kind: import": "1"}
 """How files are read; the number changes when the same files would give other numbers."""

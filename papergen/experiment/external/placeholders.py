@@ -71,7 +71,9 @@ def shown(value: Any, form: str = "") -> str:
     try:
         return format(value, form) if form else str(value)
     except (ValueError, TypeError) as error:
-        raise PapergenError(f"command: {value!r} cannot be written as {{:{form}}} ({error}).") from error
+        raise PapergenError(
+            f"command: {value!r} cannot be written as {{:{form}}} ({error}).", parameter="command"
+        ) from error
 
 
 def used_in(texts: Sequence[str]) -> list[str]:

@@ -213,7 +213,8 @@ def data_digests(settings: TaskSettings, project: Path) -> dict[str, str]:
         for name in ("train_file", "test_file"):
             path = project / Path(str(getattr(settings, name))).expanduser()
             if not path.exists():
-                raise PapergenError(f"{name} = {str(getattr(settings, name))!r}: there is no such file ({path}).")
+                told = f"{name} = {str(getattr(settings, name))!r}: there is no such file ({path})."
+                raise PapergenError(told, parameter=name)
             found[name] = known_folder_digest(path) if path.is_dir() else known_digest(path)
     return found | model_digests(project, model=settings.model)
 

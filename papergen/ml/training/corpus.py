@@ -115,6 +115,7 @@ def _divided(
             raise PapergenError(
                 f"corpus: {corpus} leaves no {side} text with validation_fraction = {validation_fraction}.",
                 hint="Use a longer text, or another validation_fraction.",
+                parameter="corpus",
             )
     return Corpus(
         name=corpus,
@@ -214,6 +215,7 @@ def _read(path: Path, settings: CorpusSettings) -> dict[str, str]:
         raise PapergenError(
             f"corpus: {settings.corpus} is neither a file nor a folder ({path}).",
             hint=f"Give a path relative to the project, or `corpus: {EMBEDDED}`.",
+            parameter="corpus",
         )
     files = [
         file
@@ -221,7 +223,7 @@ def _read(path: Path, settings: CorpusSettings) -> dict[str, str]:
         if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
     ]
     if not files:
-        raise PapergenError(f"corpus: the folder {settings.corpus} holds no file ({path}).")
+        raise PapergenError(f"corpus: the folder {settings.corpus} holds no file ({path}).", parameter="corpus")
     texts = {file.relative_to(path).as_posix(): _text(file, settings.encoding) for file in files}
     return {name: text for name, text in texts.items() if text.strip()}
 
@@ -236,6 +238,7 @@ def _text(path: Path, encoding: str) -> str:
         raise PapergenError(
             f"corpus: {path}:{line} is not {encoding} text.",
             hint=f"Set `encoding:` to {right}, or move the file out of the corpus folder.",
+            parameter="corpus",
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

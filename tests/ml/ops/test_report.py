@@ -13,6 +13,7 @@ from papergen.experiment.registry import load_kinds
 from papergen.latex.text import escape
 from papergen.ml.ops.catalogue import OPERATIONS
 from papergen.report.parts import View
+from papergen.report.plain import part_of
 from papergen.report.results import Results
 from papergen.report.tables.table import Table
 from papergen.report.tables.tabular import tabular_tex
@@ -121,7 +122,7 @@ def cells(table: Table) -> dict[str, list[Any]]:
 
 
 def test_the_table_has_each_operation_once_with_its_share_of_what_the_roofline_grants(view: View) -> None:
-    part = KIND.parts()(view)
+    part = part_of(view)
     table = next(table for table in part.tables if table.name == "operations")
     found = cells(table)
     assert list(found) == ["product", "dot", "given", "fused", "cached", "turned"]
@@ -147,7 +148,7 @@ def test_the_table_has_each_operation_once_with_its_share_of_what_the_roofline_g
 
 
 def test_the_roofline_bends_where_memory_and_arithmetic_meet(view: View) -> None:
-    part = KIND.parts()(view)
+    part = part_of(view)
     figure = next(figure for figure in part.figures if figure.name == "roofline")
     main = figure.series[0]
     assert main.is_curve
@@ -165,7 +166,7 @@ def test_the_roofline_bends_where_memory_and_arithmetic_meet(view: View) -> None
 
 
 def test_devices_stand_side_by_side_and_what_cannot_run_says_why(view: View) -> None:
-    table = next(table for table in KIND.parts()(view).tables if table.name == "devices")
+    table = next(table for table in part_of(view).tables if table.name == "devices")
     assert [row.label for row in table.rows] == ["cpu", "cuda"]
     assert {row.group for row in table.rows} == {"sine"}
     assert table.footnotes == [NO_GPU]
@@ -173,12 +174,12 @@ def test_devices_stand_side_by_side_and_what_cannot_run_says_why(view: View) -> 
 
 
 def test_the_compiled_operation_is_set_against_the_plain_one(view: View) -> None:
-    table = next(table for table in KIND.parts()(view).tables if table.name == "compiled")
+    table = next(table for table in part_of(view).tables if table.name == "compiled")
     assert cells(table)["fused"][-1].mean == pytest.approx(3)
 
 
 def test_the_words_of_every_operation_and_table_are_chinese_in_a_chinese_paper(view: View) -> None:
-    table = next(table for table in KIND.parts()(view).tables if table.name == "operations")
+    table = next(table for table in part_of(view).tables if table.name == "operations")
     chinese = in_language(table, "zh")
     assert [row.cells[0] for row in chinese.rows] == ["新建", "新建", "out", "新建", "新建", "视图"]
     names = {"bmm", "Linear", "scaled_dot_product_attention", "masked_fill", "triu", "tril", "from_numpy", "zeros"}
@@ -189,12 +190,12 @@ def test_the_words_of_every_operation_and_table_are_chinese_in_a_chinese_paper(v
 
 
 def test_types_are_compared_only_where_one_operation_ran_in_several(view: View) -> None:
-    table = next(table for table in KIND.parts()(view).tables if table.name == "dtypes")
+    table = next(table for table in part_of(view).tables if table.name == "dtypes")
     assert {row.name: row.label for row in table.rows} == {"product": "float32", "double": "float64"}
 
 
 def test_the_method_names_what_was_run(view: View) -> None:
-    text = str(KIND.parts()(view).texts["method"])
+    text = str(part_of(view).texts["method"])
     assert "7 tensor operations" in text
     assert "from 64\\,KiB to 16\\,MiB" in text
     assert "$n = 32, 64$" in text
