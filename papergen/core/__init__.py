@@ -1,1 +1,1 @@
-"""What every package stands on: errors, files, locks, caches, strict YAML, text widths, secrets, shipped files."""
+"""What every package stands on: errors, files, locks, one cache, strict YAML, text widths, secrets, shipped files."""

@@ -1,10 +1,9 @@
-"""Files that appear whole or not at all, digests of their content, and locks that die with their holder."""
+"""Files that appear whole or not at all, and digests of their content."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import gzip
 import hashlib
 import json
@@ -12,9 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-import time
 import unicodedata
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -185,47 +182,3 @@ def slug(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).lower()
     kept = [c if c.isascii() else f"u{ord(c):x}" for c in plain if not unicodedata.combining(c)]
     return re.sub(r"[^a-z0-9]+", "-", "".join(kept)).strip("-") or "x"
-
-
-LOOK_S = 0.2
-"""For one who only looks whether a lock is held (`locked_since`), and so holds it for an instant, to be gone."""
-
-
-@contextlib.contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
-    """Hold an exclusive lock on `path` for the block; PapergenError(`busy`) when another process holds it.
-
-    The kernel drops the lock with the process, so `kill -9` leaves nothing to clean up. The file's time of change is
-    that of the last one who got it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        deadline = time.monotonic() + LOOK_S
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise PapergenError(busy) from error
-                time.sleep(LOOK_S / 20)
-        os.utime(handle)
-        yield
-    finally:
-        os.close(handle)
-
-
-def locked_since(path: Path) -> int | None:
-    """When the process that holds the lock `path` now got it, in ns since the epoch; None when nobody holds it."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return os.fstat(handle).st_mtime_ns
-    finally:
-        os.close(handle)
-    return None

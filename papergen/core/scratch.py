@@ -7,7 +7,6 @@ leftover.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import os
 import re
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from papergen.core.files import disk_error
+from papergen.core.locks import try_lock
 
 _NAME = re.compile(r"\.?papergen-scratch-[a-z]+-[0-9a-f]{8}")
 _MOST_SWEPT = 64
@@ -57,9 +57,10 @@ def _made(stem: Path) -> tuple[Path, int]:
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
+                is_swept = False
                 with contextlib.suppress(OSError):  # no locks on this file system: nothing is swept there either
-                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                if os.path.samestat(folder.stat(), os.fstat(handle)):
+                    is_swept = not try_lock(handle, is_shared=True)
+                if not is_swept and os.path.samestat(folder.stat(), os.fstat(handle)):
                     return folder, handle
             except BaseException:
                 os.close(handle)
@@ -80,8 +81,7 @@ def _remove_unlocked(folder: Path) -> None:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             found = os.fstat(handle)
-            if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode) and try_lock(handle):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(handle)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from papergen.core.files import slug
+from papergen.core.locks import try_lock
 
 FOLDER = Path("/tmp")
 """One place for all users of the machine, whatever TMPDIR each of them has."""
@@ -28,11 +29,10 @@ class GpuLocks:
         handle = self._open(self._folder / f"papergen-gpu-{slug(self._identities.get(name, name))}.lock")
         if handle is None:
             return True  # no lock can be made here; then there is nobody to agree with
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            return False
+        with contextlib.suppress(OSError):  # no locks on this file system: likewise
+            if not try_lock(handle):
+                os.close(handle)
+                return False
         self._handles[name] = handle
         return True
 

@@ -27,13 +27,12 @@ from papergen.core.files import (
     compress,
     digest_file,
     disk_error,
-    locked,
-    locked_since,
     read_json,
     slug,
     sync_folder,
     write_json,
 )
+from papergen.core.locks import holder_of, locked
 from papergen.store.failures import Failure
 from papergen.store.records import SCHEMA, Outcome, Provenance, Result, Trial
 
@@ -270,11 +269,11 @@ class Store:
 
     def is_running(self) -> Callable[[Trial], bool]:
         """Whether a run-exp on this machine is at work on a trial at this moment (not what a killed one left)."""
-        since = locked_since(self._lock)
+        holder = holder_of(self._lock)
 
         def found(trial: Trial) -> bool:
             try:
-                return since is not None and self.attempt(trial).trial_file.stat().st_mtime_ns >= since
+                return holder is not None and self.attempt(trial).trial_file.stat().st_mtime_ns >= holder.since_ns
             except OSError:
                 return False
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,6 @@ from hypothesis import strategies as st
 from papergen.core.errors import MachineError, PapergenError, ResultError, counted, did_you_mean, gathered
 from papergen.core.files import (
     canonical_json,
-    locked,
-    locked_since,
     read_json,
     read_text,
     slug,
@@ -86,26 +82,6 @@ def test_canonical_json_does_not_depend_on_order() -> None:
 def test_slug_is_safe_for_files_and_tex(text: str) -> None:
     assert slug(text)
     assert set(slug(text)) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-
-
-def test_lock_is_exclusive_and_dies_with_its_holder(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    with locked(path, "busy here"), pytest.raises(PapergenError, match="busy here"), locked(path, "busy here"):
-        pass
-    with locked(path, "busy here"):
-        pass
-
-
-def test_one_who_looks_at_a_lock_for_an_instant_is_waited_for(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    path.touch()
-    handle = os.open(path, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_SH)
-    looking = threading.Timer(0.05, os.close, [handle])
-    looking.start()
-    with locked(path, "busy here"):
-        looking.join()
-    assert locked_since(path) is None
 
 
 def test_errors_are_short_and_keep_their_exit_code() -> None:

@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_locked_is_used_and_not_swept(tmp_path: Path, mo
     def refused(handle: int, operation: int) -> None:
         raise OSError("no locks here")
 
-    monkeypatch.setattr("papergen.core.scratch.fcntl.flock", refused)
+    monkeypatch.setattr("papergen.core.locks.fcntl.flock", refused)
     with scratch_folder("one", tmp_path) as one, scratch_folder("two", tmp_path) as two:
         assert one.is_dir()
         assert two.is_dir()
