@@ -130,7 +130,7 @@ def comparisons(view: View) -> Table:
     values = {row: view.value(row, "diversity") for row in rows}
     pairs = [(a, b) for place, a in enumerate(rows) for b in rows[:place]]
     ps = holm([compare(values[a], values[b]).p for a, b in pairs])
-    notes = {pair: r"$^{*}$" for pair, p in zip(pairs, ps, strict=True) if p < 0.05}
+    notes = {pair: r"$^{*}$" for pair, p in zip(pairs, ps, strict=True) if p is not None and p < 0.05}
     return Table(
         name="comparisons",
         columns=tuple(Column(name=row, heading=row_label(row), show="mean") for row in rows[:-1]),

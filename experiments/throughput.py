@@ -35,8 +35,6 @@ METRICS = (
     Metric(name="train_loss", label="Train loss", direction="lower"),
 )
 
-WORDS = {"is_better": "faster", "is_worse": "slower", "noise": "within noise", "single": "one round"}
-
 
 class Params(TrainingSettings):
     """What is trained and how; the defaults time 25 steps after the warm-up."""
@@ -149,8 +147,7 @@ def steps(view: View) -> Table:
     """Every row: step time, speed, speed relative to the first row, and whether that is more than noise."""
     import dataclasses
 
-    from papergen.report.derived import ratio
-    from papergen.report.noise import verdicts
+    from papergen.report.derived import ratio, verdicts
     from papergen.report.tables.table import Cell, Column, NotAvailable, table_of
 
     table = table_of(
@@ -165,7 +162,7 @@ def steps(view: View) -> Table:
     )
     speeds = {row: view.value(row, "tokens_per_s") for row in view.rows}
     first = view.rows[0]
-    words = verdicts(speeds, first, WORDS)
+    words = verdicts(speeds, first, better="faster", worse="slower")
 
     def more(row: str) -> tuple[tuple[Cell, ...], tuple[Cell, ...]]:
         if row in view.unavailable:

@@ -112,8 +112,7 @@ def compared(view: View) -> Table:
     """Final validation loss, its difference from the first row's by seeds, and whether that is more than noise."""
     import dataclasses
 
-    from papergen.report.derived import difference
-    from papergen.report.noise import verdicts
+    from papergen.report.derived import difference, verdicts
     from papergen.report.tables.table import Cell, Column, NotAvailable, table_of
 
     name = "validation_loss"

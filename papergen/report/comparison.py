@@ -132,9 +132,11 @@ def _contrast(results: Results, key_a: str, key_b: str, test: str) -> Contrast:
         is_paired=pairs is not None,
         better=_better(a, b),
     )
-    if a.n < 2 or b.n < 2:
-        return replace(found, warnings=(*warnings, "n = 1: nothing can be tested; use more seeds"))
     outcome = compare(a, b, test)
+    if outcome.untestable is statistics.Untestable.SINGLE:
+        return replace(found, warnings=(*warnings, "n = 1: nothing can be tested; use more seeds"))
+    if outcome.untestable is not None:
+        warnings.append(outcome.untestable.sentence)
     if pairs is not None:
         size, name = statistics.cohens_dz(pairs[1], pairs[2]), "d_z"
     else:
@@ -143,7 +145,7 @@ def _contrast(results: Results, key_a: str, key_b: str, test: str) -> Contrast:
         warnings.append(outcome.warning)
     return replace(
         found,
-        test=outcome.name,
+        test=outcome.name if outcome.p is not None else "",
         p=outcome.p,
         effect_size=size if abs(size) < float("inf") else None,
         effect_name=name,

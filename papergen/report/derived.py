@@ -1,4 +1,5 @@
-"""Numbers made from other numbers, with an interval where an honest one exists: differences, ratios, the best row.
+"""Numbers made from other numbers, with an interval where an honest one exists: differences, ratios, the best row, and
+whether a row differs from another by more than noise.
 
 Two values are paired when they rest on the same units (the same prompts of the same data, the same seeds); then the
 units' differences are what is averaged and tested. Otherwise Welch's method takes the two as independent samples.
@@ -7,15 +8,14 @@ units' differences are what is averaged and tested. Otherwise Welch's method tak
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from papergen.core.errors import PapergenError
 from papergen.report import statistics
 from papergen.report.results import NotApplicableError, Results
-from papergen.report.student import t_quantile
-from papergen.report.values import Text, Value, one_of, summary, value_of
+from papergen.report.values import Text, Value, summary, value_of
 
 TESTS = ("t", "wilcoxon", "permutation", "mcnemar")
 
@@ -34,7 +34,9 @@ def paired(a: Value, b: Value) -> tuple[tuple[int, ...], list[float], list[float
 
 
 def difference(a: Value, b: Value) -> Value:
-    """`a - b`: a paired interval where they are paired, else Welch's; none when either rests on a single unit."""
+    """`a - b`: a paired interval where they are paired, else Welch's; none when either rests on a single unit, and none
+    where no unit differs by more or less than the others.
+    """
     return total(a, b.scaled(-1), key=f"{a.key} - {b.key}")
 
 
@@ -47,16 +49,22 @@ def total(a: Value, b: Value, key: str = "") -> Value:
     if pairs is not None:
         ids, xs, ys = pairs
         fields = summary([x + y for x, y in zip(xs, ys, strict=True)])
+        if not fields["sd"]:  # all sums are equal: how they vary is unknown, and an interval of no width would deny it
+            fields |= {"low": None, "high": None}
         return replace(base, **fields, over=a.over, sample_ids=ids, population=a.population)
     if a.sd is None or b.sd is None:
         return base
     error = math.sqrt(a.sd**2 / a.n + b.sd**2 / b.n)
-    half = t_quantile((1 + statistics.LEVEL) / 2, statistics.welch_df(a.samples, b.samples)) * error
+    if error == 0:
+        return base
+    half = statistics.t_quantile((1 + statistics.LEVEL) / 2, statistics.welch_df(a.samples, b.samples)) * error
     return replace(base, low=base.mean - half, high=base.mean + half, n=min(a.n, b.n), over=a.over)
 
 
 def ratio(a: Value, b: Value) -> Value:
-    """`a / b` of the means with Fieller's interval; none when either rests on one unit or `b` may well be zero."""
+    """`a / b` of the means with Fieller's interval; none when either rests on one unit, when neither varies or when `b`
+    may well be zero.
+    """
     if b.mean == 0:
         raise PapergenError(f"{b.key} is zero: nothing can be divided by it.")
     unit = "" if a.unit == b.unit else f"{a.unit or '1'}/({b.unit})" if b.unit else a.unit
@@ -71,13 +79,14 @@ def ratio(a: Value, b: Value) -> Value:
     if pairs is not None:
         products = math.fsum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True))
         together = products / (len(xs) - 1) / len(xs)
-    t = t_quantile((1 + statistics.LEVEL) / 2, min(len(xs), len(ys)) - 1)
+    t = statistics.t_quantile((1 + statistics.LEVEL) / 2, min(len(xs), len(ys)) - 1)
     doubt = t**2 * var_y / mean_y**2
     of_means = mean_x / mean_y
     under_root = (
         var_x - 2 * of_means * together + of_means**2 * var_y - t**2 / mean_y**2 * (var_x * var_y - together**2)
     )
-    if doubt >= 1 or under_root < 0:
+    nothing = statistics.ROUNDING * (var_x + of_means**2 * var_y)  # neither varies, or both by the same factor
+    if doubt >= 1 or under_root <= nothing:
         return base
     centre = of_means - t**2 * together / mean_y**2
     reach = t / abs(mean_y) * math.sqrt(under_root)
@@ -86,13 +95,12 @@ def ratio(a: Value, b: Value) -> Value:
 
 
 def compare(a: Value, b: Value, test: str = "t") -> statistics.Test:
-    """Whether two values differ: a paired test where they are paired, else Welch's. PapergenError when n is 1."""
-    for value in (a, b):
-        if value.n < 2 or not value.samples:
-            raise PapergenError(
-                f"{value.key}: rests on one {one_of(value.over)}: no difference from it can be tested.",
-                hint="Use more seeds, or metrics that are reported per prompt.",
-            )
+    """Whether two values differ: a paired test where they are paired, else Welch's.
+
+    There is no p-value where a value rests on one unit, and none of a t test where nothing varies.
+    """
+    if any(value.n < 2 or not value.samples for value in (a, b)):
+        return statistics.Test(name=test, statistic=math.nan, p=None, n=1, untestable=statistics.Untestable.SINGLE)
     pairs = paired(a, b)
     if pairs is None:
         if test != "t":
@@ -106,6 +114,27 @@ def compare(a: Value, b: Value, test: str = "t") -> statistics.Test:
         return statistics.mcnemar([x == outcomes[-1] for x in xs], [y == outcomes[-1] for y in ys])
     tests = {"t": statistics.paired_t, "wilcoxon": statistics.wilcoxon, "permutation": statistics.permutation}
     return tests[test](xs, ys)
+
+
+def verdicts(
+    values: Mapping[str, Value], baseline: str, *, better: str = "better", worse: str = "worse"
+) -> dict[str, str]:
+    """Row -> better, worse, or within noise; "" for the baseline, and why where nothing can be tested.
+
+    Two-sided t tests, paired where the rows share their seeds (rounds), with Holm's correction over the rows: with a
+    dozen rows one in twenty would differ by chance else.
+    """
+    base = values[baseline]
+    tests = {row: compare(value, base) for row, value in values.items() if row != baseline}
+    found = dict.fromkeys(values, "")
+    for (row, test), p in zip(tests.items(), statistics.holm([test.p for test in tests.values()]), strict=True):
+        if p is None:
+            found[row] = "one round" if test.untestable is statistics.Untestable.SINGLE else "no spread"
+        elif p >= 1 - statistics.LEVEL:
+            found[row] = "within noise"
+        else:
+            found[row] = better if is_better(values[row], base) else worse
+    return found
 
 
 def is_better(a: Value, b: Value) -> bool:

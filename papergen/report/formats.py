@@ -232,7 +232,9 @@ def _bootstrap(value: Value) -> tuple[float, float]:
 
 
 def _no_spread(value: Value, what: str) -> PapergenError:
+    alone = f"it rests on one {one_of(value.over)}"
+    why = alone if value.n < 2 else f"its {value.over} do not differ"
     return PapergenError(
-        f"{value.key}: has no {what}: it rests on one {one_of(value.over)}.",
+        f"{value.key}: has no {what}: {why}.",
         hint=f"Use more seeds in experiments/{value.key.split('/')[0]}.yaml, or print it without.",
     )

@@ -1,7 +1,10 @@
 """Intervals, paired tests, corrections and effect sizes for a few seeds or a few hundred prompts.
 
-What every build needs (mean, deviation, Student's t) is plain Python. numpy is imported where something is resampled
-and scipy for the signed-rank test only. Resampling uses a fixed seed: the same results give the same paper.
+Where the standard error is zero, nothing can be tested and a t test has no p-value. Resampling uses a fixed seed: the
+same results give the same paper.
+
+numpy and scipy are imported where they are needed: a paper without intervals is built without them (scipy.special takes
+about 0.1 s to import).
 """
 
 from __future__ import annotations
@@ -10,10 +13,9 @@ import bisect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from statistics import NormalDist
 from typing import Any, Literal
-
-from papergen.report.student import t_quantile, t_upper_tail
 
 LEVEL = 0.95
 NUM_RESAMPLES = 9999
@@ -34,6 +36,20 @@ class Interval:
         return (self.high - self.low) / 2
 
 
+class Untestable(Enum):
+    """Why a difference cannot be tested."""
+
+    SINGLE = "one value rests on a single unit"
+    EQUAL = "no unit differs"
+    CONSTANT = "every unit differs by the same"
+    """Between independent samples: neither varies, so their difference does not."""
+
+    @property
+    def sentence(self) -> str:
+        """What a person reads."""
+        return f"cannot be tested: {self.value}, so nothing is known of how the difference varies"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Test:
     """The outcome of a two-sided test of "no difference"."""
@@ -42,11 +58,28 @@ class Test:
 
     name: str
     statistic: float
-    p: float
+    """NaN where there is no p-value."""
+    p: float | None
+    """None where nothing can be tested; `untestable` says why."""
     n: int
     """Pairs (or both samples' sizes together in an unpaired test)."""
+    untestable: Untestable | None = None
     warning: str = ""
     """Why the p-value deserves little trust, "" when nothing speaks against it."""
+
+
+def t_upper_tail(t: float, df: float) -> float:
+    """P(T > t) for Student's t with `df` > 0 degrees of freedom (need not be whole)."""
+    from scipy.special import stdtr
+
+    return float(stdtr(df, -t))
+
+
+def t_quantile(p: float, df: float) -> float:
+    """The t with P(T <= t) = p, for 0 < p < 1."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, p))
 
 
 def mean(values: Sequence[float]) -> float:
@@ -123,31 +156,26 @@ def bootstrap_interval(
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> Test:
-    """Student's paired t test of equal means."""
+    """Student's paired t test of equal means; without a p-value where all differences are equal."""
     differences = _paired(a, b)
     n = len(differences)
-    spread = sd(differences)
-    centre = mean(differences)
-    if spread == 0:
-        statistic = 0.0 if centre == 0 else math.copysign(math.inf, centre)
-    else:
-        statistic = centre / (spread / math.sqrt(n))
-    p = min(1.0, 2 * t_upper_tail(abs(statistic), n - 1))
-    warning = small_sample_warning("t", n) or ("all differences are equal" if spread == 0 else "")
-    return Test(name="paired t", statistic=statistic, p=p, n=n, warning=warning)
+    return _t_test("paired t", mean(differences), sd(differences) / math.sqrt(n), n - 1, n=n, smallest=n)
 
 
 def welch_t(a: Sequence[float], b: Sequence[float]) -> Test:
-    """Welch's t test of equal means, for samples that are not paired."""
-    parts = [sd(sample) ** 2 / len(sample) for sample in (a, b)]
+    """Welch's t test of equal means, for samples that are not paired; without a p-value where neither varies."""
+    error = math.sqrt(math.fsum(sd(sample) ** 2 / len(sample) for sample in (a, b)))
     gap = mean(a) - mean(b)
-    if sum(parts) == 0:
-        statistic, p = (0.0, 1.0) if gap == 0 else (math.copysign(math.inf, gap), 0.0)
-    else:
-        statistic = gap / math.sqrt(sum(parts))
-        p = min(1.0, 2 * t_upper_tail(abs(statistic), welch_df(a, b)))
-    smaller = min(len(a), len(b))
-    return Test(name="Welch t", statistic=statistic, p=p, n=len(a) + len(b), warning=small_sample_warning("t", smaller))
+    return _t_test("Welch t", gap, error, welch_df(a, b), n=len(a) + len(b), smallest=min(len(a), len(b)))
+
+
+def _t_test(name: str, gap: float, error: float, df: float, *, n: int, smallest: int) -> Test:
+    if error == 0:  # t is infinite or 0/0; as a limit p would be 0, as if two equal numbers were certainty
+        reason = Untestable.CONSTANT if gap else Untestable.EQUAL
+        return Test(name=name, statistic=math.nan, p=None, n=n, untestable=reason)
+    statistic = gap / error
+    p = min(1.0, 2 * t_upper_tail(abs(statistic), df))
+    return Test(name=name, statistic=statistic, p=p, n=n, warning=small_sample_warning("t", smallest))
 
 
 def welch_df(a: Sequence[float], b: Sequence[float]) -> float:
@@ -207,13 +235,16 @@ def permutation(a: Sequence[float], b: Sequence[float], *, num_resamples: int = 
     )
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given: each may be compared with the level itself."""
-    order = sorted(range(len(ps)), key=lambda index: ps[index])
-    adjusted = [0.0] * len(ps)
+def holm(ps: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjusted p-values, in the order given: each may be compared with the level itself.
+
+    What could not be tested (None) stays None and does not count.
+    """
+    order = sorted((p, index) for index, p in enumerate(ps) if p is not None)
+    adjusted: list[float | None] = [None] * len(ps)
     highest = 0.0
-    for rank, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(ps) - rank) * ps[index]))
+    for rank, (p, index) in enumerate(order):
+        highest = max(highest, min(1.0, (len(order) - rank) * p))
         adjusted[index] = highest
     return adjusted
 

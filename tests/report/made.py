@@ -127,3 +127,15 @@ def speed_results(**provenance: Any) -> list[Result]:
         for index, (row, column) in enumerate(rates.items())
         for seed, rate in enumerate(column)
     ]
+
+
+def constant_gap() -> Results:
+    """Two rows, two seeds, and the same difference under both: .50 and .75 against .25 and .50."""
+    rates = {"ours": [0.50, 0.75], "base": [0.25, 0.50]}
+    return make_results(
+        [
+            make_result(make_trial("speed", row, seed), {"tokens_per_s": rate})
+            for row, column in rates.items()
+            for seed, rate in enumerate(column)
+        ]
+    )

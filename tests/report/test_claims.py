@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made import make_result, make_results, make_trial
+from made import constant_gap, make_result, make_results, make_trial
 from scipy import stats
 
 from papergen.core.errors import PapergenError
@@ -238,3 +238,16 @@ def test_every_function_is_documented() -> None:
 
 def test_a_tiny_p_is_not_said_to_be_zero() -> None:
     assert [_shown_p(p) for p in (0.0, 3e-5, 0.012345)] == ["p < 0.0001", "p < 0.0001", "p = 0.0123"]
+
+
+def test_a_difference_that_does_not_vary_lets_no_claim_hold() -> None:
+    found = constant_gap()
+    ours, base = "speed/ours/tokens_per_s", "speed/base/tokens_per_s"
+    for claim in (f"significant({ours}, {base})", f"not significant({ours}, {base})", f"p({ours}, {base}) < 0.05"):
+        with pytest.raises(PapergenError, match="cannot be tested: every unit differs by the same"):
+            check(found, claim)
+    verdict = check(found, f"outperforms({ours}, {base}, level=0.05)")
+    assert not verdict.holds
+    assert any("cannot be tested" in line for line in verdict.evidence)
+    assert comparisons_of(found, f"outperforms({ours}, {base}, level=0.05)") == {}
+    assert check(found, f"{ours} > {base}").holds, "that the mean is larger is true"

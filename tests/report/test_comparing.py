@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from commands import papergen, results
 from fakes import FAKE_KIND
-from made import decoding_results, make_results, speed_results
+from made import constant_gap, decoding_results, make_results, speed_results
 from scipy import stats
 
 from papergen.core.errors import PapergenError
@@ -108,3 +108,12 @@ def test_rerun_names_what_differs(project: Path) -> None:
 def test_rerun_of_what_is_not_finished_is_refused(project: Path) -> None:
     assert "is pending" in papergen("rerun", "first/large", cwd=project).stderr
     assert "Did you mean first/large?" in papergen("rerun", "first/lage", cwd=project).stderr
+
+
+def test_a_difference_that_does_not_vary_has_no_interval_no_p_and_no_star() -> None:
+    found = compared(constant_gap(), "speed/ours/tokens_per_s", "speed/base/tokens_per_s")
+    (contrast,) = found.contrasts
+    assert (contrast.difference, contrast.low, contrast.p, contrast.p_holm) == (0.25, None, None, None)
+    told = describe(found)
+    assert "warning: cannot be tested: every unit differs by the same" in told
+    assert "A better" not in told

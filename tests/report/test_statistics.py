@@ -3,12 +3,14 @@
 import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from papergen.report.statistics import (
+    Untestable,
     bootstrap_interval,
     cliffs_delta,
     cohens_dz,
@@ -21,10 +23,11 @@ from papergen.report.statistics import (
     sd,
     small_sample_warning,
     t_interval,
+    t_quantile,
+    t_upper_tail,
     welch_t,
     wilcoxon,
 )
-from papergen.report.student import t_quantile, t_upper_tail
 
 RNG = np.random.default_rng(7)
 A = RNG.normal(1.0, 2.0, 24).tolist()
@@ -95,11 +98,37 @@ def test_paired_and_welch_t_are_scipys() -> None:
     assert (ours.statistic, ours.p) == pytest.approx((theirs.statistic, theirs.pvalue), rel=1e-10)
 
 
-def test_t_of_differences_without_spread() -> None:
-    assert paired_t([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]).p == 1.0
-    constant = paired_t([2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 2.0, 3.0, 4.0, 5.0])
-    assert math.isinf(constant.statistic)
-    assert constant.warning == "all differences are equal"
+def test_welch_of_few_and_tied_values_is_exact() -> None:
+    """T = -sqrt(2) with 4 degrees of freedom, where Student's distribution has a closed form."""
+    found = welch_t([0.55, 0.6, 0.6], [0.6, 0.6, 0.65])
+    assert (found.statistic, found.p) == pytest.approx((-math.sqrt(2), 1 - 4 / (3 * math.sqrt(3))), rel=1e-9)
+    paired = paired_t([0.55, 0.6, 0.6], [0.6, 0.6, 0.65])  # t = -2 with 2 degrees of freedom
+    assert (paired.statistic, paired.p) == pytest.approx((-2, 1 - 2 / math.sqrt(6)), rel=1e-9)
+
+
+def test_one_sample_that_does_not_vary_can_be_tested() -> None:
+    found = welch_t([0.5, 0.5, 0.5], [0.5, 0.6, 0.7])  # all the error is the other's: t = -sqrt(3), 2 degrees
+    assert (found.statistic, found.p) == pytest.approx((-math.sqrt(3), 1 - math.sqrt(3 / 5)), rel=1e-9)
+
+
+@pytest.mark.parametrize("test", [paired_t, welch_t])
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        ([0.5, 0.5], [0.5, 0.5], Untestable.EQUAL),
+        ([0.7, 0.7, 0.7], [0.6, 0.6, 0.6], Untestable.CONSTANT),
+    ],
+)
+def test_what_does_not_vary_cannot_be_tested(test: Any, a: list[float], b: list[float], reason: Untestable) -> None:
+    found = test(a, b)
+    assert (found.p, found.untestable) == (None, reason)
+    assert math.isnan(found.statistic)
+
+
+def test_equal_differences_are_no_certainty() -> None:
+    assert paired_t([0.50, 0.75], [0.25, 0.50]).untestable is Untestable.CONSTANT
+    assert paired_t([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]).p is None
+    assert paired_t([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]).untestable is Untestable.EQUAL
 
 
 def test_wilcoxon_is_scipys_and_survives_no_difference() -> None:
@@ -133,6 +162,7 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([]) == []
+    assert holm([0.01, None, 0.03]) == [pytest.approx(0.02), None, pytest.approx(0.03)], "None counts for nothing"
 
 
 def test_effect_sizes_by_hand() -> None:
@@ -152,8 +182,8 @@ def test_too_small_samples_are_named() -> None:
     )
 
 
-def test_intervals_import_neither_numpy_nor_scipy() -> None:
-    code = "import sys, papergen.report.statistics as s; s.t_interval([1,2,3.5]); s.paired_t([1,2,3.5],[2,2,2]); "
+def test_what_needs_no_interval_imports_neither_numpy_nor_scipy() -> None:
+    code = "import sys, papergen.report.statistics as s; s.mean([1,2]); s.sd([1,2]); s.t_interval([1]); s.holm([.1]); "
     code += "print([m for m in ('numpy', 'scipy', 'torch', 'matplotlib') if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
@@ -165,4 +195,4 @@ def test_the_rounding_of_floats_is_no_spread() -> None:
     assert len(set(differences)) > 1  # as floats
     assert sd(differences) == 0
     assert sd([1.0, 1.0 + 1e-9]) > 0
-    assert paired_t(a, b).warning
+    assert paired_t(a, b).untestable is Untestable.CONSTANT

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made import decoding_results, make_result, make_results, make_trial, speed_results
+from made import constant_gap, decoding_results, make_result, make_results, make_trial, speed_results
 
 from papergen.core.errors import PapergenError
 from papergen.experiment.registry import load_kinds
@@ -269,3 +269,8 @@ def test_a_row_of_a_grid_is_called_by_its_parameters() -> None:
     for kind in ("training", "throughput", "decoding", "tasks", "pipeline"):
         label = load_kinds(None)[kind].module.row_label
         assert label("nucleus@top_p-0.9") == "nucleus, top_p 0.9", kind
+
+
+def test_a_difference_that_does_not_vary_gets_no_star() -> None:
+    table = table_of(constant_gap(), "t", "speed", ["tokens_per_s"])
+    assert not marked_against(table, "base").notes

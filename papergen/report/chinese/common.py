@@ -32,6 +32,7 @@ WORDS = {
 CELLS = {
     "none: all results are imported": "无：全部结果均为导入",
     "one round": "仅一轮",
+    "no spread": "无波动，无法检验",
     "within noise": "无显著差异",
     "better": "更好",
     "worse": "更差",

@@ -46,7 +46,7 @@ from papergen.report.claims.syntax import (
     parse,
 )
 from papergen.report.results import ResultKeyError, Results
-from papergen.report.values import Text, Value, value_of
+from papergen.report.values import Text, Value, one_of, value_of
 
 _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -102,7 +102,8 @@ def comparisons_of(results: Results, claim: str) -> dict[Tested, float]:
 
 def family_of(tests: Mapping[Tested, float]) -> dict[Tested, float]:
     """The p-values of one family of tests after Holm's correction (Holm 1979)."""
-    return dict(zip(tests, statistics.holm(list(tests.values())), strict=True))
+    corrected = statistics.holm(list(tests.values()))
+    return {tested: p for tested, p in zip(tests, corrected, strict=True) if p is not None}
 
 
 def check(results: Results, claim: str, family: Mapping[Tested, float] | None = None) -> Verdict:
@@ -272,10 +273,10 @@ class _Reader:
         return derived.ratio(value_in(a), value_in(b))
 
     def _p(self, a: Found, b: Found, test: Found | None = None) -> Found:
-        return self._test(value_in(a), value_in(b), test).p
+        return self._decided(value_in(a), value_in(b), test)
 
     def _significant(self, a: Found, b: Found, level: Found = 0.05, test: Found | None = None) -> Found:
-        return self._test(value_in(a), value_in(b), test).p < number_of(level)
+        return self._decided(value_in(a), value_in(b), test) < number_of(level)
 
     def _about(self, a: Found, b: Found, within: Found = 0.05) -> Found:
         return abs(beside(a, b) - beside(b, a)) <= number_of(within) * abs(beside(b, a))
@@ -333,25 +334,45 @@ class _Reader:
         adjusted = [self._test(mine, theirs, test).p for mine, theirs in pairs]
         if self.family is None:
             adjusted = statistics.holm(adjusted)
-        wins = [win and p < number_of(level) for win, p in zip(wins, adjusted, strict=True)]
+        wins = [win and p is not None and p < number_of(level) for win, p in zip(wins, adjusted, strict=True)]
         over = "" if self.family is None else f" over the {len(self.family)} tests of the paper"
         return wins, f" at level {number_of(level):g} with Holm's correction{over}"
+
+    def _decided(self, a: Value, b: Value, test: Found | None) -> float:
+        """The p-value; PapergenError where there is none, so that neither a claim nor its denial holds."""
+        outcome = self._test(a, b, test)
+        if outcome.p is None:
+            raise PapergenError(f"{a.key} against {b.key}: {_why(outcome, a, b)}.")
+        return outcome.p
 
     def _test(self, a: Value, b: Value, test: Found | None) -> statistics.Test:
         name = "t" if test is None else word_of(test)
         if name not in derived.TESTS:
             raise PapergenError(f"there is no test {name!r}. {did_you_mean(name, derived.TESTS)}")
         outcome = derived.compare(a, b, name)
+        if outcome.p is None:
+            self.notes.append(f"{a.key} against {b.key}: {_why(outcome, a, b)}")
+            return outcome
         tested = (a.key, b.key, name)
         self.tests[tested] = outcome.p
         note = f"{a.key} against {b.key}: {outcome.name} test, n = {outcome.n}, {_shown_p(outcome.p)}"
         if self.family is not None:
-            outcome = replace(outcome, p=self.family.get(tested, outcome.p))
-            note += f", {outcome.p:.3g} after Holm's correction over the paper's {len(self.family)} tests"
+            corrected = self.family.get(tested, outcome.p)
+            outcome = replace(outcome, p=corrected)
+            note += f", {corrected:.3g} after Holm's correction over the paper's {len(self.family)} tests"
         self.notes.append(note)
         if outcome.warning:
             self.warnings.append(f"{a.key} against {b.key}: {outcome.warning}")
         return outcome
+
+
+def _why(outcome: statistics.Test, a: Value, b: Value) -> str:
+    """Why a test has no p-value, as a person reads it."""
+    assert outcome.untestable is not None, "a test without a p-value says why"
+    alone = a if a.n < 2 or not a.samples else b
+    if outcome.untestable is statistics.Untestable.SINGLE:
+        return f"cannot be tested: {alone.key} rests on one {one_of(alone.over)}"
+    return outcome.untestable.sentence
 
 
 def _shown_p(p: float) -> str:

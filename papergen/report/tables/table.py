@@ -194,7 +194,8 @@ def table_of(
 def marked_against(table: Table, baseline: str, *, level: float = 0.05, mark: str = r"$^{*}$") -> Table:
     """The table with a mark on every number that differs significantly from that of the row `baseline`.
 
-    Paired tests where the units are shared, Holm's correction within each column; numbers of one unit are not tested.
+    Paired tests where the units are shared, Holm's correction within each column; numbers of one unit, or
+    that do not vary, are not tested.
     """
     at = _select([row.name for row in table.rows], baseline, f"table {table.name}: row")[0]
     notes: dict[tuple[str, str], str] = dict(table.notes or {})
@@ -207,10 +208,9 @@ def marked_against(table: Table, baseline: str, *, level: float = 0.05, mark: st
             and isinstance(cell := row.cells[index], Value)
             and isinstance(base, Value)
             and column.show != "n"
-            and min(cell.n, base.n) > 1
         }
         for name, p in zip(tested, holm(list(tested.values())), strict=True):
-            if p < level:
+            if p is not None and p < level:
                 notes[name, column.name] = mark
     return replace(table, notes=notes)
 

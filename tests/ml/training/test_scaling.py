@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from papergen.ml.training.scaling import lines, scaling_figure, scaling_table
-from papergen.report.noise import verdicts
+from papergen.report.derived import verdicts
 from papergen.report.tables.tabular import tabular_tex
 from papergen.report.values import Value, summary
 
-WORDS = {"is_better": "faster", "is_worse": "slower", "noise": "within noise", "single": "one round"}
+WORDS = {"better": "faster", "worse": "slower"}
 
 
 def speed(row: str, *rounds: float) -> Value:
@@ -34,19 +34,24 @@ ROUNDS = {
 
 
 def test_a_cell_below_the_noise_says_so_and_the_baseline_says_nothing() -> None:
-    found = verdicts(ROUNDS, "base", WORDS)
+    found = verdicts(ROUNDS, "base", **WORDS)
     assert found == {"base": "", "same": "within noise", "faster": "faster", "slower": "slower"}
 
 
 def test_one_round_proves_nothing() -> None:
-    assert verdicts({"a": speed("a", 1.0), "b": speed("b", 9.0)}, "a", WORDS)["b"] == "one round"
+    assert verdicts({"a": speed("a", 1.0), "b": speed("b", 9.0)}, "a", **WORDS)["b"] == "one round"
+
+
+def test_rounds_that_do_not_vary_prove_nothing() -> None:
+    found = verdicts({"a": speed("a", 5.0, 7.0), "b": speed("b", 9.0, 11.0), "c": speed("c", 5.0, 7.0)}, "a", **WORDS)
+    assert found == {"a": "", "b": "no spread", "c": "no spread"}
 
 
 def test_many_rows_are_corrected_for() -> None:
     noisy = speed("noisy", 103, 121, 93, 114, 106)  # p is about 0.02 alone
-    assert verdicts({"base": ROUNDS["base"], "noisy": noisy}, "base", WORDS)["noisy"] == "faster"
+    assert verdicts({"base": ROUNDS["base"], "noisy": noisy}, "base", **WORDS)["noisy"] == "faster"
     many = {"base": ROUNDS["base"], "noisy": noisy} | {f"same{i}": ROUNDS["same"] for i in range(9)}
-    assert verdicts(many, "base", WORDS)["noisy"] == "within noise"
+    assert verdicts(many, "base", **WORDS)["noisy"] == "within noise"
 
 
 FACETS = {
