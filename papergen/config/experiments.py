@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from papergen.config.form import RESERVED, faults_of_exclusions, faults_of_form, filled, preset_names, read_seeds
+from papergen.config.interpolation import interpolated
 from papergen.config.overrides import override
-from papergen.config.sweeps import Point, exclusions, is_excluded, points
+from papergen.config.sweeps import EXAMPLES, Point, exclusions, is_excluded, points, values_of
 from papergen.core.errors import PapergenError, did_you_mean, gathered
-from papergen.core.strict_yaml import Document, Keys, read_yaml
+from papergen.core.strict_yaml import Document, Keys, full_width_note, read_yaml
+
+RESERVED = ("kind", "description", "seeds", "rows", "grid", "zip", "exclude", "presets", "preset")
+"""Top-level keys of an experiment file that are not parameters."""
+
+OF_ROWS = ("preset", "seeds")
+"""Keys of a row, and of a preset, that are not parameters."""
+
+_ROW_NAME = re.compile(r"^[\w][\w.+-]*$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +112,10 @@ def _require_presets(documents: Mapping[str, Document], presets: Sequence[str]) 
 def _experiment(name: str, document: Document, asked: Sequence[str]) -> ExperimentConfig:
     """The experiment in a document; every fault of its outer form at once."""
     data = document.data
-    faults = [PapergenError(fault) for fault in faults_of_form(document)]
+    faults = [PapergenError(fault) for fault in _faults_of_form(document)]
     conditions: Sequence[Mapping[str, Any]] = ()
     try:
-        grid, zips = (filled(data.get(section), document, (section,)) for section in ("grid", "zip"))
+        grid, zips = (_filled(data.get(section), document, (section,)) for section in ("grid", "zip"))
         points(grid, zips, document.where)
         conditions = exclusions(data.get("exclude"), document.where)
     except PapergenError as error:
@@ -142,10 +151,10 @@ def _experiment(name: str, document: Document, asked: Sequence[str]) -> Experime
                 if own_seeds is not None:
                     seeds[full] = tuple(own_seeds)
                 rows[full], origins[full] = values, keys
-    faults += faults_of_exclusions(document, conditions, met, rows) if not faults else []
+    faults += _faults_of_exclusions(document, conditions, met, rows) if not faults else []
     if faults:
         raise gathered(list({str(fault): fault for fault in faults}.values()), "faults")
-    shared_seeds = read_seeds(data.get("seeds", [0]), document, ("seeds",))
+    shared_seeds = _read_seeds(data.get("seeds", [0]), document, ("seeds",))
     return ExperimentConfig(
         name=name,
         kind=str(data["kind"]),
@@ -166,7 +175,7 @@ def _row(
     presets = document.data.get("presets") or {}
     of_command = [preset for preset in asked if preset in presets]
     for place, named in (((), document.data.get("preset")), ((), of_command), (("rows", row), own.get("preset"))):
-        for preset in preset_names(named):
+        for preset in _preset_names(named):
             if preset not in presets:
                 where = document.where(*place, "preset")
                 raise PapergenError(f"{where}: there is no preset {preset!r}. {did_you_mean(preset, presets)}")
@@ -180,7 +189,109 @@ def _row(
                 values[key], keys[key] = value, (*start, key)
     values |= point.values
     keys |= point.keys
-    complete = {key: filled(value, document, keys[key]) for key, value in values.items()}
+    complete = {key: _filled(value, document, keys[key]) for key, value in values.items()}
     if "seeds" in complete:
-        complete["seeds"] = read_seeds(complete["seeds"], document, keys["seeds"])
+        complete["seeds"] = _read_seeds(complete["seeds"], document, keys["seeds"])
     return complete, keys
+
+
+def _filled(value: Any, document: Document, keys: Keys) -> Any:
+    """`value` with the environment filled in, each fault at its own line."""
+    if isinstance(value, dict):
+        return {name: _filled(item, document, (*keys, name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_filled(item, document, (*keys, index)) for index, item in enumerate(value)]
+    return interpolated(value, document.where(*keys))
+
+
+def _preset_names(written: Any) -> Sequence[str]:
+    """`preset: NAME` or a list of names, as a list."""
+    return [] if written is None else [written] if isinstance(written, str) else written
+
+
+def _read_seeds(written: Any, document: Document, keys: Keys) -> list[int]:
+    """The seeds as a list, `range(0, 5)` written out."""
+    where = document.where(*keys)
+    written = _filled(written, document, keys)
+    seeds = values_of(written, where) if isinstance(written, str) else written
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise PapergenError(
+            f"{where}: seeds = {written!r}: write a list of whole numbers, e.g. [0, 1, 2] or {EXAMPLES['range']}."
+            f"{full_width_note(str(written))}"
+        )
+    if len(set(seeds)) != len(seeds):
+        raise PapergenError(f"{where}: seeds = {written!r}: a seed stands twice; it would be counted twice.")
+    return seeds
+
+
+def _faults_of_form(document: Document) -> Iterator[str]:
+    """What is wrong with the keys that are not parameters."""
+    data = document.data
+    if not isinstance(data.get("kind"), str):
+        yield f"{document.where()}: no `kind:` line. Add one, for example `kind: training`."
+    try:
+        _read_seeds(data.get("seeds", [0]), document, ("seeds",))
+    except PapergenError as error:
+        yield error.message
+    for section, example in (("rows", "name"), ("presets", "name")):
+        found = data.get(section)
+        if found is None:
+            continue
+        if not isinstance(found, dict) or not found:
+            yield f"{document.where(section)}: write {section} as `{example}: {{parameter: value}}` lines."
+            continue
+        noun = section.removesuffix("s")
+        for name, own in found.items():
+            where = document.where(section, name)
+            if not _ROW_NAME.match(name):
+                note = full_width_note(name)
+                yield f"{where}: {noun} name {name!r}: use letters, digits, . + - and _.{note}"
+            if own is not None and not isinstance(own, dict):
+                yield f"{where}: write the {noun} as `{name}: {{parameter: value}}`."
+            elif own and (wrong := [key for key in own if key in RESERVED and key not in OF_ROWS]):
+                also = " A row that sets a parameter itself is not multiplied." if wrong[0] in ("grid", "zip") else ""
+                line = document.where(section, name, wrong[0])
+                yield f"{line}: {wrong[0]} belongs to the file, not to a {noun}.{also}"
+            elif own and section == "presets" and "preset" in own:
+                yield f"{document.where(section, name, 'preset')}: a preset holds values, not another preset."
+    for place in ((), *(("rows", row) for row in _rows_of(data))):
+        named = data.get("preset") if not place else data["rows"][place[1]].get("preset")
+        names = named if isinstance(named, list) else [] if named is None else [named]
+        if not all(isinstance(item, str) for item in names):
+            yield f"{document.where(*place, 'preset')}: preset = {named!r}: write a name or a list of names."
+
+
+def _rows_of(data: Mapping[str, Any]) -> list[str]:
+    rows = data.get("rows")
+    return [name for name, own in rows.items() if isinstance(own, dict)] if isinstance(rows, dict) else []
+
+
+def _faults_of_exclusions(
+    document: Document,
+    conditions: Sequence[Mapping[str, Any]],
+    hits: Mapping[str, Set[int]],
+    rows: Mapping[str, Any],
+) -> list[PapergenError]:
+    """An exclusion that meets no row is a misspelling (unless `-o` changed the rows); one that meets all, a mistake.
+
+    So is one that leaves nothing of a row: the paper would lack it, and nobody would be told. `hits`: row as it is
+    written -> the conditions that its combinations met.
+    """
+    if not rows:
+        return [PapergenError(f"{document.where('exclude')}: nothing is left: every row is excluded.")]
+    if document.overridden:
+        return []
+    used = {index for found in hits.values() for index in found}
+    kept = {row.split("@")[0] for row in rows}
+    return [
+        PapergenError(f"{document.where('exclude', index)}: no row is {item}; this excludes nothing.")
+        for index, item in enumerate(conditions)
+        if index not in used
+    ] + [
+        PapergenError(
+            f"{document.where('exclude', min(found))}: nothing is left of the row {row}. Remove the row; or, to have "
+            "it once, give it one value of each swept parameter; or name the combinations that are not wanted."
+        )
+        for row, found in hits.items()
+        if found and row not in kept
+    ]

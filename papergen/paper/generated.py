@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from papergen.config.declared import FigureSpec, TableSpec
+from papergen.config.paper import FigureSpec, TableSpec
 from papergen.core.errors import PapergenError
 from papergen.core.strict_yaml import read_yaml
 from papergen.experiment.project import Project

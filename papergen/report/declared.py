@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from papergen.config.declared import FigureSpec, TableSpec
+from papergen.config.paper import FigureSpec, TableSpec
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.latex.text import Escape
 from papergen.report.figures.figure import Figure, Series
