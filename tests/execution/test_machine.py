@@ -15,7 +15,6 @@ from lab import Lab, finish, quick
 from papergen.core.errors import MachineError
 from papergen.execution import devices as detect
 from papergen.execution.devices import choose_device, cpu_model, find_gpus, memory_gib, num_cores, torch_cuda
-from papergen.execution.gpu_locks import GpuLocks
 from papergen.execution.launcher import Ended, Event
 from papergen.execution.launchers.local import LocalLauncher
 from papergen.execution.provenance import (
@@ -26,7 +25,7 @@ from papergen.execution.provenance import (
     redacted_command,
     relevant_environment,
 )
-from papergen.execution.slots import Slots
+from papergen.execution.slots import GpuLocks, Slots
 from papergen.execution.supervision.ports import Ports
 
 TWO_GPUS = """#!/bin/sh
@@ -129,22 +128,43 @@ def test_ports_are_free_and_differ() -> None:
     assert ports.free() != first
 
 
-def test_slots_give_gpus_back_in_order(tmp_path: Path) -> None:
-    slots = Slots(4, None, ["a", "b", "c"], GpuLocks(folder=tmp_path))
-    assert slots.take("x", 2, "cuda") == ("a", "b")
-    assert not slots.has_room(2, "cuda")
-    assert slots.has_room(2, "cpu")
-    slots.give_back("x")
-    assert slots.take("y", 3, "cuda") == ("a", "b", "c")
+def slots_of(folder: Path, *gpus: str) -> Slots:
+    return Slots(quick(jobs=4, device="cuda"), gpus=gpus, locks=GpuLocks(folder=folder))
 
 
-def test_one_process_may_have_every_gpu(tmp_path: Path) -> None:
-    slots = Slots(4, None, ["a", "b", "c"], GpuLocks(folder=tmp_path))
-    assert slots.take("dp", 1, "cuda", takes_all_gpus=True) == ("a", "b", "c")
-    assert not slots.has_room(1, "cuda")
-    slots.give_back("dp")
-    assert slots.take("x", 1, "cuda") == ("a",)
-    assert not slots.has_room(1, "cuda", takes_all_gpus=True)
+def started(slots: Slots) -> tuple[str, tuple[str, ...]] | None:
+    job = slots.next()
+    return None if job is None else slots.take(job)
+
+
+def test_slots_give_gpus_back_in_order(lab: Lab, tmp_path: Path) -> None:
+    slots = slots_of(tmp_path, "a", "b", "c")
+    slots.add(lab.job("pass", num_ranks=2))
+    assert started(slots) == ("job1", ("a", "b"))
+    slots.add(lab.job("pass", num_ranks=3))
+    assert started(slots) is None
+    slots.give_back("job1")
+    assert started(slots) == ("job2", ("a", "b", "c"))
+
+
+def test_a_trial_that_waits_is_not_overtaken(lab: Lab, tmp_path: Path) -> None:
+    slots = slots_of(tmp_path, "a", "b")
+    for num_ranks in (1, 2, 1):
+        slots.add(lab.job("pass", num_ranks=num_ranks))
+    assert started(slots) == ("job1", ("a",))
+    assert started(slots) is None, "a GPU is free, but the trial before needs two"
+    slots.give_back("job1")
+    assert started(slots) == ("job2", ("a", "b"))
+
+
+def test_one_process_may_have_every_gpu(lab: Lab, tmp_path: Path) -> None:
+    slots = slots_of(tmp_path, "a", "b", "c")
+    for _ in range(2):
+        slots.add(lab.job("pass", takes_all_gpus=True))
+    assert started(slots) == ("job1", ("a", "b", "c"))
+    assert started(slots) is None
+    slots.give_back("job1")
+    assert started(slots) == ("job2", ("a", "b", "c"))
 
 
 def ended_of(lab: Lab, **machine: object) -> Ended:
@@ -187,19 +207,23 @@ def test_results_do_not_make_a_repository_dirty(lab: Lab) -> None:
     assert b"\n+" in state.diff
 
 
-def test_a_gpu_that_another_process_uses_is_not_handed_out(tmp_path: Path) -> None:
+def test_a_gpu_that_another_process_uses_is_not_handed_out(lab: Lab, tmp_path: Path) -> None:
     other = GpuLocks({"0": "GPU-a"}, tmp_path)
-    slots = Slots(4, None, ["GPU-a", "GPU-b"], GpuLocks(folder=tmp_path))
+    slots = slots_of(tmp_path, "GPU-a", "GPU-b")
     assert other.claim("0"), "another name for the same GPU"
-    assert not slots.has_room(2, "cuda")
-    assert slots.has_room(1, "cuda")
-    assert slots.take("x", 1, "cuda") == ("GPU-b",)
-    assert not slots.has_room(1, "cuda")
+    large = lab.job("pass", num_ranks=2)
+    slots.add(large)
+    assert slots.next() is None
+    assert slots.is_waiting_for_others
+    assert slots.remove(large)
+    for _ in range(2):
+        slots.add(lab.job("pass"))
+    assert started(slots) == ("job1", ("GPU-b",)), "none was kept for the trial that could not start"
+    assert started(slots) is None
     other.release("0")
-    assert slots.has_room(1, "cuda")
-    assert slots.take("y", 1, "cuda") == ("GPU-a",)
+    assert started(slots) == ("job2", ("GPU-a",))
     assert not other.claim("0")
-    slots.give_back("y")
+    slots.give_back("job2")
     assert other.claim("0")
 
 
@@ -207,7 +231,7 @@ def test_a_killed_process_keeps_no_gpu(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
-from papergen.execution.gpu_locks import GpuLocks
+from papergen.execution.slots import GpuLocks
 locks = GpuLocks(folder=Path({str(tmp_path)!r}))
 print(locks.claim("GPU-a"), flush=True)
 time.sleep(100)
@@ -237,7 +261,7 @@ def test_a_number_names_the_gpu_that_nvidia_smi_lists_there_when_all_are_alike(
 def test_a_trial_waits_for_the_gpu_of_another_papergen(
     lab: Lab, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("papergen.execution.gpu_locks.FOLDER", tmp_path)
+    monkeypatch.setattr("papergen.execution.slots.FOLDER", tmp_path)
     other = GpuLocks()
     assert other.claim("GPU-a")
     with LocalLauncher(quick(device="cuda"), gpus=["GPU-a"]) as launcher:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from papergen.core.errors import PapergenError
 from papergen.execution.devices import find_gpus
-from papergen.execution.gpu_locks import GpuLocks
 from papergen.execution.launcher import Job
 from papergen.execution.multihost.follower import Follower, join
 from papergen.execution.multihost.network import (
@@ -26,6 +25,7 @@ from papergen.execution.multihost.network import (
 from papergen.execution.multihost.nodes import NodeLine, Nodes
 from papergen.execution.run_trials import upstream_of
 from papergen.execution.settings import RunSettings
+from papergen.execution.slots import GpuLocks
 from papergen.execution.supervision.hub import Message
 from papergen.execution.supervision.running import spec_of
 from papergen.execution.supervision.starter import Starter

@@ -16,8 +16,8 @@ from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.launcher import Ended, Event, Job, Launcher
 from papergen.execution.multihost.network import interface_environment
 from papergen.execution.multihost.nodes import NodeLine, Nodes
-from papergen.execution.queue import Queue
 from papergen.execution.settings import RunSettings
+from papergen.execution.slots import Slots
 from papergen.execution.supervision.ending import begin_end, due, ended, is_over, press
 from papergen.execution.supervision.hub import Hub, Line, Message
 from papergen.execution.supervision.inspecting import inspect
@@ -60,7 +60,7 @@ class Supervisor(Launcher):
         self._selector = selectors.DefaultSelector()
         self._hub = Hub(self._selector)
         self._ports = Ports()
-        self._queue = Queue(settings, num_slots, gpus, num_nodes=1 if nodes is None else nodes.num_nodes)
+        self._slots = Slots(settings, num_ranks=num_slots, gpus=gpus, num_nodes=1 if nodes is None else nodes.num_nodes)
         self._running: dict[str, Running] = {}
         self._told: deque[Event | Ended] = deque()
         self._is_closed = self._has_told_gpus = False
@@ -93,13 +93,13 @@ class Supervisor(Launcher):
 
     def has_room(self, num_ranks: int) -> bool:
         """Whether a trial of so many ranks would start at once."""
-        return self._queue.has_room(num_ranks)
+        return self._slots.has_room(num_ranks)
 
     def submit(self, job: Job) -> None:
         """Start the trial, or queue it until there is room."""
         assert not self._is_closed, "a closed launcher takes no trials"
         try:
-            self._queue.add(job)
+            self._slots.add(job)
         except PapergenError as error:
             self._tell_refused(job, FailureKind.REFUSED, str(error))
         self._fill()
@@ -109,14 +109,14 @@ class Supervisor(Launcher):
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while True:
             self._look(0.0)
-            if self._queue.is_waiting_for_others:
+            if self._slots.is_waiting_for_others:
                 self._wait_for_gpus()
             if self._told:
                 told = tuple(self._told)
                 self._told.clear()
                 return told
             now = time.monotonic()
-            if not (self._running or self._queue.is_waiting_for_others) or (deadline is not None and now >= deadline):
+            if not (self._running or self._slots.is_waiting_for_others) or (deadline is not None and now >= deadline):
                 return ()
             wake = min([self._next_at(now), *([] if deadline is None else [deadline])])
             self._look(max(0.0, wake - now))
@@ -124,14 +124,14 @@ class Supervisor(Launcher):
     def _wait_for_gpus(self) -> None:
         """Start what has room by now; say once whom it waits for."""
         self._fill()
-        if (job := self._queue.first) is not None and self._queue.is_waiting_for_others and not self._has_told_gpus:
+        if (job := self._slots.first) is not None and self._slots.is_waiting_for_others and not self._has_told_gpus:
             self._has_told_gpus = True
             text = f"{job.trial.label} waits for a GPU that another papergen on this machine uses"
             self._told.append(Event(job=job, kind="note", data={"text": text}))
 
     def cancel(self, job: Job) -> None:
         """End the trial; its Ended, a failure, comes from `wait`."""
-        if self._queue.remove(job):
+        if self._slots.remove(job):
             self._tell_refused(job, FailureKind.CANCELLED, "cancelled")
         for running in self._running.values():
             if running.job is job:
@@ -153,7 +153,7 @@ class Supervisor(Launcher):
                 self._hands.signal(running, signal.SIGKILL)
         finally:
             self._starter.close()
-            self._queue.close()
+            self._slots.close()
             if self._nodes is not None:
                 self._nodes.close()
             self._running.clear()
@@ -204,13 +204,13 @@ class Supervisor(Launcher):
     # The work.
 
     def _fill(self) -> None:
-        while (job := self._queue.next()) is not None:
-            share = self._queue.share(job)
+        while (job := self._slots.next()) is not None:
+            share = self._slots.share(job)
             if share.num_nodes > 1 and self._nodes is not None and self._nodes.missing:
                 cause = f"node {self._nodes.missing[0]} is gone; type the same command there again"
                 self._tell_refused(job, FailureKind.REFUSED, cause)
                 continue
-            name, gpus = self._queue.take(job)
+            name, gpus = self._slots.take(job)
             now = time.monotonic()
             running = Running(
                 job=job,
@@ -362,7 +362,7 @@ class Supervisor(Launcher):
             self._restart(running)
             return
         del self._running[running.spec.job]
-        self._queue.give_back(running.spec.job)
+        self._slots.give_back(running.spec.job)
         self._told.append(ended(running, fault, self.hosts))
         self._fill()
 
