@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_config import config_of, fault_of
+from configs import config_of, fault_of
 
 from papergen.core.errors import PapergenError
 from papergen.experiment.project import open_project
