@@ -46,7 +46,7 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Run the program and read what it wrote."""
-    from papergen.experiment.external.running import run_command
+    from papergen.experiment.external.command_run import run_command
 
     return run_command(params, ctx)
 

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from papergen.core.errors import PapergenError
 from papergen.core.files import slug, write_atomic
 from papergen.core.shipped_files import shipped
-from papergen.experiment.external.measures import Line
-from papergen.experiment.external.tables import READERS, read_lines
+from papergen.experiment.external.metrics import Line
+from papergen.experiment.external.readers.tables import READERS, read_lines
 from papergen.experiment.registry import load_kinds
 from papergen.experiment.schema import EDITOR, MADE, SCHEMA_FILE, schema_text
 

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_v
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.secrets import secret_names
 from papergen.experiment.api import WORDS_ONLY, From, Params
-from papergen.experiment.external.measures import Measured
+from papergen.experiment.external.metrics import ExternalSettings
 from papergen.experiment.external.placeholders import BUILT_IN, fill, fill_word, names_in, used_in
 from papergen.experiment.fingerprint import Code, code_of_command
 from papergen.experiment.inputs import input_digests
@@ -48,7 +48,7 @@ class Own(Params):
     model_config = ConfigDict(extra="allow")
 
 
-class CommandSettings(Measured):
+class CommandSettings(ExternalSettings):
     """The settings of `kind: command`; every further name is a parameter of the command, used as `{name}`."""
 
     model_config = ConfigDict(extra="allow")

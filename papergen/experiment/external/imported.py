@@ -16,10 +16,12 @@ from papergen.core.cache import known_digest
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.files import digest_json, read_text
 from papergen.experiment.api import Context
-from papergen.experiment.external.measures import Line, Measured, read, require
+from papergen.experiment.external.metrics import ExternalSettings, Line, read, require
 from papergen.experiment.external.placeholders import fill, names_in
-from papergen.experiment.external.tables import READERS, flat, json_lines, read_lines
-from papergen.experiment.external.trackers import mlflow_lines, tensorboard_lines, wandb_lines
+from papergen.experiment.external.readers.mlflow import mlflow_lines
+from papergen.experiment.external.readers.tables import READERS, flat, json_lines, read_lines
+from papergen.experiment.external.readers.tensorboard import tensorboard_lines
+from papergen.experiment.external.readers.wandb import wandb_lines
 from papergen.experiment.fingerprint import Code
 from papergen.experiment.inputs import input_files
 
@@ -29,7 +31,7 @@ READING = {"kind: import": "1"}
 Scalar = bool | int | float | str
 
 
-class ImportSettings(Measured):
+class ImportSettings(ExternalSettings):
     """Where results come from and which of their lines belong to a row and a seed."""
 
     source: str | list[str] = Field(
@@ -129,19 +131,23 @@ def all_lines(params: ImportSettings, files: Mapping[str, Path], project: Path) 
     """Every line of the files, with `source.file` and `source.line`."""
     found: list[Line] = []
     for form, group in _by_format(params, files).items():
-        if form == "tensorboard":
-            for name, path in group.items():
-                found += _marked(tensorboard_lines([path], _root_of(params, path, project)), name)
-        elif form == "wandb":
-            for name, path in group.items():
-                found += _marked(wandb_lines([path]), name)
-        elif form == "mlflow":
-            for name, path in _mlflow_roots(params, group, project).items():
-                found += _marked(mlflow_lines(path), name)
-        else:
-            for name, path in group.items():
-                found += _marked(_table(params, form, path, name), name)
+        places = _mlflow_places(params, group, project) if form == "mlflow" else group
+        for name, path in places.items():
+            lines = _lines_of(params, form, path, name, project)
+            found += [{**line, "source.file": name, "source.line": at} for at, line in enumerate(lines, start=1)]
     return found
+
+
+def _lines_of(params: ImportSettings, form: str, path: Path, name: str, project: Path) -> Sequence[Line]:
+    match form:
+        case "tensorboard":
+            return tensorboard_lines(path, _root_of(params, path, project))
+        case "wandb":
+            return wandb_lines(path)
+        case "mlflow":
+            return mlflow_lines(path)
+        case _:
+            return _table(params, form, path, name)
 
 
 def _table(params: ImportSettings, form: str, path: Path, name: str) -> list[dict[str, Any]]:
@@ -156,13 +162,9 @@ def _table(params: ImportSettings, form: str, path: Path, name: str) -> list[dic
             if isinstance(inner, list) and all(isinstance(item, Mapping) for item in inner):
                 return [flat(item) for item in inner]
         raise PapergenError(f"{name}: at: {params.at}: there is no list of objects at this place.")
-    if path.suffix.lower() in {".csv", ".tsv", ".json", ".jsonl", ".ndjson"}:
+    if path.suffix.lower() in READERS:
         return read_lines(path, name)
     return READERS[f".{form}"](read_text(path, name), name)
-
-
-def _marked(lines: Sequence[Line], name: str) -> list[Line]:
-    return [{**line, "source.file": name, "source.line": index} for index, line in enumerate(lines, start=1)]
 
 
 def _by_format(params: ImportSettings, files: Mapping[str, Path]) -> dict[str, dict[str, Path]]:
@@ -203,7 +205,7 @@ def _root_of(params: ImportSettings, path: Path, project: Path) -> Path:
     return inside[0] if inside else path.parent.parent
 
 
-def _mlflow_roots(params: ImportSettings, group: Mapping[str, Path], project: Path) -> dict[str, Path]:
+def _mlflow_places(params: ImportSettings, group: Mapping[str, Path], project: Path) -> dict[str, Path]:
     """Databases as they are; of a folder, the folder that the author named."""
     databases = {name: path for name, path in group.items() if path.suffix in {".db", ".sqlite"}}
     if databases:

@@ -11,10 +11,6 @@ from pathlib import Path
 import pytest
 from commands import papergen
 
-from papergen.core.errors import PapergenError
-from papergen.experiment.external.protobuf import crc32c
-from papergen.experiment.external.tables import csv_lines, jsonl_lines
-from papergen.experiment.external.trackers import mlflow_lines, tensorboard_lines, wandb_lines
 from papergen.experiment.project import open_project
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "trackers"
@@ -202,54 +198,3 @@ def test_an_mlflow_folder_and_an_mlflow_database_say_the_same(paper: Path) -> No
     imported(paper, "source: mlflow.db\n" + config)
     shutil.rmtree(paper / "results")
     assert {key: item["metrics"] for key, item in outcomes(paper).items()} == expected
-
-
-def test_damaged_records_are_named(tmp_path: Path) -> None:
-    event = next((GOLDEN / "tensorboard").rglob("*tfevents*"))
-    run = next((GOLDEN / "wandb").rglob("*.wandb"))
-    for source, reader in ((event, lambda p: tensorboard_lines([p], tmp_path)), (run, lambda p: wandb_lines([p]))):
-        data = bytearray(source.read_bytes())
-        whole = len(reader(source))
-        copy = tmp_path / source.name
-        copy.write_bytes(data[:-3])  # its writer was killed
-        assert 0 < len(reader(copy)) <= whole
-        data[len(data) // 2] ^= 1
-        copy.write_bytes(data)
-        with pytest.raises(PapergenError, match="damaged at byte"):
-            reader(copy)
-    (tmp_path / "x.wandb").write_text("hello")
-    with pytest.raises(PapergenError, match="not a W&B run file"):
-        wandb_lines([tmp_path / "x.wandb"])
-    (tmp_path / "x.db").write_text("hello, this is no database at all")
-    with pytest.raises(PapergenError, match="not an MLflow database"):
-        mlflow_lines(tmp_path / "x.db")
-
-
-def test_crc_of_the_standard_example() -> None:
-    assert crc32c(b"123456789") == 0xE3069283
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a,b\n1,x\n", [{"a": 1, "b": "x"}]),
-        ("a;b\n1,5;2\n", [{"a": "1,5", "b": 2}]),
-        ("a\tb\n1e-3\tTrue\n", [{"a": 0.001, "b": True}]),
-        ('a,b\n"x, y",\n\n', [{"a": "x, y", "b": None}]),
-        ("a\nnan\n", [{"a": pytest.approx(float("nan"), nan_ok=True)}]),
-    ],
-)
-def test_csv_cells_are_typed(text: str, expected: object) -> None:
-    assert csv_lines(text, "x.csv") == expected
-
-
-def test_table_faults_name_the_line() -> None:
-    for reader, text, message in [
-        (csv_lines, "a,a\n1,2\n", "x:1: the column 'a' stands twice"),
-        (csv_lines, "a,b\n1,2,3\n", "x:2: has 3 cells, the header 2"),
-        (jsonl_lines, '{"a": 1}\n{"a": \n', "x:2: not valid JSON"),
-        (jsonl_lines, "[1]\n", "x:1: expected an object"),
-    ]:
-        with pytest.raises(PapergenError) as caught:
-            reader(text, "x")
-        assert message in str(caught.value)

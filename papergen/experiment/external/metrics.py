@@ -21,7 +21,7 @@ Line = Mapping[str, Any]
 _NAME = re.compile(r"^\w[\w.+@-]*$")
 
 
-class Measure(Params):
+class MetricSource(Params):
     """How one metric is found, and how it is read."""
 
     key: str | None = Field(
@@ -65,10 +65,10 @@ class Measure(Params):
         )
 
 
-class Measured(Params):
+class ExternalSettings(Params):
     """Base of the kinds whose metrics the author declares."""
 
-    metrics: dict[str, Measure] = Field(
+    metrics: dict[str, MetricSource] = Field(
         min_length=1,
         description="Metrics that every trial reports: [name, name], or name -> key, or name -> how it is read.",
     )
@@ -113,7 +113,7 @@ class Reading:
     units: Sequence[float] = ()
 
 
-def read(measure: Measure, name: str, lines: Sequence[Line], *, step: str, where: str) -> Reading:
+def read(measure: MetricSource, name: str, lines: Sequence[Line], *, step: str, where: str) -> Reading:
     """The metric `name` from the lines of a file; PapergenError names what is missing or no number."""
     key = measure.key or name
     found = require(measure, name, lines, where)
@@ -130,7 +130,7 @@ def read(measure: Measure, name: str, lines: Sequence[Line], *, step: str, where
     return Reading(value=_taken(measure, values), series=list(zip(map(float, steps), values, strict=True)))
 
 
-def require(measure: Measure, name: str, lines: Sequence[Line], where: str) -> list[tuple[int, Line]]:
+def require(measure: MetricSource, name: str, lines: Sequence[Line], where: str) -> list[tuple[int, Line]]:
     """The lines, with their numbers, that have a value for the metric; an error when there is none."""
     key = measure.key or name
     found = [(index, line) for index, line in enumerate(lines) if line.get(key) is not None]
@@ -145,6 +145,11 @@ def step_of(line: Line, index: int, step: str, where: str) -> float:
     return float(index) if line.get(step) is None else number(line[step], f"{where}: {step}")
 
 
+def numbers_of(line: Line) -> dict[str, float]:
+    """The columns of a line that are numbers; true and false are none."""
+    return {key: value for key, value in line.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
 def number(value: Any, where: str) -> float:
     """A number from a file; text and lists are refused by name."""
     if isinstance(value, bool | int | float):
@@ -152,7 +157,7 @@ def number(value: Any, where: str) -> float:
     raise PapergenError(f"{where} = {str(value)[:60]!r}: not a number.")
 
 
-def _taken(measure: Measure, values: Sequence[float]) -> float:
+def _taken(measure: MetricSource, values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     if measure.take in {"best", "min", "max"} and finite:
         is_max = measure.take == "max" or (measure.take == "best" and measure.direction == "higher")

@@ -20,9 +20,9 @@ from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.secrets import revealed
 from papergen.experiment.api import Context, From
 from papergen.experiment.external.command import CommandSettings
-from papergen.experiment.external.measures import Line, Measured, read, step_of
+from papergen.experiment.external.metrics import ExternalSettings, Line, numbers_of, read, step_of
 from papergen.experiment.external.placeholders import fill
-from papergen.experiment.external.tables import Follower, read_lines
+from papergen.experiment.external.readers.tables import Follower, read_lines
 from papergen.store.runs import Run
 
 LOOK_S = 0.5
@@ -138,12 +138,12 @@ def _is_jsonl(name: str) -> bool:
     return name.endswith((".jsonl", ".ndjson"))
 
 
-def _log(ctx: Context, params: Measured, line: Line, index: int) -> None:
+def _log(ctx: Context, params: ExternalSettings, line: Line, index: int) -> None:
     """The numbers of a line as points of curves, under the names of the metrics where they have one."""
     named = {m.key or name: (name, m.scale) for name, m in params.metrics.items() if m.file is None}
     points: dict[str, float] = {}
-    for column, value in line.items():
-        if column != params.step and isinstance(value, int | float) and not isinstance(value, bool):
+    for column, value in numbers_of(line).items():
+        if column != params.step:
             name, scale = named.get(column, (column, 1.0))
             points[name] = scale * value
     if points:
@@ -151,30 +151,35 @@ def _log(ctx: Context, params: Measured, line: Line, index: int) -> None:
 
 
 def _metrics(params: CommandSettings, ctx: Context, out: Path, followed: list[Line] | None) -> dict[str, float]:
+    """The metrics from what the program wrote; `followed` are the lines of `metrics_file` that are logged already."""
     files: dict[str, list[Line]] = {} if followed is None else {params.metrics_file: followed}
     metrics: dict[str, float] = {}
-    for name, measure in params.metrics.items():
-        file = measure.file or params.metrics_file
+    for name, source in params.metrics.items():
+        file = source.file or params.metrics_file
         if file not in files:
-            if not (out / file).is_file():
-                written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
-                told = did_you_mean(file, written) if written else "It wrote nothing there."
-                raise PapergenError(f"the command ended well but wrote no {file} in {{out}}. {told}")
-            lines = files[file] = list(read_lines(out / file, file))
-            if file == params.metrics_file and len(lines) > 1:
+            lines = files[file] = _written(out, file)
+            if file == params.metrics_file and len(lines) == 1:
+                metrics |= {column: float(value) for column, value in numbers_of(lines[0]).items()}
+            elif file == params.metrics_file:
                 for index, line in enumerate(lines):
                     _log(ctx, params, line, index)
-            elif file == params.metrics_file and lines:
-                numbers = {n: v for n, v in lines[0].items() if isinstance(v, int | float) and not isinstance(v, bool)}
-                metrics |= {column: float(value) for column, value in numbers.items()}
-        reading = read(measure, name, files[file], step=params.step, where=file)
+        reading = read(source, name, files[file], step=params.step, where=file)
         metrics[name] = reading.value
         if reading.units:
             ctx.units(name, reading.units)
-        if reading.series and (file != params.metrics_file or len(files[file]) == 1):
+        if file != params.metrics_file or len(files[file]) == 1:  # of the others the series is logged above
             for step, value in reading.series:
                 ctx.log(step, **{name: value})
     return metrics
+
+
+def _written(out: Path, file: str) -> list[Line]:
+    """The lines of a file that the program wrote."""
+    if not (out / file).is_file():
+        there = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+        told = did_you_mean(file, there) if there else "It wrote nothing there."
+        raise PapergenError(f"the command ended well but wrote no {file} in {{out}}. {told}")
+    return list(read_lines(out / file, file))
 
 
 def _keep_only(params: CommandSettings, out: Path) -> None:

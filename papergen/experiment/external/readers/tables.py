@@ -97,6 +97,17 @@ def typed(cell: str) -> Any:
         return text
 
 
+Steps = dict[float, dict[str, Any]]
+"""Step -> metrics of a tracker's run."""
+
+
+def run_lines(run: str, facts: Mapping[str, Any], steps: Steps) -> list[dict[str, Any]]:
+    """One line per step of a run, or a single one where it only has facts."""
+    if not steps:
+        return [{"run": run, **facts}] if facts else []
+    return [{"run": run, "step": step, **facts, **steps[step]} for step in sorted(steps)]
+
+
 READERS: Mapping[str, Callable[[str, str], list[dict[str, Any]]]] = {
     ".json": json_lines,
     ".jsonl": jsonl_lines,
