@@ -50,7 +50,7 @@ class Job:
     models: Sequence[tuple[str, str, str]] = ()
     """Models (loader, path or Hub id, dtype) that the trial loads, for the fork server to hold in memory."""
     preload: Sequence[str] | None = None
-    """Modules that a warm worker imports before it forks; None: by the libraries in the trial's digest."""
+    """Modules that the fork server imports before it forks; None: by the libraries in the trial's digest."""
 
     @property
     def modules(self) -> tuple[str, ...]:

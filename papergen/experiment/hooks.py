@@ -31,7 +31,7 @@ class Hooks(Protocol):
     """The numbers that every trial reports."""
 
     PRELOAD: Sequence[str]
-    """Modules that a warm worker imports before it forks; without it, the libraries that the code imports."""
+    """Modules that a fork server imports before it forks; without it, the libraries that the code imports."""
 
     REVEALS_SECRETS: bool
     """Whether `run` gets `${secret:NAME}` as it is written, and reveals it itself at the last moment."""
@@ -61,7 +61,7 @@ class Hooks(Protocol):
         """Name -> digest of data that a trial reads and that no `Input` parameter names (default: none)."""
 
     def models(self, params: Any, upstream: Mapping[str, Path], project: Path) -> Sequence[tuple[str, str, str]]:
-        """Models (loader, path or Hub id, dtype) that a warm worker holds between trials (default: none)."""
+        """Models (loader, path or Hub id, dtype) that a fork server holds between trials (default: none)."""
 
     def code(self, params: Any, project: Path) -> Code:
         """The code that decides the numbers (default: what `run` reaches)."""

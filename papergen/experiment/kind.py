@@ -56,7 +56,7 @@ class Kind:
 
     @property
     def preload(self) -> tuple[str, ...] | None:
-        """Modules that a warm worker imports before it forks; None: by the libraries that the code imports."""
+        """Modules that a fork server imports before it forks; None: by the libraries that the code imports."""
         return tuple(self.module.PRELOAD) if self._has("PRELOAD") else None
 
     def takes_all_gpus(self, params: Mapping[str, Any]) -> bool:

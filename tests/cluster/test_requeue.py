@@ -36,8 +36,8 @@ def crash_its_node(task: str) -> None:
 
 
 def kill_a_rank(task: str) -> None:
-    """As the kernel does when memory runs out; ranks are forks of the warm worker."""
-    workers = {pid for pid in processes_of(task) if b"--zygote" in read(pid, "cmdline")}
+    """As the kernel does when memory runs out; ranks are forks of the fork server."""
+    workers = {pid for pid in processes_of(task) if b"--forkserver" in read(pid, "cmdline")}
     ranks = [pid for pid in workers if int(read(pid, "stat").rpartition(b")")[2].split()[1]) in workers]
     os.kill(max(ranks), signal.SIGKILL)
 

@@ -1,4 +1,4 @@
-"""The fault matrix: every way in which a rank, the warm worker or papergen itself can end too soon or not at all."""
+"""The fault matrix: every way in which a rank, the fork server or papergen itself can end too soon or not at all."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_cancel(lab: Lab, launcher: LocalLauncher) -> None:
     }
 
 
-def test_the_warm_worker_is_replaced_when_it_dies(lab: Lab, launcher: LocalLauncher) -> None:
+def test_the_fork_server_is_replaced_when_it_dies(lab: Lab, launcher: LocalLauncher) -> None:
     first = lab.job(f"os.kill(os.getppid(), signal.SIGKILL)\n{WAIT}")
     launcher.submit(first)
     launcher.submit(lab.job('return {"score": 1.0}'))

@@ -1,4 +1,4 @@
-"""What a rank records, and what the warm worker may be when it forks."""
+"""What a rank records, and what the fork server may be when it forks."""
 
 from __future__ import annotations
 
@@ -103,11 +103,11 @@ def test_sync_skips_what_is_no_file(tmp_path: Path) -> None:
     sync_tree(tmp_path)
 
 
-def test_the_warm_worker_has_one_thread_and_no_cuda_when_it_forks() -> None:
+def test_the_fork_server_has_one_thread_and_no_cuda_when_it_forks() -> None:
     modules = [module for group in PRELOADS.values() for module in group]
     code = f"""
-import papergen.execution.worker.forkserver as zygote
-zygote.preload({modules!r})
+from papergen.execution.worker import forkserver
+forkserver.preload({modules!r})
 import sys
 from pathlib import Path
 missing = [name for name in {modules!r} if name not in sys.modules]

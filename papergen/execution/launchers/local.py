@@ -1,4 +1,4 @@
-"""The default launcher: a warm worker that forks the ranks, so that a trial costs milliseconds instead of imports."""
+"""The default launcher: a fork server that forks the ranks, so that a trial costs milliseconds instead of imports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from papergen.execution.worker.system import signal_group
 from papergen.store.failures import FailureKind
 
 CLOSE_S = 2.0
-"""For the warm worker to end its ranks and itself."""
+"""For the fork server to end its ranks and itself."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class WarmWorker:
 
 
 class WarmStarter(Starter):
-    """Ranks forked from one warm worker."""
+    """Ranks forked from one fork server."""
 
     def __init__(self, keeper: Keeper, hub: Hub, selector: selectors.BaseSelector) -> None:
         super().__init__(keeper, hub, selector)
@@ -49,7 +49,7 @@ class WarmStarter(Starter):
         self._jobs: set[str] = set()
 
     def start(self, spec: Spec, share: Share, modules: Sequence[str]) -> None:
-        """Ask the warm worker to fork them."""
+        """Ask the fork server to fork them."""
         worker = self._worker or self._new_worker()
         self._jobs.add(spec.job)
         request = {"start": spec.to_json(), "share": share.to_json(), "preload": list(modules)}
@@ -59,7 +59,7 @@ class WarmStarter(Starter):
         worker.line.socket.setblocking(False)
 
     def ready(self, source: Any) -> None:
-        """The warm worker has something to say."""
+        """The fork server has something to say."""
         assert isinstance(source, WarmWorker), f"{source!r} was not registered here"
         messages, is_gone = source.line.read()
         for message in messages:
@@ -75,7 +75,7 @@ class WarmStarter(Starter):
         self._jobs.discard(job)
 
     def close(self) -> None:
-        """Let the warm worker end its ranks and itself."""
+        """Let the fork server end its ranks and itself."""
         worker = self._worker
         if worker is None:
             return
@@ -92,7 +92,7 @@ class WarmStarter(Starter):
         log = self.hub.folder / f"worker{self._num_workers}.log"
         with log.open("wb") as output, theirs:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "papergen.execution.worker", "--zygote", str(os.getpid())],
+                [sys.executable, "-P", "-m", "papergen.execution.worker", "--forkserver", str(os.getpid())],
                 stdin=theirs.fileno(),
                 stdout=output,
                 stderr=output,
@@ -105,7 +105,7 @@ class WarmStarter(Starter):
         return self._worker
 
     def _lost(self, worker: WarmWorker) -> None:
-        """The warm worker died: so did its ranks. The next trial gets a new one."""
+        """The fork server died: so did its ranks. The next trial gets a new one."""
         self._forget(worker)
         status = worker.process.wait()
         told = worker.log.read_text(errors="replace").strip().splitlines()[-1:]
@@ -120,7 +120,7 @@ class WarmStarter(Starter):
 
 
 class LocalLauncher(Supervisor):
-    """Ranks on this machine, forked from one warm worker; the parent never imports torch."""
+    """Ranks on this machine, forked from one fork server; the parent never imports torch."""
 
     name: ClassVar[str] = "local"
     starter_class: ClassVar[type[Starter]] = WarmStarter
@@ -130,7 +130,7 @@ class LocalLauncher(Supervisor):
         """The best wherever processes can be forked and watched as Linux lets them."""
         if not sys.platform.startswith("linux"):
             return Fitness(score=0, reason=f"the local launcher needs Linux, this is {sys.platform}")
-        reason = "a warm worker forks the ranks of every trial, so imports are paid once"
+        reason = "a fork server forks the ranks of every trial, so imports are paid once"
         if job := os.environ.get("SLURM_JOB_ID"):
             reason = f"inside SLURM job {job}, whose allocation is used: no job is submitted from within a job"
         return Fitness(score=2, reason=reason)

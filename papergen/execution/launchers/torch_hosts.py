@@ -23,8 +23,8 @@ from papergen.execution.supervision.running import tail
 from papergen.execution.supervision.starter import Keeper, Starter
 from papergen.execution.supervision.supervisor import Supervisor
 from papergen.execution.supervision.watch import ended_by
-from papergen.execution.worker.guard import kill_session
 from papergen.execution.worker.spec import Share, Spec
+from papergen.execution.worker.system import kill_session
 from papergen.store.failures import FailureKind
 
 
@@ -51,7 +51,7 @@ class RankProcess:
 
 
 class HostStarter(Starter):
-    """Ranks that torch starts. They pay for their imports in every trial; a warm worker does not."""
+    """Ranks that torch starts. They pay for their imports in every trial; a fork server does not."""
 
     option: ClassVar[str]
     """What `python -m papergen.execution.worker` calls this way to start ranks."""
@@ -165,7 +165,7 @@ class HostStarter(Starter):
         """Have the session ended when this process is killed: the kernel would end the host, not what it started."""
         if self._guard is None:
             self._guard = subprocess.Popen(
-                [sys.executable, "-P", "-m", "papergen.execution.worker", "--guard"],
+                [sys.executable, "-P", "-m", "papergen.execution.worker", "--end-sessions"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """`python -m papergen.execution.worker SPEC.json` is one rank, by RANK and WORLD_SIZE.
 
-`--zygote PARENT` serves a LocalLauncher; `--spawn SPEC.json SHARE` and `--torchrun SPEC.json SHARE` start the ranks of
-this machine and wait for them; `--guard` ends what a launcher that was killed has started.
+`--forkserver PARENT` serves a LocalLauncher; `--spawn SPEC.json RANKS` and `--torchrun SPEC.json RANKS` start the ranks
+of this machine and wait for them; `--end-sessions` ends what a launcher that was killed has started.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from papergen.core.files import read_json
 from papergen.execution.worker.spec import Share, Spec
-from papergen.execution.worker.system import die_with_parent, lead_own_group
+from papergen.execution.worker.system import die_with_parent, end_sessions_of_parent, lead_own_group
 
 
 def spec_at(path: str) -> Spec:
@@ -24,24 +24,22 @@ def spec_at(path: str) -> Spec:
 def main() -> None:
     """Start the process that the arguments name."""
     match sys.argv[1:]:
-        case ["--zygote", parent]:
+        case ["--forkserver", parent]:
             # By number: a launcher that was killed while this started is nobody's parent any more.
             die_with_parent(int(parent))
-            from papergen.execution.worker import forkserver as zygote
+            from papergen.execution.worker import forkserver
 
-            zygote.main(int(parent))
-        case ["--guard"]:
-            from papergen.execution.worker import guard
-
-            guard.main()
+            forkserver.main(int(parent))
+        case ["--end-sessions"]:
+            end_sessions_of_parent()
         case ["--spawn" | "--torchrun" as how, path, share]:
-            from papergen.execution.worker import hosts
+            from papergen.execution.worker import torchrun
 
             die_with_parent(os.getppid())
             mine = Share(**json.loads(share))
             if how == "--spawn":
-                sys.exit(hosts.spawn(spec_at(path), mine))
-            sys.exit(hosts.torchrun(spec_at(path), mine, ["-P", "-m", "papergen.execution.worker", path]))
+                sys.exit(torchrun.spawn(spec_at(path), mine))
+            sys.exit(torchrun.torchrun(spec_at(path), mine, ["-P", "-m", "papergen.execution.worker", path]))
         case [path]:
             from papergen.execution.worker.rank import run_here
 

@@ -1,6 +1,7 @@
-"""The warm worker: imports the heavy libraries once and forks one process per rank, in milliseconds instead of seconds.
+"""The fork server: imports the heavy libraries once and forks one process per rank, in milliseconds instead of seconds.
 
-It has one thread and never touches CUDA, so that a fork is safe. It and its ranks end when its launcher does.
+It has one thread and never touches CUDA, so that a fork is safe: a child has the forking thread alone, and locks that
+others held stay locked for ever; a CUDA context does not survive a fork. It and its ranks end when its launcher does.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Child:
     pid: int
 
 
-class Zygote:
+class ForkServer:
     """Serves requests on `control`, one JSON object per line.
 
     In: {"start": {...Spec}, "share": {...Share}, "preload": ["torch"]}.
@@ -108,8 +109,10 @@ class Zygote:
             pid = os.fork()
             if pid == 0:
                 self._become(spec, place, parent)
-            with contextlib.suppress(OSError):  # the child does the same; whoever comes first
+            # The child does the same: whoever comes first, the group exists before either goes on.
+            with contextlib.suppress(OSError):
                 os.setpgid(pid, pid)
+            # A descriptor of the process can be polled, and means this process even when its number is used again.
             handle = os.pidfd_open(pid)
             self._children[handle] = Child(spec.job, place.rank, pid)
             self._poll.register(handle, select.POLLIN)
@@ -127,7 +130,7 @@ class Zygote:
                 os.close(handle)
             redirect_output(os.fspath(Run(Path(spec.folder)).rank_log(place.rank)))
             run_rank(spec, place)
-        except BaseException:  # noqa: BLE001  nothing may unwind into the zygote's loop
+        except BaseException:  # noqa: BLE001  nothing may unwind into the server's loop
             traceback.print_exc()
         finally:
             os._exit(1)
@@ -173,7 +176,8 @@ def preload(names: Sequence[str]) -> None:
             traceback.print_exc()
     if missing:
         gc.collect()
-        gc.freeze()  # the collector of a child need not touch, and so copy, what was here before the fork
+        # The collector of a child need not touch what was here before the fork: writing its marks would copy the pages.
+        gc.freeze()
 
 
 def hold_models(spec: Spec) -> None:
@@ -190,4 +194,4 @@ def main(parent: int) -> NoReturn:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    Zygote(control, parent).serve()
+    ForkServer(control, parent).serve()

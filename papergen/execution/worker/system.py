@@ -1,4 +1,4 @@
-"""Process matters of Linux that Python has no words for."""
+"""Processes on Linux: ended with their parent, with their group or session; orphans; output that goes to a file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 from collections.abc import Collection, Mapping
+from typing import NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+"""Options of prctl(2), which Python does not offer: <linux/prctl.h>."""
 
 
 def die_with_parent(parent: int, sent: int = signal.SIGKILL) -> None:
@@ -18,10 +20,13 @@ def die_with_parent(parent: int, sent: int = signal.SIGKILL) -> None:
 
     SIGKILL by default: SIGINT and SIGTERM may be ignored by inheritance (nohup), which leaves orphans.
     """
+    # The kernel forgets the wish at a fork, so every process asks for itself. It speaks of the thread that has forked,
+    # not of its process: a launcher must be used from one thread that outlives it.
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None, use_errno=True)
     assert libc.prctl(PR_SET_PDEATHSIG, sent, 0, 0, 0) == 0, "prctl(PR_SET_PDEATHSIG) takes any valid signal"
+    # A parent that ended before the call above is never told of.
     if os.getppid() != parent:
         os._exit(1)
 
@@ -70,6 +75,48 @@ def signal_process(pid: int, sent: int) -> None:
     """Send a signal to one process; none of that number is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, sent)
+
+
+def end_sessions_of_parent() -> NoReturn:
+    """Kill what is left of the sessions whose numbers are read, one a line ("-N" forgets N), once the writer is gone.
+
+    The kernel ends a process with its parent, but not what that process has put into another session.
+    """
+    for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sent, signal.SIG_IGN)  # it ends with its launcher, never before
+    held: set[int] = set()
+    for line in sys.stdin:
+        number = int(line)
+        if number > 0:
+            held.add(number)
+        else:
+            held.discard(-number)
+    for session in held:
+        kill_session(session)
+    os._exit(0)
+
+
+def kill_session(session: int) -> None:
+    """Send SIGKILL to every process of a session, its ranks' own children among them, until none is left."""
+    for _ in range(20):  # a process may start another while we look
+        members = session_members(session)
+        for pid in members:
+            signal_process(pid, signal.SIGKILL)
+        if not members:
+            return
+
+
+def session_members(session: int) -> list[int]:
+    """The living processes of a session."""
+    import psutil
+
+    found = []
+    for process in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            is_dead = process.info["status"] in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+            if not is_dead and os.getsid(process.pid) == session:
+                found.append(process.pid)
+    return found
 
 
 def has_variable(pid: int, name: str, value: str) -> bool:

@@ -1,4 +1,4 @@
-"""Processes that start a trial's ranks by torch's own means and tell the launcher which of them failed, and how."""
+"""Ranks started by torch (spawn, or the elastic agent of torchrun), and the launcher told which of them failed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
         backend, endpoint, address = "c10d", "127.0.0.1:0", "127.0.0.1"
     else:
         # With c10d every host waited for another to be the rendezvous where a hostname resolves to loopback; static
-        # addresses do not ask (shared/notes/ddp.md 4.1).
+        # addresses do not ask (seen with torch 2.13).
         address = os.environ["MASTER_ADDR"]
         backend, endpoint = "static", f"{address}:{os.environ['MASTER_PORT']}"
     config = LaunchConfig(
