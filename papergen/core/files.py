@@ -109,6 +109,15 @@ def read_json(path: Path) -> Any:
         raise PapergenError(f"{path}: not UTF-8 text (byte {error.start}).") from error
 
 
+def last_lines(path: Path, num_lines: int = 20, num_bytes: int = 8192) -> list[str]:
+    """The last lines of a log, which may be huge, as far as they lie in its last bytes; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - num_bytes))
+        return stream.read().decode(errors="replace").splitlines()[-num_lines:]
+
+
 def read_text(path: Path, shown: str) -> str:
     """A text file of the author's with plain line ends, without the byte-order mark that Windows puts first.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, TypeVar
@@ -59,6 +60,11 @@ class Trial:
     def from_json(cls, data: Mapping[str, Any], where: str) -> Self:
         """The trial written by `to_json`; PapergenError names `where` when it is damaged or of a newer schema."""
         return _from_json(cls, data, where)
+
+
+def utc(seconds: float) -> str:
+    """Seconds since the epoch as records have it: UTC, ISO 8601."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def digest_of(parts: Mapping[str, Any]) -> str:

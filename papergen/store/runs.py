@@ -112,6 +112,14 @@ class Run:
             if path.is_file() and path not in known and path.suffix != ".log":
                 yield path
 
+    def clear(self, *, keep_logs: bool = False) -> None:
+        """Empty the folder of an attempt but for trial.json, and for the logs where they go on."""
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != self.trial_file and not (keep_logs and path.suffix == ".log"):
+                path.unlink()
+
 
 class Store:
     """The results of one paper project, in its results/ or in another folder `root`."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from papergen.core.errors import MachineError, PapergenError, ResultError, counted, did_you_mean, gathered
 from papergen.core.files import (
     canonical_json,
+    last_lines,
     read_json,
     read_text,
     slug,
@@ -121,3 +122,11 @@ def test_a_file_that_is_not_utf8_is_told_with_its_line_and_likely_encoding(
 def test_a_byte_order_mark_and_windows_line_ends_are_no_text(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xef\xbb\xbfkind: x\r\nb\r\n")
     assert read_text(tmp_path / "a", "a") == "kind: x\nb\n"
+
+
+def test_the_end_of_a_huge_log_is_read_without_its_beginning(tmp_path: Path) -> None:
+    log = tmp_path / "rank0.log"
+    assert last_lines(log) == []
+    log.write_bytes(b"".join(b"line %d \xff\n" % number for number in range(100_000)))
+    assert last_lines(log, 2) == ["line 99998 \N{REPLACEMENT CHARACTER}", "line 99999 \N{REPLACEMENT CHARACTER}"]
+    assert len(last_lines(log, 1000, num_bytes=64)) < 10

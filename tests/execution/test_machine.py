@@ -26,7 +26,7 @@ from papergen.execution.provenance import (
     relevant_environment,
 )
 from papergen.execution.slots import GpuLocks, Slots
-from papergen.execution.supervision.ports import Ports
+from papergen.execution.supervision.rendezvous import Ports
 
 TWO_GPUS = """#!/bin/sh
 echo "GPU-1111-aaaa, NVIDIA H200, 143771"

@@ -18,7 +18,7 @@ from papergen.core.errors import PapergenError
 from papergen.store.archive import import_results, write_archive
 from papergen.store.index import Index
 from papergen.store.maintenance import recover
-from papergen.store.runs import Store
+from papergen.store.runs import Run, Store
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +156,14 @@ def test_large_samples_are_compressed_and_read_as_before(project: Path) -> None:
     assert [record["index"] for record in run.samples()] == list(range(9000))
     assert b"\n" in gzip.decompress(run.stored_samples.read_bytes())
     assert "samples.jsonl.gz" in json.loads(run.result_file.read_text())["artifacts"]
+
+
+def test_an_attempt_is_emptied_but_for_the_trial_and_logs_that_go_on(tmp_path: Path) -> None:
+    for name in ("trial.json", "rank0.log", "samples.jsonl", "model/weights"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "model")
+    Run(tmp_path).clear(keep_logs=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rank0.log", "trial.json"]
+    Run(tmp_path).clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["trial.json"]

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 
 import papergen
 from papergen.execution.launcher import Fitness
-from papergen.execution.supervision.hub import Hub, Line
-from papergen.execution.supervision.starter import Keeper, Starter
+from papergen.execution.supervision.rank_server import Line, RankServer
+from papergen.execution.supervision.starter import RankListener, Starter
 from papergen.execution.supervision.supervisor import Supervisor
 from papergen.execution.supervision.watch import ended_by
 from papergen.execution.worker.spec import Share, Spec
@@ -42,8 +42,8 @@ class WarmWorker:
 class WarmStarter(Starter):
     """Ranks forked from one fork server."""
 
-    def __init__(self, keeper: Keeper, hub: Hub, selector: selectors.BaseSelector) -> None:
-        super().__init__(keeper, hub, selector)
+    def __init__(self, listener: RankListener, server: RankServer, selector: selectors.BaseSelector) -> None:
+        super().__init__(listener, server, selector)
         self._worker: WarmWorker | None = None
         self._num_workers = 0
         self._jobs: set[str] = set()
@@ -64,9 +64,9 @@ class WarmStarter(Starter):
         messages, is_gone = source.line.read()
         for message in messages:
             if "started" in message:
-                self.keeper.started(message["started"], dict(message["pids"]))
+                self.listener.started(message["started"], dict(message["pids"]))
             else:
-                self.keeper.exited(message["exited"], message["rank"], message["status"])
+                self.listener.exited(message["exited"], message["rank"], message["status"])
         if is_gone:
             self._lost(source)
 
@@ -89,7 +89,7 @@ class WarmStarter(Starter):
     def _new_worker(self) -> WarmWorker:
         ours, theirs = socket.socketpair()
         self._num_workers += 1
-        log = self.hub.folder / f"worker{self._num_workers}.log"
+        log = self.server.folder / f"worker{self._num_workers}.log"
         with log.open("wb") as output, theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "papergen.execution.worker", "--forkserver", str(os.getpid())],
@@ -111,7 +111,7 @@ class WarmStarter(Starter):
         told = worker.log.read_text(errors="replace").strip().splitlines()[-1:]
         cause = f"the process that starts the ranks was lost: {ended_by(status)}. {' '.join(told)}".strip()
         for job in list(self._jobs):
-            self.keeper.lost(job, FailureKind.START_FAILED, cause, traceback="", with_ranks=True)
+            self.listener.lost(job, FailureKind.START_FAILED, cause, traceback="", with_ranks=True)
 
     def _forget(self, worker: WarmWorker) -> None:
         self.selector.unregister(worker.line.socket)

@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from papergen.core.files import write_json
+from papergen.core.files import last_lines, write_json
 from papergen.execution.launcher import Fitness
 from papergen.execution.launchers.local import worker_environment
-from papergen.execution.supervision.hub import Hub, Message
-from papergen.execution.supervision.running import tail
-from papergen.execution.supervision.starter import Keeper, Starter
+from papergen.execution.supervision.rank_server import Message, RankServer
+from papergen.execution.supervision.starter import RankListener, Starter
 from papergen.execution.supervision.supervisor import Supervisor
 from papergen.execution.supervision.watch import ended_by
 from papergen.execution.worker.spec import Share, Spec
@@ -56,8 +55,8 @@ class HostStarter(Starter):
     option: ClassVar[str]
     """What `python -m papergen.execution.worker` calls this way to start ranks."""
 
-    def __init__(self, keeper: Keeper, hub: Hub, selector: selectors.BaseSelector) -> None:
-        super().__init__(keeper, hub, selector)
+    def __init__(self, listener: RankListener, server: RankServer, selector: selectors.BaseSelector) -> None:
+        super().__init__(listener, server, selector)
         self._hosts: dict[str, Host] = {}
         self._ranks: dict[str, list[RankProcess]] = {}
         self._handles: set[int] = set()
@@ -65,7 +64,7 @@ class HostStarter(Starter):
 
     def start(self, spec: Spec, share: Share, modules: Sequence[str]) -> None:
         """Start the host, which starts the ranks."""
-        spec_path = self.hub.folder / f"{spec.job}.json"
+        spec_path = self.server.folder / f"{spec.job}.json"
         write_json(spec_path, spec.to_json())
         log = Path(spec.folder) / ("launcher.log" if share.node == 0 else f"launcher{share.node}.log")
         arguments = [self.option, str(spec_path), json.dumps(share.to_json())]
@@ -88,22 +87,22 @@ class HostStarter(Starter):
         """A host or a rank has ended."""
         self._leave(source.handle)
         if isinstance(source, RankProcess):
-            self.keeper.exited(source.job, source.rank, None)
+            self.listener.exited(source.job, source.rank, None)
         else:
             assert isinstance(source, Host), f"{source!r} was not registered here"
             cause = f"{self.option.removeprefix('--')}: {ended_by(_status(source.process.pid))}"
-            traceback = "\n".join(tail(source.log))
-            self.keeper.lost(source.job, FailureKind.START_FAILED, cause, traceback=traceback, with_ranks=False)
+            traceback = "\n".join(last_lines(source.log))
+            self.listener.lost(source.job, FailureKind.START_FAILED, cause, traceback=traceback, with_ranks=False)
 
     def heard_of_host(self, job: str, message: Message) -> None:
         """The host says which rank ended, and how."""
         match message["event"]:
             case "rank_exited":
-                self.keeper.exited(job, message["failed"], message["status"])
+                self.listener.exited(job, message["failed"], message["status"])
             case "child_ended":
                 for rank in self._ranks.get(job, ()):
                     if rank.pid == message["pid"]:
-                        self.keeper.exited(job, rank.rank, message["status"])
+                        self.listener.exited(job, rank.rank, message["status"])
 
     def said_hello(self, job: str, rank: int, pid: int) -> None:
         """A rank is there: watch for its end."""
@@ -113,11 +112,11 @@ class HostStarter(Starter):
             if host is not None and session != host.process.pid:
                 host.sessions.add(session)
                 self._tell_guard(session)
-        self.keeper.started(job, {rank: pid})
+        self.listener.started(job, {rank: pid})
         try:
             handle = os.pidfd_open(pid)
         except ProcessLookupError:
-            self.keeper.exited(job, rank, None)
+            self.listener.exited(job, rank, None)
         else:
             process = RankProcess(job, rank, pid, handle)
             self._ranks.setdefault(job, []).append(process)

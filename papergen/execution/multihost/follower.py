@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from papergen.core.errors import MachineError, PapergenError
+from papergen.core.files import last_lines
 from papergen.execution.multihost.network import Endpoint
 from papergen.execution.multihost.nodes import NodeLine
 from papergen.execution.multihost.versions import versions_here
-from papergen.execution.supervision.hub import Hub, Line, Message
-from papergen.execution.supervision.inspecting import overweight
-from papergen.execution.supervision.processes import state_of, vitals_of
+from papergen.execution.supervision.processes import overweight, state_of, vitals_of
 from papergen.execution.supervision.rank_control import STACKS_S
-from papergen.execution.supervision.running import stack_lines, tail
+from papergen.execution.supervision.rank_server import Line, Message, RankServer
+from papergen.execution.supervision.stacks import stack_lines
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.worker.spec import BEAT_S, HOST_RANK, Share, Spec
 from papergen.execution.worker.system import signal_group
@@ -61,8 +61,8 @@ class Follower:
         self._line = line
         self._prepare = prepare
         self._selector = selectors.DefaultSelector()
-        self._hub = Hub(self._selector)
-        self._starter = starter_class(self, self._hub, self._selector)
+        self._server = RankServer(self._selector)
+        self._starter = starter_class(self, self._server, self._selector)
         self._selector.register(line.socket, selectors.EVENT_READ, line)
         self._trials: dict[str, Following] = {}
         self._beat_at = self._vitals_at = 0.0
@@ -80,7 +80,7 @@ class Follower:
                 for pid in trial.living.values():
                     signal_group(pid, signal.SIGKILL)
             self._starter.close()
-            self._hub.close()
+            self._server.close()
             self._selector.close()
             self._line.socket.close()
 
@@ -100,7 +100,7 @@ class Follower:
         trial = self._trials.get(job)
         if trial is not None:
             trial.exited.add(rank)
-            lines = list(tail(Run(Path(trial.spec.folder)).rank_log(rank)))
+            lines = last_lines(Run(Path(trial.spec.folder)).rank_log(rank))
             self._line.tell({"event": "exited", "job": job, "rank": rank, "status": status, "tail": lines})
 
     def lost(self, job: str, kind: FailureKind, cause: str, *, traceback: str, with_ranks: bool) -> None:
@@ -120,8 +120,8 @@ class Follower:
         """One look at all that may have come; whether the run is over."""
         for key, _ in self._selector.select(STACKS_S / 2 if self._stacks_at else BEAT_S / 2):
             source = key.data
-            if source is self._hub:
-                self._hub.accept()
+            if source is self._server:
+                self._server.accept()
             elif source is self._line:
                 messages, is_gone = self._line.read()
                 if any(self._obey(message) for message in messages):
@@ -155,15 +155,15 @@ class Follower:
             case "start":
                 self._start(message)
             case "finish":
-                for line in self._hub.of(message["job"]):
+                for line in self._server.of(message["job"]):
                     line.send(b"\n")
             case "signal" if message["job"] in self._trials:
                 self._signal(self._trials[message["job"]], message["signal"])
                 if message["signal"] == signal.SIGUSR1:
                     self._stacks_at[message["job"]] = time.monotonic() + STACKS_S / 2
             case "over":
-                for line in self._hub.of(message["job"]):
-                    self._hub.drop(line)
+                for line in self._server.of(message["job"]):
+                    self._server.drop(line)
                 self._starter.over(message["job"])
                 self._trials.pop(message["job"], None)
         return False
@@ -171,7 +171,7 @@ class Follower:
     def _start(self, message: Message) -> None:
         share = Share(**message["share"])
         try:
-            spec = self._prepare(message, self._hub.address)
+            spec = self._prepare(message, self._server.address)
         except (PapergenError, OSError) as error:
             told = {"job": message["job"], "kind": FailureKind.REFUSED, "cause": str(error), "traceback": ""}
             self._line.tell({"event": "lost", **told, "with_ranks": True})
@@ -205,7 +205,7 @@ class Follower:
                 self._starter.said_hello(line.job, line.rank, message["pid"])
             self._line.tell({"event": "rank", "job": line.job, "rank": line.rank, "message": _aged(message)})
         if is_gone:
-            self._hub.drop(line)
+            self._server.drop(line)
 
     def _tell_stacks(self, job: str) -> None:
         trial = self._trials.get(job)

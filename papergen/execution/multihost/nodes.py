@@ -17,7 +17,7 @@ from typing import Any
 
 from papergen.execution.multihost.network import keep_alive
 from papergen.execution.multihost.versions import difference, versions_here
-from papergen.execution.supervision.hub import Line, Message
+from papergen.execution.supervision.rank_server import Line, Message
 
 SEND_LIMIT_S = 10.0
 """For a node to take what it is told; a healthy one takes it at once."""

@@ -26,7 +26,7 @@ from papergen.execution.multihost.nodes import NodeLine, Nodes
 from papergen.execution.run_trials import upstream_of
 from papergen.execution.settings import RunSettings
 from papergen.execution.slots import GpuLocks
-from papergen.execution.supervision.hub import Message
+from papergen.execution.supervision.rank_server import Message
 from papergen.execution.supervision.running import spec_of
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.worker.spec import Spec
@@ -161,9 +161,9 @@ class _Preparing:
             num_threads=message["num_threads"],
         )
         settings = RunSettings.from_json(message["settings"])
-        meeting = {**message["environment"], **interface_environment(self._line.socket.getsockname()[0])}
+        rendezvous = {**message["environment"], **interface_environment(self._line.socket.getsockname()[0])}
         gpus = self._gpus(message["share"]["per_node"]) if settings.device == "cuda" else []
-        return spec_of(job, settings, message["job"], gpus=gpus, address=address, meeting=meeting)
+        return spec_of(job, settings, message["job"], gpus=gpus, address=address, rendezvous=rendezvous)
 
     @staticmethod
     def _is_shared(path: os.PathLike[str], stamp: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,3 +89,17 @@ def _stat(pid: int, thread: str = "") -> list[str] | None:
     except OSError:
         return None
     return text[text.rindex(")") + 2 :].split()
+
+
+def overweight(pids: Mapping[int, int], limit_gib: float, where: str = "") -> tuple[int, str] | None:
+    """The rank that holds the most memory and what is said of it; None when all together hold no more than the limit.
+
+    `pids` are the processes of a trial's ranks on this machine.
+    """
+    used_gib = memory_of(set(pids.values())) / 2**30
+    if used_gib <= limit_gib:
+        return None
+    of_rank = {rank: memory_of({pid}) / 2**30 for rank, pid in pids.items()}
+    rank = max(of_rank, key=lambda rank: of_rank[rank])
+    most = f"; rank {rank} holds the most, {of_rank[rank]:.2f} GiB" if len(pids) > 1 else ""
+    return rank, f"used {used_gib:.2f} GiB of memory{where}, more than its memory limit of {limit_gib:g} GiB{most}"

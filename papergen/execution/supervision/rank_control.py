@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from papergen.execution.multihost.nodes import Nodes
-from papergen.execution.supervision.hub import Hub, Message
-from papergen.execution.supervision.running import Running, stack_lines, start_message
+from papergen.execution.supervision.rank_server import Message, RankServer
+from papergen.execution.supervision.running import RunningTrial, start_message
+from papergen.execution.supervision.stacks import stack_lines
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.worker.system import signal_group
 from papergen.store.runs import Run
@@ -20,13 +21,13 @@ STACKS_S = 0.3
 as soon as the process is given a processor."""
 
 
-class Hands:
+class RankControl:
     """Starts, signals and releases ranks; `nodes` are the other machines, None where there are none."""
 
-    def __init__(self, hub: Hub, starter: Starter, nodes: Nodes | None) -> None:
-        self._hub, self._starter, self._nodes = hub, starter, nodes
+    def __init__(self, server: RankServer, starter: Starter, nodes: Nodes | None) -> None:
+        self._server, self._starter, self._nodes = server, starter, nodes
 
-    def start(self, running: Running) -> None:
+    def start(self, running: RunningTrial) -> None:
         """Start the ranks of a trial everywhere."""
         share, spec = running.share, running.spec
         running.spec = replace(spec, environment=self._starter.environment(spec.environment, share))
@@ -35,22 +36,22 @@ class Hands:
             assert self._nodes is not None, "only a run with nodes shares trials out"
             self._nodes.tell(node, start_message(running, replace(share, node=node)))
 
-    def signal(self, running: Running, sent: int) -> None:
+    def signal(self, running: RunningTrial, sent: int) -> None:
         """Send a signal to all that the trial's ranks are and have started."""
         for state in running.watch.living:
             if state.node == 0:
                 signal_group(state.pid, sent)
         self._tell(running, {"do": "signal", "signal": sent})
 
-    def ask_for_stacks(self, running: Running) -> None:
+    def ask_for_stacks(self, running: RunningTrial) -> None:
         """Have every rank write to its log where it stands."""
         self._ask(running, signal.SIGUSR1)
 
-    def ask_to_save(self, running: Running) -> None:
+    def ask_to_save(self, running: RunningTrial) -> None:
         """Tell every rank that it should save what a later attempt can go on from, and end."""
         self._ask(running, signal.SIGUSR2)
 
-    def _ask(self, running: Running, sent: int) -> None:
+    def _ask(self, running: RunningTrial, sent: int) -> None:
         """Signal the ranks themselves: what they have started would die of it."""
         for state in running.watch.living:
             if state.node == 0:
@@ -58,7 +59,7 @@ class Hands:
                     os.kill(state.pid, sent)
         self._tell(running, {"do": "signal", "signal": sent})
 
-    def stacks(self, running: Running) -> Mapping[int, Sequence[str]]:
+    def stacks(self, running: RunningTrial) -> Mapping[int, Sequence[str]]:
         """The ends of the ranks' logs, some `STACKS_S` after they were asked."""
         run = Run(running.job.folder)
         return {
@@ -66,20 +67,20 @@ class Hands:
             for state in running.watch.ranks
         }
 
-    def let_finish(self, running: Running) -> None:
+    def let_finish(self, running: RunningTrial) -> None:
         """Tell the ranks that all have returned."""
-        for line in self._hub.of(running.spec.job):  # a host has no use for it
+        for line in self._server.of(running.spec.job):  # a host has no use for it
             line.send(b"\n")
         self._tell(running, {"do": "finish"})
 
-    def release(self, running: Running) -> None:
+    def release(self, running: RunningTrial) -> None:
         """Forget a trial that is over."""
-        for line in self._hub.of(running.spec.job):
-            self._hub.drop(line)
+        for line in self._server.of(running.spec.job):
+            self._server.drop(line)
         self._starter.over(running.spec.job)
         self._tell(running, {"do": "over"})
 
-    def _tell(self, running: Running, message: Message) -> None:
+    def _tell(self, running: RunningTrial, message: Message) -> None:
         for node in range(1, running.share.num_nodes):
             assert self._nodes is not None, "only a run with nodes shares trials out"
             self._nodes.tell(node, {**message, "job": running.spec.job})

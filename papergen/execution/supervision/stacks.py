@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from papergen.core.files import last_lines
+
 _HEAD = re.compile(r"^Current thread 0x\w+.*\(most recent call first\):")
 # faulthandler's words. The kernel gives a signal to the main thread, which is "current"; others are "Thread 0x...".
 # Newer Pythons put the thread's name between the number and the bracket.
@@ -101,3 +103,8 @@ def who_stands_still(stacks: Mapping[int, Stack], before: Mapping[int, Stack]) -
         if stack.standing == "elsewhere" and rank in before and before[rank].frames == stack.frames:
             return rank, f"hangs in {stack.place}"
     return None
+
+
+def stack_lines(log: Path) -> list[str]:
+    """As much of a rank's log as holds the stacks that it was asked for."""
+    return last_lines(log, num_lines=400, num_bytes=32768)

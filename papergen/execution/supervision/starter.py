@@ -7,12 +7,12 @@ import selectors
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from papergen.execution.supervision.hub import Hub, Message
+from papergen.execution.supervision.rank_server import Message, RankServer
 from papergen.execution.worker.spec import Share, Spec
 from papergen.store.failures import FailureKind
 
 
-class Keeper(Protocol):
+class RankListener(Protocol):
     """Who is told what becomes of the ranks: a supervisor, or the follower of one on another machine."""
 
     def started(self, job: str, pids: Mapping[int, int]) -> None:
@@ -26,11 +26,11 @@ class Keeper(Protocol):
 
 
 class Starter(abc.ABC):
-    """Starts ranks and tells its keeper what becomes of them. One per launcher, on its selector."""
+    """Starts ranks and tells its listener what becomes of them. One per launcher, on its selector."""
 
-    def __init__(self, keeper: Keeper, hub: Hub, selector: selectors.BaseSelector) -> None:
-        self.keeper = keeper
-        self.hub = hub
+    def __init__(self, listener: RankListener, server: RankServer, selector: selectors.BaseSelector) -> None:
+        self.listener = listener
+        self.server = server
         self.selector = selector
 
     @abc.abstractmethod

@@ -18,26 +18,26 @@ from papergen.execution.multihost.network import interface_environment
 from papergen.execution.multihost.nodes import NodeLine, Nodes
 from papergen.execution.settings import RunSettings
 from papergen.execution.slots import Slots
-from papergen.execution.supervision.ending import begin_end, due, ended, is_over, press
-from papergen.execution.supervision.hub import Hub, Line, Message
-from papergen.execution.supervision.inspecting import inspect
-from papergen.execution.supervision.ports import Ports
+from papergen.execution.supervision.lifecycle import begin_end, due_times, ended, enforce_end, inspect, is_over
 from papergen.execution.supervision.processes import Vitals
-from papergen.execution.supervision.rank_control import Hands
-from papergen.execution.supervision.restarting import Restarts
-from papergen.execution.supervision.running import Running, meeting_here, spec_of, utc
+from papergen.execution.supervision.rank_control import RankControl
+from papergen.execution.supervision.rank_server import Line, Message, RankServer
+from papergen.execution.supervision.rendezvous import Ports, local_rendezvous
+from papergen.execution.supervision.restarts import Restarts
+from papergen.execution.supervision.running import RunningTrial, spec_of
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.supervision.watch import Watch
 from papergen.execution.worker.spec import HOST_RANK, Share
 from papergen.execution.worker.system import signal_group
 from papergen.store.failures import Failure, FailureKind
+from papergen.store.records import utc
 
 MAX_STARTS = 3
 """How often a trial is started when somebody else took its port."""
 
 
 class Supervisor(Launcher):
-    """A launcher whose ranks report to its hub: processes of this machine, and of others where it has `nodes`.
+    """A launcher whose ranks report to its server: processes of this machine, and of others where it has `nodes`.
 
     A subclass names what starts them; the starter says by `started` and `exited` which processes there are.
     """
@@ -58,16 +58,16 @@ class Supervisor(Launcher):
         )
         self._settings = settings
         self._selector = selectors.DefaultSelector()
-        self._hub = Hub(self._selector)
+        self._server = RankServer(self._selector)
         self._ports = Ports()
         self._slots = Slots(settings, num_ranks=num_slots, gpus=gpus, num_nodes=1 if nodes is None else nodes.num_nodes)
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningTrial] = {}
         self._told: deque[Event | Ended] = deque()
         self._is_closed = self._has_told_gpus = False
-        self._starter = self.starter_class(self, self._hub, self._selector)
+        self._starter = self.starter_class(self, self._server, self._selector)
         self._nodes = nodes
-        self._hands = Hands(self._hub, self._starter, nodes)
-        self._restarts = Restarts(self._hub, self._starter, self._hands, self._ports)
+        self._control = RankControl(self._server, self._starter, nodes)
+        self._restarts = Restarts(self._server, self._starter, self._control, self._ports)
         if nodes is not None:
             nodes.attend(self._selector)
 
@@ -141,7 +141,7 @@ class Supervisor(Launcher):
     def ask_to_save(self) -> None:
         """Tell all trials that they will be ended soon: those that can save their state and end by themselves."""
         for running in self._running.values():
-            self._hands.ask_to_save(running)
+            self._control.ask_to_save(running)
 
     def close(self) -> None:
         """Kill every process that was started and forget the queue."""
@@ -150,14 +150,14 @@ class Supervisor(Launcher):
         self._is_closed = True
         try:
             for running in self._running.values():
-                self._hands.signal(running, signal.SIGKILL)
+                self._control.signal(running, signal.SIGKILL)
         finally:
             self._starter.close()
             self._slots.close()
             if self._nodes is not None:
                 self._nodes.close()
             self._running.clear()
-            self._hub.close()
+            self._server.close()
             self._selector.close()
 
     # What the starter tells.
@@ -212,10 +212,15 @@ class Supervisor(Launcher):
                 continue
             name, gpus = self._slots.take(job)
             now = time.monotonic()
-            running = Running(
+            running = RunningTrial(
                 job=job,
                 spec=spec_of(
-                    job, self._settings, name, gpus=gpus, address=self._hub.address, meeting=self._meeting(share)
+                    job,
+                    self._settings,
+                    name,
+                    gpus=gpus,
+                    address=self._server.address,
+                    rendezvous=self._rendezvous(share),
                 ),
                 share=share,
                 watch=Watch(job, self._settings, now, per_node=share.per_node),
@@ -224,12 +229,12 @@ class Supervisor(Launcher):
                 load_average=os.getloadavg()[0],
             )
             self._running[name] = running
-            self._hands.start(running)
+            self._control.start(running)
 
-    def _meeting(self, share: Share) -> dict[str, str]:
+    def _rendezvous(self, share: Share) -> dict[str, str]:
         """The variables by which the ranks of a trial meet."""
         if share.num_nodes == 1 or self._nodes is None:
-            return meeting_here(self._ports.free())
+            return local_rendezvous(self._ports.free())
         address = self._nodes.address
         port = self._ports.free(address)
         return {"MASTER_ADDR": address, "MASTER_PORT": str(port), **interface_environment(address)}
@@ -238,8 +243,8 @@ class Supervisor(Launcher):
         """Take in what has arrived, waiting for it at most so long, then do what is due."""
         for key, _ in self._selector.select(timeout_s):
             source = key.data
-            if source is self._hub:
-                self._hub.accept()
+            if source is self._server:
+                self._server.accept()
             elif source is self._nodes:
                 self._nodes.accept()
             elif isinstance(source, NodeLine):
@@ -272,7 +277,7 @@ class Supervisor(Launcher):
                 self._starter.said_hello(line.job, line.rank, message["pid"])
             self._on_message(running, line.rank, message)
         if is_gone:
-            self._hub.drop(line)
+            self._server.drop(line)
 
     def _hear_node(self, line: NodeLine) -> None:
         assert self._nodes is not None, "a line to a node belongs to the nodes"
@@ -319,58 +324,58 @@ class Supervisor(Launcher):
             if node < running.share.num_nodes:
                 self._lost(name, node, FailureKind.HOST_LOST, cause)
 
-    def _on_message(self, running: Running, rank: int, message: Message) -> None:
+    def _on_message(self, running: RunningTrial, rank: int, message: Message) -> None:
         running.watch.heard(rank, message, time.monotonic())
         kind = message.pop("event")
         if kind in {"progress", "log", "note"}:
             self._told.append(Event(job=running.job, kind=kind, data=message))
 
-    def _advance(self, running: Running) -> None:
+    def _advance(self, running: RunningTrial) -> None:
         """Do what is due for one trial now."""
         now, watch = time.monotonic(), running.watch
-        inspect(running, self._hands, now)
+        inspect(running, self._control, now)
         while watch.notes:
             self._note(running, watch.notes.pop(0))
         if watch.all_returned and not running.is_told_to_finish:
             running.is_told_to_finish = True
-            self._hands.let_finish(running)
+            self._control.let_finish(running)
         if running.end_at is None and not watch.is_done and (fault := watch.judge(now)) is not None:
             if (text := self._restarts.take(running, fault)) is not None:
                 self._note(running, text)
                 return
-            begin_end(running, fault, self._hands, now)
-        if (text := press(running, self._hands, self._settings.timeouts, now)) is not None:
+            begin_end(running, fault, self._control, now)
+        if (text := enforce_end(running, self._control, now)) is not None:
             self._note(running, text)
-        if is_over(running, self._settings.timeouts, now):
+        if is_over(running, now):
             self._conclude(running)
 
     def _next_at(self, now: float) -> float:
         """When something is due though nothing is heard."""
         times = [now + self._settings.timeouts.check_s]
         for running in self._running.values():
-            times += due(running, now)
+            times += due_times(running, now)
         return min(times)
 
-    def _conclude(self, running: Running) -> None:
+    def _conclude(self, running: RunningTrial) -> None:
         """Report the trial as over, or start it again when only its port was taken."""
         watch = running.watch
         fault = None if watch.is_done else watch.judge(time.monotonic())
         assert watch.is_done or fault is not None, f"{running.job.trial.label} is over for no reason"
-        self._hands.release(running)
+        self._control.release(running)
         is_port_taken = fault is not None and fault.kind is FailureKind.PORT_TAKEN and not watch.has_told
         if is_port_taken and running.num_starts < MAX_STARTS:
-            self._restart(running)
+            self._start_again(running)
             return
         del self._running[running.spec.job]
         self._slots.give_back(running.spec.job)
         self._told.append(ended(running, fault, self.hosts))
         self._fill()
 
-    def _restart(self, running: Running) -> None:
+    def _start_again(self, running: RunningTrial) -> None:
         watch = Watch(running.job, self._settings, time.monotonic(), per_node=running.share.per_node)
-        running.renew(watch, self._meeting(running.share))
+        running.renew(watch, self._rendezvous(running.share))
         self._note(running, "another program took the port of the rendezvous; starting again with a new one")
-        self._hands.start(running)
+        self._control.start(running)
 
     @property
     def hosts(self) -> Sequence[str]:
@@ -378,7 +383,7 @@ class Supervisor(Launcher):
         others = [] if self._nodes is None else [self._nodes.host(node) for node in range(1, self._nodes.num_nodes)]
         return [socket.gethostname(), *others]
 
-    def _note(self, running: Running, text: str) -> None:
+    def _note(self, running: RunningTrial, text: str) -> None:
         self._told.append(Event(job=running.job, kind="note", data={"text": text}))
 
     def _tell_refused(self, job: Job, kind: FailureKind, cause: str) -> None:

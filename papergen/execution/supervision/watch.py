@@ -32,7 +32,7 @@ class Fault:
     traceback: str = ""
     advice: str | None = None
     """Of an error that its author can mend: what to do about it."""
-    is_echo: bool = False
+    is_consequence: bool = False
     is_vague: bool = False
     """Whether only the end of the process is known, not how it ended."""
     settle_s: float = 0.0
@@ -109,7 +109,7 @@ class Watch:
             case "failed":
                 kind = FailureKind(message["kind"])
                 # A lost connection tells of another rank's end more often than of this one's, and yields to its cause.
-                is_echo = self.is_parallel and kind is FailureKind.CONNECTION
+                is_consequence = self.is_parallel and kind is FailureKind.CONNECTION
                 self._add(
                     Fault(
                         at=float(message["at"]),
@@ -118,8 +118,8 @@ class Watch:
                         cause=str(message["cause"]),
                         traceback=str(message["traceback"]),
                         advice=message.get("advice"),
-                        is_echo=is_echo,
-                        settle_s=self.settings.timeouts.settle_s if is_echo else 0.0,
+                        is_consequence=is_consequence,
+                        settle_s=self.settings.timeouts.settle_s if is_consequence else 0.0,
                     )
                 )
 
@@ -186,7 +186,7 @@ class Watch:
     @property
     def likeliest(self) -> Fault | None:
         """The best cause known so far, though a better one may come."""
-        return min(self.faults, key=lambda fault: (fault.is_vague, fault.is_echo, fault.at), default=None)
+        return min(self.faults, key=lambda fault: (fault.is_vague, fault.is_consequence, fault.at), default=None)
 
     def inspect(self, now: float, state_of: Callable[[int], str], vitals_of: Callable[[int], Vitals]) -> None:
         """Look for hung, stopped and overdue ranks. The two functions are asked only under suspicion."""

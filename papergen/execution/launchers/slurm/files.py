@@ -20,12 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from papergen.core.files import read_json, write_json
+from papergen.core.files import last_lines, read_json, write_json
 from papergen.execution.launcher import Ended, Event, Job
 from papergen.execution.launchers.slurm import client
 from papergen.execution.launchers.slurm.client import SlurmBusyError, TaskState
 from papergen.execution.settings import RunSettings
-from papergen.execution.supervision.running import tail
 from papergen.store.failures import Failure
 from papergen.store.records import Trial
 
@@ -105,7 +104,7 @@ class TaskFiles:
 
     def log_tail(self) -> str:
         """The end of the log."""
-        return "\n".join(tail(self.log_file))
+        return "\n".join(last_lines(self.log_file))
 
 
 class EventReader:

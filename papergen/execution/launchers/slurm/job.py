@@ -28,13 +28,15 @@ from papergen.execution.multihost.follower import Follower, join
 from papergen.execution.multihost.network import Endpoint, interface_environment
 from papergen.execution.multihost.nodes import NodeLine, Nodes
 from papergen.execution.settings import RunSettings
-from papergen.execution.supervision.hub import Message
-from papergen.execution.supervision.running import clear, spec_of, utc
+from papergen.execution.supervision.rank_server import Message
+from papergen.execution.supervision.running import spec_of
 from papergen.execution.worker.lease import LOST, Lease
 from papergen.execution.worker.spec import SAVE_VARIABLE, Spec
 from papergen.experiment.code_guard import changed_files
 from papergen.experiment.registry import load_kind
 from papergen.store.failures import Failure, FailureKind
+from papergen.store.records import utc
+from papergen.store.runs import Run
 
 JOIN_S = 300.0
 SAVE_S = 20
@@ -107,7 +109,7 @@ def _lead(
     lease.take()
     if restarts:
         time.sleep(SETTLE_S)  # the attempt before may live on where SLURM lost sight of it: it looks twice a second
-    clear(job.folder)
+    Run(job.folder).clear()
     if restarts:
         files.tell(
             "note", {"text": f"started again by SLURM (restart {restarts}), from what the trial left in scratch"}
@@ -192,16 +194,16 @@ def _follow(job: Job, settings: RunSettings, node: int, num_nodes: int, preempti
         timeout_s=JOIN_S,
     )
     preemption.may_save = True  # as the first node asks, which hears it too
-    Follower(line, WarmStarter, lambda message, hub: _spec(job, settings, line, message, hub)).serve()
+    Follower(line, WarmStarter, lambda message, server: _spec(job, settings, line, message, server)).serve()
 
 
-def _spec(job: Job, settings: RunSettings, line: NodeLine, message: Message, hub: str) -> Spec:
+def _spec(job: Job, settings: RunSettings, line: NodeLine, message: Message, server: str) -> Spec:
     gpus = [gpu.name_for_cuda for gpu in find_gpus()] if settings.device == "cuda" else []
     if settings.device == "cuda" and len(gpus) < message["share"]["per_node"]:
         raise PapergenError(f"SLURM gave this node {len(gpus)} GPUs, the trial needs {message['share']['per_node']}.")
-    meeting = {**message["environment"], **interface_environment(line.socket.getsockname()[0])}
+    rendezvous = {**message["environment"], **interface_environment(line.socket.getsockname()[0])}
     return spec_of(
-        job, settings, message["job"], gpus=gpus[: message["share"]["per_node"]], address=hub, meeting=meeting
+        job, settings, message["job"], gpus=gpus[: message["share"]["per_node"]], address=server, rendezvous=rendezvous
     )
 
 

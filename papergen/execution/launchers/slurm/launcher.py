@@ -27,9 +27,8 @@ from papergen.execution.launchers.slurm.files import (
 from papergen.execution.launchers.slurm.sbatch import JobArrays, Postponed, Refused, Submitted, choose_device, most_gpus
 from papergen.execution.multihost.nodes import Nodes
 from papergen.execution.settings import LaunchSettings, RunSettings
-from papergen.execution.supervision.running import utc
 from papergen.store.failures import Failure, FailureKind
-from papergen.store.records import Trial
+from papergen.store.records import Trial, utc
 
 LOOK_S = 0.25
 """Between two looks at the trials' files, and as long again for each hundred of trials: the files lie on a server."""

@@ -54,7 +54,7 @@ class Line:
             return b""
 
 
-class Hub:
+class RankServer:
     """Accepts the ranks and hands on what they say. `folder` is private to this launcher and goes with `close`."""
 
     def __init__(self, selector: selectors.BaseSelector) -> None:

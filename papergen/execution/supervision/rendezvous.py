@@ -1,4 +1,4 @@
-"""A free TCP port for the rendezvous of a trial's ranks."""
+"""Where the ranks of a trial meet: a free TCP port, and the variables of torch's env:// rendezvous."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FIRST, LAST = 20_000, 32_000
 
 
 class Ports:
-    """Hands out ports that were free a moment ago, a different one each time."""
+    """RankControl out ports that were free a moment ago, a different one each time."""
 
     def __init__(self) -> None:
         # Several papergens on one machine begin to look at different places, and seldom take each other's port.
@@ -34,3 +34,9 @@ class Ports:
                     continue
                 return port
         raise AssertionError(f"every port from {FIRST} to {LAST} is taken")
+
+
+def local_rendezvous(port: int) -> dict[str, str]:
+    """The variables by which ranks on one machine meet."""
+    names = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
+    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), **names}
