@@ -11,7 +11,7 @@ import click
 @click.option("--anonymous", is_flag=True, help="Look for what tells reviewers who wrote the paper, whatever the mode")
 @click.option("--list", "lists", is_flag=True, help="List the checks and stop")
 def check(as_json: bool, fixes: bool, anonymous: bool, lists: bool) -> None:
-    """Examine the paper before it leaves the house
+    """Examine the paper before it is submitted
 
     Results, claims, hand-typed numbers, bibliography, floats, page, fonts and anonymity; exit 1 with file and line of
     everything found. What needs a PDF looks at the last build. docs/check.md says how to allow a finding.
@@ -25,7 +25,7 @@ def check(as_json: bool, fixes: bool, anonymous: bool, lists: bool) -> None:
 
     from papergen.experiment.project import open_project
     from papergen.paper.check.fix import fix
-    from papergen.paper.check.report import as_record, in_words
+    from papergen.paper.check.output import as_record, in_words
     from papergen.paper.check.run import CHECKS, examine
 
     if lists:

@@ -116,7 +116,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
     import json
 
     from papergen.experiment.project import open_project
-    from papergen.paper.check.report import as_record, in_words
+    from papergen.paper.check.output import as_record, in_words
     from papergen.paper.check.run import examine
 
     examined = examine(open_project()).only(lambda name: name.startswith("bib-") or name == "citation")

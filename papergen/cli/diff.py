@@ -10,7 +10,7 @@ import click
 from papergen.core.widths import left, width_of
 
 if TYPE_CHECKING:
-    from papergen.paper.share.differences import Report
+    from papergen.paper.share.differences import Differences
 
 
 @click.command("diff", short_help="Show what changed between two versions of the paper, and why")
@@ -76,7 +76,7 @@ def diff(old: str, new: str, output: Path | None, no_pdf: bool, as_json: bool, w
     return code
 
 
-def _print(report: Report) -> None:
+def _print(report: Differences) -> None:
     if report.is_empty:
         click.echo("No number, claim, table or figure changed.")
     shown = [changed for changed in report.numbers if changed.is_visible]

@@ -148,7 +148,7 @@ NAMED = 3
 """Places that are named of those told at once."""
 
 
-def together(problems: Sequence[Problem]) -> list[list[int]]:
+def grouped_by_cause(problems: Sequence[Problem]) -> list[list[int]]:
     """The numbers of the problems, in their order: those that share what many share in one list, others alone."""
     sharing: dict[tuple[Code, str, str], list[int]] = {}
     for index, problem in enumerate(problems):
@@ -159,7 +159,7 @@ def together(problems: Sequence[Problem]) -> list[list[int]]:
     return [groups.get(index, [index]) for index in range(len(problems)) if index in groups or index not in grouped]
 
 
-def told_at_once(problems: Sequence[Problem]) -> str:
+def summary_of(problems: Sequence[Problem]) -> str:
     """Problems that share their cause: the cause, how many there are, the first few keys or files, the remedy."""
     remedy = problems[0].remedy
     lines = [f"{problems[0].shared}: {len(problems)} places"]
@@ -187,15 +187,15 @@ class TexError(PapergenError):
 
     def __init__(self, problems: Sequence[Problem], heading: str = "problems in the paper", hint: str | None = None):
         assert problems, "a TexError says what is wrong"
-        groups = [[problems[index] for index in group] for group in together(problems)]
-        texts = [told_at_once(group) for group in groups if len(group) > 1]
-        texts += _told_once([group[0] for group in groups if len(group) == 1])
+        groups = [[problems[index] for index in group] for group in grouped_by_cause(problems)]
+        texts = [summary_of(group) for group in groups if len(group) > 1]
+        texts += _each_once([group[0] for group in groups if len(group) == 1])
         head = [] if len(problems) == 1 else [f"{len(problems)} {heading}:"]
         super().__init__("\n".join([*head, *texts]), hint=hint)
         self.problems = tuple(problems)
 
 
-def _told_once(problems: Sequence[Problem]) -> list[str]:
+def _each_once(problems: Sequence[Problem]) -> list[str]:
     """The problems in order; what is wrong in several places is said at the first, which names the others."""
     alike: dict[tuple[str, str, str], list[Problem]] = {}
     for problem in problems:

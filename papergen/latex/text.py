@@ -48,7 +48,7 @@ class Tex(NoEscape):  # type: ignore[misc]
         return f"Tex({str(self)!r})"
 
 
-class OwnWords(str):
+class AuthorText(str):
     """What the author says of the paper in paper.yaml: title, names, keywords.
 
     A Chinese character that the usual fonts lack is left to TeX, which prints it or stops at it: its code, which is
@@ -101,7 +101,7 @@ def escape(text: str, engine: Engine | None = None) -> Tex:
     """
     out: list[str] = []
     previous = ""
-    is_own = isinstance(text, OwnWords) and engine == "xelatex"
+    is_own = isinstance(text, AuthorText) and engine == "xelatex"
     for char in unicodedata.normalize("NFC", re.sub(r"\r\n?|[\n\t]", " ", text)):
         if char == " ":
             out.append(r"\ " if previous in {" ", ""} else " ")

@@ -70,7 +70,7 @@ def _family(results: Results, assertions: Iterable[str]) -> Mapping[claims.Teste
 
 
 def claimed_uses(project: Project) -> list[Use]:
-    """The `\result`s and citations in the texts of the claims of paper.yaml."""
+    r"""The `\result`s and citations in the texts of the claims of paper.yaml."""
     return [use for claim in project.paper.claims.values() for use in scan(claim.text, PAPER)]
 
 

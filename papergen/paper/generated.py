@@ -127,7 +127,11 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
         generated.files[f"tables/{name}.tex"] = str(text).encode()
 
     def figure(name: str, spec: FigureSpec) -> None:
-        made = called(project.root, name, spec.function, results) if spec.function else figure_from(results, name, spec)
+        made = (
+            figure_of_function(project.root, name, spec.function, results)
+            if spec.function
+            else figure_from(results, name, spec)
+        )
         width = template.figure_width if made.width == "column" else template.text_width_in
         generated.figures[f"figures/{name}.pdf"] = (figure_in_language(made, paper.language), width)
 
@@ -148,7 +152,7 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
             generated.problems.append(Problem(Code.DECLARATION, message, place, remedy=error.hint or ""))
 
 
-def called(root: Path, name: str, function: str, results: Results) -> Figure:
+def figure_of_function(root: Path, name: str, function: str, results: Results) -> Figure:
     """The figure that a function of the author's makes, under its name in paper.yaml."""
     file, _, word = function.rpartition(":")
     module = load_module(root / file) if file else None

@@ -9,7 +9,7 @@ from texlab import make_tree
 
 from papergen.latex.bibliography.bibtex import parse
 from papergen.latex.bibliography.database import bare_specials, entry_place, merge, read_bib, undefined_citations
-from papergen.latex.bibliography.run import Orders
+from papergen.latex.bibliography.run import BibtexInput
 from papergen.latex.problems import Place
 from papergen.latex.sources import scan
 from papergen.latex.tree import SourceTree
@@ -142,6 +142,6 @@ def test_a_line_of_the_bbl_belongs_to_an_entry(tmp_path: Path) -> None:
 
 def test_what_revtex_cites_for_itself_is_no_citation() -> None:
     control = ("REVTEX42Control", "apsrev42Control")
-    assert not Orders(control, ("mainNotes", "references")).is_complete
-    assert Orders((*control, "good2020"), ("mainNotes", "references")).is_complete
-    assert not Orders((), ("references",)).is_complete
+    assert not BibtexInput(control, ("mainNotes", "references")).is_complete
+    assert BibtexInput((*control, "good2020"), ("mainNotes", "references")).is_complete
+    assert not BibtexInput((), ("references",)).is_complete

@@ -12,7 +12,7 @@ import pytest
 from texlab import compiled, document, make_tree, pdf_pages
 
 from papergen.core.errors import PapergenError
-from papergen.latex.bibliography.run import foreseen, orders_of
+from papergen.latex.bibliography.run import input_in_aux, predicted_input
 from papergen.latex.build import driver as room
 from papergen.latex.build.auxiliary import meaning
 from papergen.latex.build.driver import compile_tree, set_aside
@@ -84,7 +84,7 @@ def test_a_bibliography_foreseen_wrongly_is_made_again(text: str, tmp_path: Path
     assert pdf_pages(done.pdf) == pdf_pages(plain / "main.pdf")
     if steps.count("bibtex") == 2:
         (tree / "sections/text.tex").write_text(f"Again. {text}")
-        assert build(tree)[1] == ["pdflatex"], "what could not be foreseen is not tried again"
+        assert build(tree)[1] == ["pdflatex"], "what could not be predicted is not tried again"
 
 
 def test_what_is_foreseen_is_what_the_pass_asks(tmp_path: Path) -> None:
@@ -94,15 +94,15 @@ def test_what_is_foreseen_is_what_the_pass_asks(tmp_path: Path) -> None:
     entries = "".join(f"@misc{{{key}, title={{T}}, author={{{key.upper()}}}, year=1900}}\n" for key in "abcdef")
     files: dict[str, str | bytes] = {"sections/text.tex": text, "more.tex": "\\nocite{f}", "references.bib": entries}
     tree = make_tree(tmp_path / "tree", {**PAPER, **files})
-    orders = foreseen(SourceTree(tree), "main.tex")
-    assert orders.citations == ("b", "a", "e", "f")
+    predicted = predicted_input(SourceTree(tree), "main.tex")
+    assert predicted.citations == ("b", "a", "e", "f")
     assert build(tree)[1].count("bibtex") == 1
-    assert orders_of(tmp_path / ".tree-pdflatex/tex", "main.aux") == orders
+    assert input_in_aux(tmp_path / ".tree-pdflatex/tex", "main.aux") == predicted
 
 
 def test_nothing_is_foreseen_for_biblatex(tmp_path: Path) -> None:
     main = "\\usepackage{biblatex}\\cite{a}\\bibliographystyle{plain}\\bibliography{references}"
-    assert not foreseen(SourceTree(make_tree(tmp_path, {"main.tex": main})), "main.tex").is_complete
+    assert not predicted_input(SourceTree(make_tree(tmp_path, {"main.tex": main})), "main.tex").is_complete
 
 
 def test_a_fault_in_a_foreseen_bibliography_is_told_at_its_entry(tmp_path: Path) -> None:

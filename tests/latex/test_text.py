@@ -13,7 +13,7 @@ from texlab import compiled, pdf_pages
 
 from papergen.latex.characters import PDFLATEX_SYMBOLS, SPACES, T1
 from papergen.latex.macros import is_complete
-from papergen.latex.text import LINE_END, Engine, OwnWords, Tex, escape, escape_sample, escape_url
+from papergen.latex.text import LINE_END, AuthorText, Engine, Tex, escape, escape_sample, escape_url
 
 WIDE = "\\usepackage[paperwidth=500cm,paperheight=5cm,margin=1cm]{geometry}\n\\pagestyle{empty}\\parindent0pt\n"
 
@@ -154,10 +154,10 @@ def test_xelatex_gets_only_characters_that_every_chinese_font_has() -> None:
 
 
 def test_a_rare_character_of_a_name_is_left_to_tex_and_that_of_a_sample_is_a_code() -> None:
-    assert escape(OwnWords("陶喆 & 朱镕基"), "xelatex") == r"陶喆 \& 朱镕基"
+    assert escape(AuthorText("陶喆 & 朱镕基"), "xelatex") == r"陶喆 \& 朱镕基"
     assert escape("陶喆", "xelatex") == r"陶{[}U+5586{]}\hspace{0pt}"
-    assert escape(OwnWords("陶\u202e喆"), "xelatex") == r"陶{[}U+202E{]}\hspace{0pt}喆"
-    assert escape(OwnWords("喆"), "pdflatex") == escape("喆", "pdflatex")
+    assert escape(AuthorText("陶\u202e喆"), "xelatex") == r"陶{[}U+202E{]}\hspace{0pt}喆"
+    assert escape(AuthorText("喆"), "pdflatex") == escape("喆", "pdflatex")
 
 
 def test_where_the_engine_is_not_known_what_only_some_print_is_left() -> None:

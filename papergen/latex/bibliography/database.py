@@ -42,6 +42,14 @@ def special_offsets(text: str) -> list[int]:
     return [match.start() for match in re.finditer(r"[%&#_^]", plain)]
 
 
+def with_specials_escaped(text: str, offsets: Iterable[int]) -> str:
+    r"""The text with a backslash before each of these signs; `\^` alone is an accent, so `^` becomes `\^{}`."""
+    for offset in sorted(offsets, reverse=True):
+        sign = r"\^{}" if text[offset] == "^" else "\\" + text[offset]
+        text = text[:offset] + sign + text[offset + 1 :]
+    return text
+
+
 def read_bib(path: Path) -> tuple[bytes, Bibliography]:
     """The author's bytes and what they hold, bare specials among the faults; nothing when there is no file."""
     if not path.is_file():

@@ -1,7 +1,7 @@
 r"""BibTeX or biber in a build's private folder: what a document asks of it, when it must run, what its log says.
 
-Its orders are read from the .aux files of a pass, or foreseen from the sources before any pass: then BibTeX runs first,
-which saves a pass.
+BibTeX reads the .aux files of a pass. What they will hold is predicted from the sources where possible: then BibTeX
+runs before the first pass, which saves one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from papergen.latex.tree import LineMap, SourceTree
 
 _OF_CLASSES = re.compile(r"(?:REVTEX|apsrev|apsrmp|aip|aapm|sor)\w*Control")
 """Entries that revtex cites for itself, to tell its styles what to print: no citation of the paper's."""
-_ORDER = re.compile(r"\\(?P<what>citation|bibdata|bibstyle|@input)\{(?P<names>[^}]*)\}")
+_AUX_COMMAND = re.compile(r"\\(?P<what>citation|bibdata|bibstyle|@input)\{(?P<names>[^}]*)\}")
 
 
 @dataclass(frozen=True)
-class Orders:
+class BibtexInput:
     """Keys in the order of their first citation, databases and styles: all that BibTeX takes from a document."""
 
     citations: tuple[str, ...] = ()
@@ -49,47 +49,47 @@ class Orders:
         return "\n".join(["\\relax", *lines, f"\\bibdata{{{','.join(self.databases)}}}", ""])
 
 
-def orders_of(folder: Path, aux: str) -> Orders:
-    r"""The orders in an .aux file and those that it takes in (`\@input`, of `\include`), in BibTeX's order."""
+def input_in_aux(folder: Path, aux: str) -> BibtexInput:
+    r"""What an .aux file asks for, with those that it reads in (`\@input`, of `\include`), in BibTeX's order."""
     found: dict[str, dict[str, None]] = {"citation": {}, "bibdata": {}, "bibstyle": {}}
-    for what, name in _orders(folder, aux, set()):
+    for what, name in _aux_commands(folder, aux, set()):
         found[what].setdefault(name)
-    return Orders(tuple(found["citation"]), tuple(found["bibdata"]), tuple(found["bibstyle"]))
+    return BibtexInput(tuple(found["citation"]), tuple(found["bibdata"]), tuple(found["bibstyle"]))
 
 
-def _orders(folder: Path, aux: str, seen: set[str]) -> Iterator[tuple[str, str]]:
+def _aux_commands(folder: Path, aux: str, seen: set[str]) -> Iterator[tuple[str, str]]:
     path = folder / aux
     if aux in seen or not path.is_file():
         return
     seen.add(aux)
-    for match in _ORDER.finditer(path.read_text(encoding="utf-8", errors="replace")):
+    for match in _AUX_COMMAND.finditer(path.read_text(encoding="utf-8", errors="replace")):
         if match["what"] == "@input":
-            yield from _orders(folder, match["names"], seen)
+            yield from _aux_commands(folder, match["names"], seen)
             continue
         for name in match["names"].split(","):
             if name.strip():
                 yield match["what"], name.strip()
 
 
-def foreseen(tree: SourceTree, main: str) -> Orders:
-    r"""The orders that the sources will give, as far as they stand there in plain words.
+def predicted_input(tree: SourceTree, main: str) -> BibtexInput:
+    r"""What the .aux files of the first pass will ask for, as far as the sources say so in plain words.
 
-    Citations that a macro builds, and styles and databases that a class names, are not seen: BibTeX's answer to what
-    was foreseen counts only when the first pass gives the same orders. Nothing is foreseen for biblatex.
+    Citations that a macro builds, and styles and databases that a class names, are not seen: BibTeX's answer to a
+    prediction counts only when the first pass asks for the same. Nothing is predicted for biblatex.
     """
     citations: dict[str, None] = {}
     databases: dict[str, None] = {}
     styles: dict[str, None] = {}
     for use in _uses(tree, main, ()):
         if use.kind == "package" and use.argument == "biblatex":
-            return Orders()
+            return BibtexInput()
         if use.kind == "cite":
             citations.setdefault(use.argument)
         elif use.command == "bibliography":
             databases.setdefault(use.argument)
         elif use.command == "bibliographystyle":
             styles.setdefault(use.argument)
-    return Orders(tuple(citations), tuple(databases), tuple(styles))
+    return BibtexInput(tuple(citations), tuple(databases), tuple(styles))
 
 
 def _uses(tree: SourceTree, name: str, above: tuple[str, ...]) -> Iterator[Use]:
@@ -125,10 +125,10 @@ class BibliographyRun:
         return "biber" if self.control_file().is_file() else "bibtex"
 
     def is_needed(self) -> bool:
-        """Whether the program must run; a ready-made answer to no citation is taken away."""
+        """Whether the program must run. When the last citation is gone, the old .bbl file is deleted."""
         wanted, bbl = self.digest(), self.folder / f"{self.job}.bbl"
         if not wanted and bbl.name not in self.inputs:
-            bbl.unlink(missing_ok=True)  # the last citation is gone; its entry must not stay printed
+            bbl.unlink(missing_ok=True)  # LaTeX would print its entries as long as it is there
         return bool(wanted) and (wanted != self.done or not bbl.is_file())
 
     def digest(self) -> str:
@@ -137,34 +137,34 @@ class BibliographyRun:
             return ""  # the tree brings its bibliography ready made
         if (control := self.control_file()).is_file():
             return digest_json([digest_file(control), self._databases()])
-        return self._digest_of(orders_of(self.folder, f"{self.job}.aux"))
+        return self._digest_of(input_in_aux(self.folder, f"{self.job}.aux"))
 
-    def _digest_of(self, orders: Orders) -> str:
-        return digest_json([orders.as_json(), self._databases()]) if orders.is_complete else ""
+    def _digest_of(self, asked: BibtexInput) -> str:
+        return digest_json([asked.as_json(), self._databases()]) if asked.is_complete else ""
 
     def _databases(self) -> dict[str, str]:
         return {name: digest for name, digest in self.inputs.items() if name.endswith((".bib", ".bst"))}
 
-    def foreseen(self, tree: SourceTree, main: str) -> Orders | None:
+    def predicted_input(self, tree: SourceTree, main: str) -> BibtexInput | None:
         """What the first pass will ask of BibTeX, when that is something new.
 
-        Then BibTeX can run before that pass, which saves one: its answer stands when the pass asks just this
-        (`is_needed`), and is asked for again when it does not.
+        Then BibTeX can run before that pass, which saves one. When the pass asks for something else, BibTeX runs again
+        (`is_needed`).
         """
         if f"{self.job}.bbl" in self.inputs or self.control_file().is_file():
             return None
-        orders = foreseen(tree, main)
-        return orders if orders.styles and self._digest_of(orders) not in {"", self.done} else None
+        predicted = predicted_input(tree, main)
+        return predicted if predicted.styles and self._digest_of(predicted) not in {"", self.done} else None
 
-    def prepare(self, orders: Orders, deadline: Deadline) -> bool:
-        """Run BibTeX on what was foreseen; what it finds wrong is found again, and told, after the first pass."""
-        name = f"{self.job}-foreseen"
+    def run_ahead(self, predicted: BibtexInput, deadline: Deadline) -> bool:
+        """Run BibTeX on a prediction; what it finds wrong is found again, and told, after the first pass."""
+        name = f"{self.job}-predicted"
         aux, bbl = self.folder / f"{name}.aux", self.folder / f"{name}.bbl"
-        aux.write_text(orders.as_aux(), encoding="utf-8")
+        aux.write_text(predicted.as_aux(), encoding="utf-8")
         try:
             if not self.problems(deadline, name) and bbl.is_file():
                 bbl.replace(self.folder / f"{self.job}.bbl")
-                self.done = self._digest_of(orders)
+                self.done = self._digest_of(predicted)
                 return True
             return False
         finally:
@@ -194,7 +194,7 @@ class BibliographyRun:
         blg = self.folder / f"{job}.blg"
         seen = SourceTree(self.folder, self.line_map)
         found = read_blg(blg.read_text(encoding="utf-8", errors="replace"), seen) if blg.is_file() else []
-        if done.returncode < 2 and not found:
+        if done.returncode < 2 and not found:  # 1: BibTeX warned, of an empty field for example
             return []
         shown = "biber" if name == "biber" else "BibTeX"
         problems = [seen.problem(Code.BIBTEX, f"{shown}: {message}", place) for place, message in found]

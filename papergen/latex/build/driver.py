@@ -96,7 +96,7 @@ def compile_tree(
         try:
             return build.run(deadline, say)
         except TexError as error:
-            if not build.has_brought_files or not _is_of_auxiliary_files(error.problems):
+            if not build.has_old_auxiliary_files or not _is_of_auxiliary_files(error.problems):
                 raise
             say("the auxiliary files that were there before do not suit this build; once more without them")
             build.forget()
@@ -158,8 +158,8 @@ class Build:
         self.bibliography = BibliographyRun(self.tex, self.job, self.inputs, self.line_map, self.environment)
         self.bibliography.done = str(self.last.record.get("bibliography", ""))
         self.known: dict[str, Any] = {}
-        self.foresees = bool(self.last.record.get("foresees", True))
-        self.has_foreseen = False
+        self.predicts_input = bool(self.last.record.get("predicts_input", True))
+        self.has_run_ahead = False
 
     @functools.cached_property
     def format(self) -> PreambleFormat:
@@ -201,21 +201,21 @@ class Build:
 
     def _prepare_bibliography(self, deadline: Deadline, progress: Progress) -> None:
         """Run BibTeX before the first pass where the sources say what it will be asked, as they did the last time."""
-        if not self.foresees or (orders := self.bibliography.foreseen(self.tree, self.main)) is None:
+        if not self.predicts_input or (predicted := self.bibliography.predicted_input(self.tree, self.main)) is None:
             return
         progress(self.bibliography.program())
-        self.has_foreseen = self.bibliography.prepare(orders, deadline)
+        self.has_run_ahead = self.bibliography.run_ahead(predicted, deadline)
 
     def forget(self) -> None:
         """Start from nothing, as if there had been no build before."""
         shutil.rmtree(self.tex, ignore_errors=True)
         self.last.record, self.bibliography.done = {}, ""
-        self.foresees = self.has_foreseen = False
+        self.predicts_input = self.has_run_ahead = False
 
     @property
-    def has_brought_files(self) -> bool:
+    def has_old_auxiliary_files(self) -> bool:
         """Whether the first pass found auxiliary files that no pass of this build wrote."""
-        return bool(self.last.record) or self.has_foreseen
+        return bool(self.last.record) or self.has_run_ahead
 
     def prepare(self) -> None:
         """Make the private folder hold the tree, and the auxiliary files of the last good build, and nothing else."""
@@ -308,7 +308,7 @@ class Build:
             "read": read,
             "system": system,
             "bibliography": self.bibliography.done,
-            "foresees": self.bibliography.foreseen(self.tree, self.main) is None,
+            "predicts_input": self.bibliography.predicted_input(self.tree, self.main) is None,
             "preamble": self.format.key,
             "num_builds": int(self.last.record["num_builds"]) + 1 if is_same_preamble else 1,
             "pdf": digest_bytes(content),

@@ -29,7 +29,9 @@ def precompile(
 
 
 def _is_due(build: Build, after_builds: int) -> bool:
-    """Whether nothing changed since the last build, and none was tried for a preamble that was built often enough."""
+    """Whether a dump is worth its time: this preamble was built often enough, nothing changed since the last build, and
+    no dump of it was tried before.
+    """
     return (
         build.format.split is not None
         and build.last.record.get("preamble") == build.format.key

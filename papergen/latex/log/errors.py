@@ -110,12 +110,13 @@ def _without_follow_on(problems: list[Problem]) -> list[Problem]:
         # A group or formula that is still open at the end of the document was told where it begins.
         if kept and r"\end{document}" in problem.excerpt and re.match(r"Missing [$}]|Missing \\", message):
             continue
-        # In an environment that TeX does not know, every & and \item is an error, and so is its \end.
-        inside = [
-            one for one in undefined if one.place.file == problem.place.file and one.place.line < problem.place.line
-        ]
-        is_its_end = any(f"ended by \\end{{{one.about}}}" in message for one in inside)
-        if is_its_end or (inside and _IN_UNDEFINED.match(message)):
+        # The \end of an environment that TeX does not know ends the one around it: told at the \begin of that one.
+        if any(f"ended by \\end{{{one.about}}}" in message for one in undefined):
+            continue
+        # In an environment that TeX does not know, every & and \item is an error.
+        place = problem.place
+        is_inside = any(one.place.file == place.file and one.place.line < place.line for one in undefined)
+        if is_inside and _IN_UNDEFINED.match(message):
             continue
         # TeX says once for each float that it has no room for it, and then that the page never ends.
         if _FLOATS.match(message) and any(one.message.startswith("Too many unprocessed floats") for one in kept):

@@ -27,7 +27,7 @@ class Explanation:
     remedy: str
 
 
-_TABLE: tuple[tuple[str, str, str], ...] = (
+TABLE: tuple[tuple[str, str, str], ...] = (
     (
         r"Missing \$ inserted",
         "a _, a ^ or a command of formulas stands in text, or a formula was not closed or has an empty line in it.",
@@ -109,6 +109,11 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         r"Not (?:reading from|writing to)|openin_any|openout_any",
         "the document names a file outside the paper's folder.",
         "Copy the file into the paper's folder and use a relative name.",
+    ),
+    (
+        r"text input levels",
+        "a file inputs itself, or two input each other.",
+        "Take one of the \\input lines out.",
     ),
     (
         r"TeX capacity exceeded",
@@ -201,11 +206,6 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "Make the figure again.",
     ),
     (
-        r"text input levels",
-        "a file inputs itself, or two input each other.",
-        "Take one of the \\input lines out.",
-    ),
-    (
         r"Missing \\begin\{document\}",
         "text stands before \\begin{document}, or an unknown option printed some.",
         "Move it behind \\begin{document}.",
@@ -265,7 +265,7 @@ def explain(message: str) -> Explanation:
             )
         if close := nearest(match[1], {*ENVIRONMENTS, *BROUGHT_BY}):
             return Explanation("Usual cause: a misspelt environment.", f"Did you mean {close[0]}?")
-    for pattern, cause, remedy in _TABLE:
+    for pattern, cause, remedy in TABLE:
         if re.search(pattern, message):
             return Explanation(f"Usual cause: {cause}", remedy)
     return Explanation("", "")

@@ -16,7 +16,7 @@ from papergen.config import Paper
 from papergen.core.errors import PapergenError, gathered
 from papergen.core.files import digest_file, write_atomic
 from papergen.latex.render import own_files
-from papergen.latex.text import Engine, OwnWords, Tex
+from papergen.latex.text import AuthorText, Engine, Tex
 from papergen.latex.venues.template import Rules, StyleFile, Template, load_template
 
 CJK = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
@@ -61,19 +61,19 @@ def typeset(paper: Paper, root: Path) -> Typeset:
         engine=engine,
         reason=reason,
         needed=tuple(needed),
-        context={"paper": _in_own_words(paper), "engine": engine, "styles": styles},
+        context={"paper": _with_author_text(paper), "engine": engine, "styles": styles},
         notes=notes,
     )
 
 
-def _in_own_words(paper: Paper) -> Paper:
+def _with_author_text(paper: Paper) -> Paper:
     """The same paper, its title, names and keywords marked as the author's own."""
 
     def marked(model: Any, *names: str) -> Any:
-        return model.model_copy(update={name: OwnWords(getattr(model, name)) for name in names})
+        return model.model_copy(update={name: AuthorText(getattr(model, name)) for name in names})
 
     authors = [marked(author, "name", "affiliation", "country") for author in paper.authors]
-    keywords = [OwnWords(word) for word in paper.keywords]
+    keywords = [AuthorText(word) for word in paper.keywords]
     return cast("Paper", marked(paper, "title").model_copy(update={"authors": authors, "keywords": keywords}))
 
 

@@ -1,1 +1,1 @@
-"""`papergen check`: what a careful colleague would look for before a paper leaves the house."""
+"""`papergen check`: what a careful colleague would look for before a paper is submitted."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from papergen.core.files import write_atomic
 from papergen.latex.bibliography.bibtex import Entry, parse
-from papergen.latex.bibliography.database import PRINTED, special_offsets
+from papergen.latex.bibliography.database import PRINTED, special_offsets, with_specials_escaped
 
 
 def fix(path: Path) -> list[str]:
@@ -48,10 +48,7 @@ def _escaped(text: str, file: str) -> tuple[str, list[str]]:
                 done.append(
                     f"{file}:{entry.field_lines[name]}: escaped {len(offsets)} signs in the {name} of {entry.key}"
                 )
-    for offset in sorted(edits, reverse=True):
-        sign = text[offset]
-        text = text[:offset] + (r"\^{}" if sign == "^" else "\\" + sign) + text[offset + 1 :]
-    return text, done
+    return with_specials_escaped(text, edits), done
 
 
 def _bare(entry: Entry, name: str) -> list[int]:

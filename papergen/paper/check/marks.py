@@ -1,4 +1,4 @@
-"""How an author says that a finding is right as it is: a mark at the place, or a line in paper.yaml; never without why.
+"""How an author says that a finding is right as it is: a mark at the place, or a line in paper.yaml, with a reason.
 
 The corpus has 12.3 million words.  % papergen: typed           another number that happens to be equal
 % papergen: allow unreferenced the cover picture needs none     the line below (in a .bib: the entry below)
@@ -64,25 +64,25 @@ def _below(lines: Sequence[str], number: int, file: str) -> range:
     return range(0)
 
 
-def heed(
+def apply_marks(
     findings: Sequence[Finding], marks: Sequence[Mark], allowed: Mapping[str, str], checks: Collection[str]
 ) -> list[Finding]:
-    """The findings, those that the author allows with the reason in them."""
-    heeded = []
+    """The findings, those that the author allows with the reason, and the marks that have no effect as findings."""
+    marked = []
     for finding in findings:
         place = finding.problem.place
         reason = allowed.get(finding.check, "")
         for mark in marks:
             if mark.check == finding.check and mark.file == place.file and place.line in mark.lines and mark.reason:
                 reason = mark.reason
-        heeded.append(replace(finding, allowed=reason) if reason else finding)
-    return [*heeded, *_faults(heeded, marks, allowed, checks)]
+        marked.append(replace(finding, allowed=reason) if reason else finding)
+    return [*marked, *_faults(marked, marks, allowed, checks)]
 
 
 def _faults(
     findings: Sequence[Finding], marks: Sequence[Mark], allowed: Mapping[str, str], checks: Collection[str]
 ) -> Iterator[Finding]:
-    """Marks that say nothing: of no check, without a reason, or where nothing is found any more."""
+    """Marks without effect: of no check, without a reason, or where nothing is found any more."""
 
     def fault(code: Code, message: str, place: Place, remedy: str) -> Finding:
         return Finding(Problem(code, message, place, remedy=remedy))

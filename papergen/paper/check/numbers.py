@@ -31,7 +31,7 @@ _MAGNITUDE = {"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "十": 10, "百": 100, "�
 
 
 @dataclass(frozen=True)
-class Typed:
+class TypedNumber:
     """One number of the prose; `step` is the worth of one unit of its last digit."""
 
     start: int
@@ -45,7 +45,7 @@ class Typed:
     is_whole: bool
 
 
-def typed_numbers(prose: str) -> Iterator[Typed]:
+def typed_numbers(prose: str) -> Iterator[TypedNumber]:
     """Every number of the prose that is not part of a word, an index, a length, a version or a reference."""
     for match in _NUMBER.finditer(prose):
         if _NAMED.search(prose[max(0, match.start() - 40) : match.start()]):
@@ -60,7 +60,7 @@ def typed_numbers(prose: str) -> Iterator[Typed]:
             bare = bare.rstrip("0")
         percent = _PERCENT.match(prose, match.end())
         is_percent = percent is not None or _BEFORE_PERCENT.search(prose, 0, match.start()) is not None
-        yield Typed(
+        yield TypedNumber(
             match.start(),
             percent.end() if percent else match.end(),
             prose[match.start() : match.end()],
@@ -75,4 +75,4 @@ def typed_numbers(prose: str) -> Iterator[Typed]:
             step = 10.0 ** -len(match[1].partition("点")[2])
             bare = f"{number / step:.0f}"
             num_digits = len(bare if step < 1 else bare.rstrip("0"))
-            yield Typed(match.start(), match.end(), match[0], number, step, num_digits, True, step == 1)
+            yield TypedNumber(match.start(), match.end(), match[0], number, step, num_digits, True, step == 1)

@@ -60,7 +60,7 @@ _BY = re.compile(rf"(?:提高|提升|增加|增大|增长|上升|快|慢|高|多
 
 
 @dataclass(frozen=True)
-class Ratio:
+class TypedRatio:
     """A ratio as it is typed: what quotients it may mean, and how near a quotient is the same, or nearly."""
 
     start: int
@@ -71,7 +71,7 @@ class Ratio:
     near: float
 
 
-def typed_ratios(prose: str) -> Iterator[Ratio]:
+def typed_ratios(prose: str) -> Iterator[TypedRatio]:
     """Every ratio of the prose; a percentage is one only beside a word that compares, in the same sentence."""
     for match in _TIMES.finditer(prose):
         written = match["number"] or match["spelled"] or "1"
@@ -95,8 +95,8 @@ def typed_ratios(prose: str) -> Iterator[Ratio]:
         yield _ratio(match, (number,), WITHIN * number, WITHIN * number)
 
 
-def _ratio(match: re.Match[str], targets: tuple[float, ...], same: float, near: float) -> Ratio:
-    return Ratio(match.start(), match.end(), " ".join(match[0].split()), targets, same, near)
+def _ratio(match: re.Match[str], targets: tuple[float, ...], same: float, near: float) -> TypedRatio:
+    return TypedRatio(match.start(), match.end(), " ".join(match[0].split()), targets, same, near)
 
 
 def _number(written: str) -> float | None:
@@ -149,7 +149,7 @@ def _checked(source: str) -> Iterator[tuple[int, int]]:
 
 
 def _best(
-    ratio: Ratio, sentence: frozenset[str], candidates: list[Candidate]
+    ratio: TypedRatio, sentence: frozenset[str], candidates: list[Candidate]
 ) -> tuple[Candidate, Candidate, bool] | None:
     """The two rows that the sentence speaks of, of the quotient nearest to the ratio, and whether it is the same."""
     spoken = [one for one in candidates if speaks_of(sentence, one.metric_words) and speaks_of(sentence, one.row_words)]

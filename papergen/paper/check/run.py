@@ -16,7 +16,7 @@ from papergen.paper.assemble import Assembly, assemble, read_results
 from papergen.paper.build import complete
 from papergen.paper.check import anonymity, pages, ratios, references, sources, typed
 from papergen.paper.check.base import Check, Finding, Subject
-from papergen.paper.check.marks import heed, read_marks
+from papergen.paper.check.marks import apply_marks, read_marks
 from papergen.report.figures.rendering import cached
 
 FAMILIES = (sources, typed, ratios, references, pages, anonymity)
@@ -25,7 +25,7 @@ CHECKS: Mapping[str, Check] = {check.name: check for family in FAMILIES for chec
 
 @dataclass(frozen=True)
 class Examined:
-    """What came out."""
+    """What the checks found in one paper."""
 
     subject: Subject
     findings: tuple[Finding, ...]
@@ -58,10 +58,12 @@ def examine(project: Project, *, is_anonymous: bool = False) -> Examined:
     assert all(name == finding.check for (name, _), finding in found.items()), "a check finds what bears its name"
     files = [*assembly.sources.own.values(), "references.bib"]
     marks = [mark for mark in read_marks(project.root, files) if mark.check not in not_run]
-    heeded = heed(list(found.values()), marks, project.paper.allow, CHECKS)
-    order = {name: index for index, name in enumerate(dict.fromkeys(finding.problem.place.file for finding in heeded))}
-    heeded.sort(key=lambda finding: (order[finding.problem.place.file], finding.problem.place.line))
-    return Examined(subject, tuple(heeded), not_run, why_not)
+    findings = apply_marks(list(found.values()), marks, project.paper.allow, CHECKS)
+    order = {
+        name: index for index, name in enumerate(dict.fromkeys(finding.problem.place.file for finding in findings))
+    }
+    findings.sort(key=lambda finding: (order[finding.problem.place.file], finding.problem.place.line))
+    return Examined(subject, tuple(findings), not_run, why_not)
 
 
 def subject_of(

@@ -17,7 +17,7 @@ from papergen.latex.problems import Code, Problem
 from papergen.latex.sources import Lines, sentence_bounds
 from papergen.paper.check.base import Check, Subject
 from papergen.paper.check.chinese import chinese_names
-from papergen.paper.check.numbers import Typed, typed_numbers
+from papergen.paper.check.numbers import TypedNumber, typed_numbers
 from papergen.paper.check.prose import prose_of
 from papergen.report.formats import plain
 from papergen.report.results import Results
@@ -109,7 +109,7 @@ def _parameters(results: Results) -> set[float]:
     return {number for trial in results.trials for number in numbers([trial.params, trial.seed, trial.num_ranks])}
 
 
-def _is_innocent(typed: Typed, parameters: set[float]) -> bool:
+def _is_innocent(typed: TypedNumber, parameters: set[float]) -> bool:
     number = typed.number
     if typed.is_percent:
         return number in CUSTOMARY_PERCENT or any(abs(p * 100 - number) < 1e-9 or p == number for p in parameters)
@@ -117,7 +117,9 @@ def _is_innocent(typed: Typed, parameters: set[float]) -> bool:
     return is_year or number in CUSTOMARY or number in parameters or (typed.is_whole and typed.num_digits < 3)
 
 
-def _best(typed: Typed, sentence: frozenset[str], candidates: Iterable[Candidate]) -> tuple[str, bool, str] | None:
+def _best(
+    typed: TypedNumber, sentence: frozenset[str], candidates: Iterable[Candidate]
+) -> tuple[str, bool, str] | None:
     """The likeliest result behind a number: its key, whether it is equal, what it prints now."""
     best: tuple[tuple[bool, int], tuple[str, bool, str]] | None = None
     for candidate in candidates:
@@ -132,7 +134,7 @@ def _best(typed: Typed, sentence: frozenset[str], candidates: Iterable[Candidate
     return None if best is None else best[1]
 
 
-def _match(typed: Typed, value: Value) -> bool | None:
+def _match(typed: TypedNumber, value: Value) -> bool | None:
     """True when the value rounds to the typed number, False when it nearly does, None when it does not."""
     nearly = False
     for scale in _scales(typed, value):
@@ -144,13 +146,13 @@ def _match(typed: Typed, value: Value) -> bool | None:
     return False if nearly else None
 
 
-def _scales(typed: Typed, value: Value) -> tuple[float, ...]:
+def _scales(typed: TypedNumber, value: Value) -> tuple[float, ...]:
     if typed.is_percent:
         return (1.0,) if value.is_percent else (100.0,) if not value.unit and abs(value.mean) <= 1.5 else ()
     return (1.0, 0.01) if value.is_percent else (1.0,)
 
 
-def _suffices(typed: Typed, is_equal: bool, metric: bool, row: bool) -> bool:
+def _suffices(typed: TypedNumber, is_equal: bool, metric: bool, row: bool) -> bool:
     if not is_equal:
         return metric and row
     if typed.num_digits >= 5 or (typed.num_digits == 4 and not typed.is_whole):

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 from papergen.core.errors import PapergenError
 from papergen.latex.bibliography.bibtex import NAME, Entry, parse
-from papergen.latex.bibliography.database import PRINTED, special_offsets
+from papergen.latex.bibliography.database import PRINTED, special_offsets, with_specials_escaped
 
 _SMALL = """
 a an the on of in for and to with by from at is are be can do does how what why towards toward via using
@@ -44,10 +44,7 @@ def cleaned(text: str) -> str:
     """A printed field as registries send it, made LaTeX: HTML taken out, bare specials escaped, spaces single."""
     plain = re.sub(r"</?(?:i|b|em|sub|sup|scp|mml:\w+|jats:\w+)(?:\s[^<>]*)?>", "", html.unescape(text))
     plain = " ".join(plain.split())
-    for offset in reversed(special_offsets(plain)):
-        sign = r"\^{}" if plain[offset] == "^" else "\\" + plain[offset]
-        plain = plain[:offset] + sign + plain[offset + 1 :]
-    return plain
+    return with_specials_escaped(plain, special_offsets(plain))
 
 
 def key_of(entry: Entry, taken: Collection[str]) -> str:

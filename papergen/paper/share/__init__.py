@@ -1,1 +1,1 @@
-"""What leaves the house: archives for arXiv, Overleaf and publishers, differences of versions, numbers in a PDF."""
+"""What is given to others: archives for arXiv, Overleaf and publishers, differences of versions, numbers in a PDF."""

@@ -74,8 +74,8 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
-    """All of it."""
+class Differences:
+    """What changed between two versions."""
 
     numbers: tuple[Changed, ...]
     sentences: tuple[Sentence, ...]
@@ -89,11 +89,11 @@ class Report:
         return not (self.numbers or self.claims or self.tables or self.figures)
 
 
-def compare(old: Snapshot, new: Snapshot) -> Report:
+def compare(old: Snapshot, new: Snapshot) -> Differences:
     """What changed from one version to the other."""
     numbers = tuple(_numbers(old, new))
     visible = {changed.key for changed in numbers if changed.is_visible}
-    return Report(
+    return Differences(
         numbers=numbers,
         sentences=tuple(_sentences(old, new, visible)),
         claims=tuple(_claims(old, new)),

@@ -85,7 +85,7 @@ class Preview:
         self._http.server_close()
 
     def tell(self, _: State) -> None:
-        """Wake everybody who waits for news."""
+        """Send every open page the new state."""
         with self.news:
             self.news.notify_all()
 

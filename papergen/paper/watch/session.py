@@ -1,4 +1,4 @@
-"""A warm paper: what is loaded stays loaded, and a rebuild does again only what a change touches."""
+"""One project that is built again at every change: modules and configuration stay in memory from build to build."""
 
 from __future__ import annotations
 

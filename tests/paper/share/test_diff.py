@@ -17,7 +17,7 @@ from papergen.core.errors import PapergenError
 from papergen.experiment.project import open_project
 from papergen.latex.sources import sentence_at
 from papergen.paper.build import build
-from papergen.paper.share.differences import Report, compare, readable
+from papergen.paper.share.differences import Differences, compare, readable
 from papergen.paper.share.versions import digest_in, opened
 from papergen.paper.snapshots import kept
 from papergen.report.results import NotANumberError
@@ -46,14 +46,14 @@ def paper(tmp_path: Path) -> Path:
     return folder
 
 
-def compared(folder: Path, old: str = "HEAD", new: str = ".") -> Report:
+def compared(folder: Path, old: str = "HEAD", new: str = ".") -> Differences:
     scratch = folder.parent / "scratch"
     name = str(folder) if new == "." else new
     with opened(old, folder, scratch / "old") as before, opened(name, folder, scratch / "new") as after:
         return compare(before.snapshot, after.snapshot)
 
 
-def why(report: Report) -> dict[str, tuple[str, ...]]:
+def why(report: Differences) -> dict[str, tuple[str, ...]]:
     return {changed.key: changed.why for changed in report.numbers}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from papergen.latex.problems import Place, together, told_at_once
+from papergen.latex.problems import Place, grouped_by_cause, summary_of
 from papergen.paper.check.base import Finding
 from papergen.paper.check.run import Examined
 from papergen.paper.claims import Stated
@@ -13,7 +13,7 @@ from papergen.paper.claims import Stated
 
 def in_words(examined: Examined) -> str:
     """Every finding at its place, those of one cause at once; then the claims with their evidence, and the count."""
-    groups = together([finding.problem for finding in examined.standing])
+    groups = grouped_by_cause([finding.problem for finding in examined.standing])
     parts = [_said([examined.standing[index] for index in group]) for group in groups]
     parts += [_claim(claim) for claim in examined.subject.assembly.claims]
     parts += [
@@ -33,7 +33,7 @@ def _said(group: Sequence[Finding]) -> str:
     """A finding, or all that share their cause at once."""
     if len(group) == 1:
         return str(group[0])
-    first, *rest = told_at_once([finding.problem for finding in group]).split("\n")
+    first, *rest = summary_of([finding.problem for finding in group]).split("\n")
     return "\n".join([f"{first} [{group[0].check}]", *rest])
 
 
