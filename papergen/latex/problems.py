@@ -23,6 +23,7 @@ class Code(Enum):
     UNDECIDED_CLAIM = "claim", "a claim that cannot be decided: results are missing, or its assertion is wrong"
     CLAIM_TEXT = "claim", "the text of a claim is missing, or is not complete LaTeX"
     DECLARATION = "declared", "a table or figure of paper.yaml that cannot be made as it is declared"
+    SAME_FILE = "declared", "two tables, figures or texts of experiments whose names make one file name"
     NO_TABLE_OF_RUNS = "declared", "`provenance: links` without the table of runs to link to"
     UNDEFINED_REFERENCE = "reference", "`\\ref` names a label that is nowhere"
     REPEATED_LABEL = "reference", "a label that is defined more than once"

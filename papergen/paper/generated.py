@@ -52,6 +52,7 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
     template = setting.template
     in_tex = partial(escape, engine=setting.engine)
     generated = Generated()
+    owners: dict[str, str] = {}
     for name, config in project.configs.items():
         view = View(
             experiment=name,
@@ -61,21 +62,25 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
             escape=in_tex,
             language=project.paper.language,
         )
-        tables, figures, texts = file_names(name)
+        where = Place(config.document.shown)
         try:
             part = part_of(view)
         except NotFinishedError as error:
-            generated.missing.update(dict.fromkeys((tables, figures, texts), error))
+            generated.missing.update(dict.fromkeys(file_names(name), error))
             continue
-        for english in part.tables:
-            table = in_language(english, project.paper.language)
-            generated.files[f"{tables}{table.name}.tex"] = _printed(table, in_tex, template, project.paper.language)
-        for figure in part.figures:
-            width = template.figure_width if figure.width == "column" else template.text_width_in
-            shown = figure_in_language(figure, project.paper.language)
-            generated.figures[f"{figures}{figure.name}.pdf"] = (shown, width)
-        for stem, text in part.texts.items():
-            generated.files[f"{texts}{stem}.tex"] = f"{text}".encode()
+        for file, piece_name, piece in part.files(name):
+            owner = owners.setdefault(file, f"{piece_name!r} of {name}")
+            if file in {*generated.files, *generated.figures}:
+                message = f"{piece_name!r} of {name} would be written to {file}, as {owner} is"
+                generated.problems.append(Problem(Code.SAME_FILE, message, where, remedy="Rename one of them."))
+            elif isinstance(piece, Figure):
+                width = template.figure_width if piece.width == "column" else template.text_width_in
+                generated.figures[file] = (figure_in_language(piece, project.paper.language), width)
+            elif isinstance(piece, Table):
+                table = in_language(piece, project.paper.language)
+                generated.files[file] = _printed(table, in_tex, template, project.paper.language)
+            else:
+                generated.files[file] = f"{piece}".encode()
     if results.results:
         for english in (
             appendix.machine_table(results),

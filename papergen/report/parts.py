@@ -19,14 +19,27 @@ from papergen.report.words import either
 from papergen.store.records import Result
 from papergen.store.runs import Store
 
+Piece = Table | Figure | Tex
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The pieces by their short names; in the paper they are `tables/<experiment>-<name>.tex` and so on."""
+    """The pieces by their short names; in the paper they are `tables/<experiment>-<name>.tex` and so on.
+
+    A name may be any text, such as that of a logged curve: what stands in the file's name is its slug.
+    """
 
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     texts: Mapping[str, Tex] = field(default_factory=dict)
+
+    def files(self, experiment: str) -> list[tuple[str, str, Piece]]:
+        """File in the paper, name, piece: of all pieces; two files are the same where the slugs of two names are."""
+        tables, figures, texts = file_names(experiment)
+        found: list[tuple[str, str, Piece]] = [(f"{tables}{slug(one.name)}.tex", one.name, one) for one in self.tables]
+        found += [(f"{figures}{slug(one.name)}.pdf", one.name, one) for one in self.figures]
+        found += [(f"{texts}{slug(name)}.tex", name, text) for name, text in self.texts.items()]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

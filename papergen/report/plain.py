@@ -59,4 +59,4 @@ def _curves(view: View, name: str) -> Figure | None:
         return None
     metric = view.results.metric(view.experiment, name)
     label = f"{metric.label} ({metric.unit})" if metric.unit else metric.label
-    return Figure(name=name.replace("/", "-"), kind="band", series=tuple(curves), x_label="Steps", y_label=label)
+    return Figure(name=name, kind="band", series=tuple(curves), x_label="Steps", y_label=label)

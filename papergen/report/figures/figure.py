@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from papergen.core.errors import PapergenError
-from papergen.core.files import digest_json, slug
+from papergen.core.files import digest_json
 
 Scale = Literal["linear", "log"]
 
@@ -87,7 +87,6 @@ class Figure:
     """Font family for the text; the default has Latin, Greek and Cyrillic letters, Chinese needs one that has it."""
 
     def __post_init__(self) -> None:
-        assert slug(self.name) == self.name, f"a figure's name is a file name in [a-z0-9-], not {self.name!r}"
         if not self.series:
             raise PapergenError(f"figure {self.name}: there is nothing to draw: it has no series.")
         for series in self.series:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from papergen.core.files import digest_file, digest_json, write_atomic
+from papergen.core.files import digest_file, digest_json, slug, write_atomic
 from papergen.report.figures.figure import Figure
 
 DRAWN_BY = ("cjk.py", "draw.py", "placing.py", "style.py")
@@ -34,7 +34,7 @@ def cached(figure: Figure, width_in: float, cache: Path) -> bytes | None:
 
 
 def _kept_at(figure: Figure, width_in: float, cache: Path) -> Path:
-    return cache / f"{figure.name}-{cache_key(figure, width_in)[:24]}.pdf"
+    return cache / f"{slug(figure.name)}-{cache_key(figure, width_in)[:24]}.pdf"
 
 
 def prune(figures: Iterable[tuple[Figure, float]], cache: Path) -> None:
