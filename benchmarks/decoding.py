@@ -40,7 +40,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.utils import logging
 
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.models import load_model
 
 NEW_TOKENS = 32

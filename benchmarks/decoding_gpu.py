@@ -32,7 +32,7 @@ from transformers.utils import logging
 
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 
 SIZES = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4},

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import model_validator
 
 from papergen import Context
-from papergen.ml.decoding.reported import TEXT_METRICS
-from papergen.ml.decoding.sources import DecodingSettings, digests, shared_models
+from papergen.ml.decoding.reported_metrics import TEXT_METRICS
+from papergen.ml.decoding.settings import DecodingSettings, digests, shared_models
 
 if TYPE_CHECKING:
     from papergen.experiment.shared_models import SharedModel

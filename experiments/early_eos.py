@@ -14,9 +14,9 @@ from pydantic import Field, model_validator
 
 from papergen import Context, Metric
 from papergen.core.errors import PapergenError
-from papergen.ml.decoding.reported import HUMAN, TEXT_METRICS
-from papergen.ml.decoding.settings import Strategy
-from papergen.ml.decoding.sources import DecodingSettings, digests, shared_models
+from papergen.ml.decoding.reported_metrics import HUMAN, TEXT_METRICS
+from papergen.ml.decoding.settings import DecodingSettings, digests, shared_models
+from papergen.ml.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
     from papergen.experiment.shared_models import SharedModel
@@ -113,7 +113,7 @@ def models(params: Params, upstream: Mapping[str, Path], project: Path) -> list[
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Continue the openings, and count the ends."""
     from papergen.ml.decoding.early_eos import end_counts
-    from papergen.ml.decoding.idle import texts_of_idle
+    from papergen.ml.decoding.ineffective_remedies import texts_with_remedy
     from papergen.ml.decoding.trial import generated_texts, human_texts, load, record
     from papergen.ml.training.corpus import load_corpus, openings
 
@@ -136,7 +136,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     if params.reference:
         texts = human_texts(passages, loaded.eos)
     elif params.idle_remedy is not None:
-        texts, units["changed"] = texts_of_idle(loaded, prompts, params.idle_remedy, params)
+        texts, units["changed"] = texts_with_remedy(loaded, prompts, params.idle_remedy, params)
     else:
         texts = generated_texts(loaded, prompts, params, ctx)
     units |= end_counts(texts.continuations, loaded.eos, early_tokens=params.early_tokens)

@@ -101,7 +101,7 @@ def test_planning_imports_no_torch() -> None:
 LIGHT = [
     "papergen.paper.build",
     "papergen.execution.session",
-    "papergen.ml.decoding.settings",
+    "papergen.ml.decoding.strategy",
     "papergen.ml.training.settings",
     "papergen.ml.ops.catalogue",
     "papergen.ml.ops.settings",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from made import make_result, make_results, make_trial
 
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 from papergen.report.appendix import hyperparameter_table, runs_table
 
 

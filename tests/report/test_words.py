@@ -11,8 +11,8 @@ import pytest
 
 from papergen.core.shipped_files import shipped
 from papergen.latex.text import Tex
-from papergen.ml.decoding import describing, describing_zh, reported
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding import describing, describing_zh, reported_metrics
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.ops.catalogue import OPERATIONS
 from papergen.report.chinese import CHINESE
 from papergen.report.figures.figure import Figure, Rule, Series
@@ -39,7 +39,7 @@ def test_words_are_translated_and_unknown_ones_and_latex_stay() -> None:
     assert in_language(TABLE, "en") is TABLE
 
 
-@pytest.mark.parametrize("source", [shipped("experiments") / "training.py", Path(reported.__file__)])
+@pytest.mark.parametrize("source", [shipped("experiments") / "training.py", Path(reported_metrics.__file__)])
 def test_every_label_of_the_kinds_with_chinese_prose_has_a_chinese_one(source: Path) -> None:
     labels = set(re.findall(r'Metric\(name="\w+", label="([^"]+)"', source.read_text(encoding="utf-8")))
     assert labels

@@ -9,7 +9,7 @@ import torch
 
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding.processors import Limits
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 
 
 def limits_of(index: int, prompt: Sequence[int], strategy: Strategy, model: Any) -> Limits:

@@ -9,7 +9,7 @@ from transformers.cache_utils import Cache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from papergen.ml.decoding.graphs import Steps
-from papergen.ml.decoding.static_cache import CrossSlab, StaticSlab
+from papergen.ml.decoding.static_cache import StaticCacheLayer, StaticCrossLayer
 
 ALIGNED = 64
 """Positions come in multiples of this: attention kernels want an aligned mask, and buffers are made anew less often."""
@@ -49,8 +49,8 @@ class Buffers:
         """(rows, source, size)"""
         self.encoder_mask: torch.Tensor | None = None
         """(rows, 1, 1, source) in the form that the model's attention adds or applies."""
-        self.layers = [StaticSlab(self.at) for _ in range(num_layers)]
-        self.cross = [CrossSlab() for _ in range(num_layers)] if model.config.is_encoder_decoder else []
+        self.layers = [StaticCacheLayer(self.at) for _ in range(num_layers)]
+        self.cross = [StaticCrossLayer() for _ in range(num_layers)] if model.config.is_encoder_decoder else []
         own = Cache(layers=list(self.layers))
         self.cache: Cache = EncoderDecoderCache(own, Cache(layers=list(self.cross))) if self.cross else own
         self._state: dict[str, torch.Tensor] = {}

@@ -1,8 +1,9 @@
 """Lexically constrained beam search: forced words and phrases among the new tokens.
 
-Two beams of `num_beams` hypotheses run side by side over each prompt and share every forward pass. The strict one
-(`strict_beam.py`) guarantees the words; the loose one (`loose_beam.py`) goes the way of transformers' last release with
-this search, which may lose words but sometimes finds likelier text. What either finds is judged by the same rule.
+Two searches of `num_beams` hypotheses run side by side over each prompt and share every forward pass. The one with
+dynamic beam allocation (`dynamic_allocation.py`) guarantees the words; the one with legacy allocation
+(`legacy_allocation.py`) is that of transformers' last release with this search, which may lose words but sometimes
+finds likelier text. What either finds is judged by the same rule.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import torch
 
 from papergen.ml.decoding.beam import Pool
 from papergen.ml.decoding.constraints import Constraints
-from papergen.ml.decoding.loose_beam import LooseBeam
+from papergen.ml.decoding.dynamic_allocation import DynamicAllocation
+from papergen.ml.decoding.legacy_allocation import LegacyAllocation
 from papergen.ml.decoding.search import Batch, Hypothesis
-from papergen.ml.decoding.strict_beam import StrictBeam
 
 
 def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
@@ -25,8 +26,8 @@ def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
     stepper, max_new, num_beams = batch.stepper, batch.limits.max_new, batch.strategy.num_beams
     constraints = Constraints(batch.tokens.forced, batch.tokens.vocabulary_size, batch.device)
     logits = stepper.prefill()
-    strict, loose = StrictBeam(batch, constraints), LooseBeam(batch)
-    beams: tuple[StrictBeam | LooseBeam, ...] = (strict, loose)
+    dynamic, legacy = DynamicAllocation(batch, constraints), LegacyAllocation(batch)
+    beams: tuple[DynamicAllocation | LegacyAllocation, ...] = (dynamic, legacy)
     prompts, vocabulary = logits.shape
     num_rows = len(beams) * num_beams
     stepper.fan_out(num_rows)
@@ -48,7 +49,7 @@ def constrained_search(batch: Batch) -> list[list[Hypothesis]]:
             beam.advance(log_probs[:, number], processed[:, number], new[:, number], step)
             for number, beam in enumerate(beams)
         ]
-        loose.give_up(strict.met, step)
+        legacy.give_up(dynamic.met, step)
         is_done = torch.stack([beam.is_done for beam in beams]).all(dim=0)
         if step + 1 == max_new or stepper.is_true(is_done.all()):
             break

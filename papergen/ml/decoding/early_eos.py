@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
     from papergen.ml.decoding.measure import Continuation

@@ -11,10 +11,10 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, DynamicS
 
 from papergen.ml.decoding.buffers import SPAN, Buffers
 from papergen.ml.decoding.dola import DolaStepper
+from papergen.ml.decoding.ragged_stepper import RaggedStepper
 from papergen.ml.decoding.static_stepper import StaticDolaStepper, StaticStepper
 from papergen.ml.decoding.stepper import Stepper, cache_name
 from papergen.ml.decoding.tree import TreeStepper, takes_tree
-from papergen.ml.decoding.windows import WindowStepper
 
 CacheImplementation = Literal["auto", "dynamic", "static"]
 """transformers' name: `auto` is static where steps can be CUDA graphs, dynamic elsewhere."""
@@ -24,7 +24,7 @@ _FROM_BUFFERS = {"attention_mask", "position_ids", "encoder_outputs"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ran:
+class StepKind:
     """What ran the steps of a batch."""
 
     cache_implementation: Literal["dynamic", "static"]
@@ -79,7 +79,7 @@ class Engine:
         """
         if has_drafts:
             self._not_static = "drafts are checked several tokens at a time, of which some are taken back"
-            return WindowStepper(model, ids, kwargs, max_new=max_new)
+            return RaggedStepper(model, ids, kwargs, max_new=max_new)
         self._not_static = self._why_dynamic(model, kwargs)
         if self._not_static:
             if layers is not None:
@@ -99,10 +99,10 @@ class Engine:
         self._buffers = self._model = self._compiled = None
 
     @property
-    def ran(self) -> Ran:
+    def step_kind(self) -> StepKind:
         """What the steps of the last batch were."""
         if self._not_static:
-            return Ran(cache_implementation="dynamic", step="eager", reason=self._not_static)
+            return StepKind(cache_implementation="dynamic", step="eager", reason=self._not_static)
         assert self._buffers is not None, "there was a batch"
         refusal = self._buffers.steps.refusal
         is_compiled = self.torch_compile and not self._not_compiled
@@ -111,7 +111,7 @@ class Engine:
             step: Any = "compiled" if is_compiled else "eager"
         else:
             step = "compiled_cuda_graph" if is_compiled else "cuda_graph"
-        return Ran(cache_implementation="static", step=step, reason="; ".join(reasons))
+        return StepKind(cache_implementation="static", step=step, reason="; ".join(reasons))
 
     @property
     def is_compiling(self) -> bool:

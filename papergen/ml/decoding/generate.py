@@ -12,16 +12,16 @@ from transformers import GenerationConfig
 
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding.batching import batches, idle_length, limits_of, needs_equal, padded
-from papergen.ml.decoding.drafting import assistant_of, has_windows
 from papergen.ml.decoding.engine import Engine
+from papergen.ml.decoding.generations import FinishedBatches, Generation
 from papergen.ml.decoding.processors import Limits, Processors
-from papergen.ml.decoding.resuming import Generation, Kept
+from papergen.ml.decoding.ragged_stepper import RaggedStepper
 from papergen.ml.decoding.search import Batch, Hypothesis
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.speculative import assistant_of, takes_batches
 from papergen.ml.decoding.speed import BatchTiming
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.decoding.stream import row_key
 from papergen.ml.decoding.tokens import Tokens, tokens_for
-from papergen.ml.decoding.windows import WindowStepper
 from papergen.ml.models import quiet_transformers
 
 _NOT_FOR_THE_MODEL = ("logits_processor", "stopping_criteria", "generation_config", "synced_gpus")
@@ -39,7 +39,7 @@ def generate(
     device: str | torch.device | None = None,
     progress: Callable[[int, int], None] | None = None,
     timings: list[BatchTiming] | None = None,
-    kept: Kept | None = None,
+    kept: FinishedBatches | None = None,
     engine: Engine | None = None,
     share: slice = slice(None),
 ) -> list[Generation]:
@@ -68,7 +68,7 @@ def generate(
     for index, prompt in enumerate(prompts if assistant is not None else ()):
         limits_of(index, prompt, strategy, assistant)
     algorithm = strategy.algorithm
-    one_row = algorithm.num_drafts(strategy) > 0 and not has_windows(model, assistant)
+    one_row = algorithm.num_drafts(strategy) > 0 and not takes_batches(model, assistant)
     layers = algorithm.contrast_layers(strategy, model)
     num_streams = 1 if algorithm.is_search else strategy.num_return_sequences
     found: dict[int, list[Generation]] = {} if kept is None else dict(kept.generations)
@@ -80,13 +80,14 @@ def generate(
     # Whole batches are dealt, so that a text's batch is the same one at any number of ranks.
     own = list(batches(pending, prompts, limits, batch_size=width, exact=needs_equal(model)))[share]
     num_kept = sum(limits[index].max_new for index in found)
-    told = Told(progress, num_kept + sum(limits[index].max_new for indices in own for index in indices), num_kept)
+    num_wanted = sum(limits[index].max_new for indices in own for index in indices)
+    overall = OverallProgress(progress, num_kept + num_wanted, num_kept)
     for indices in own:
         keys = [[row_key(seed, prompts[index], sample) for sample in range(num_streams)] for index in indices]
         chosen = [prompts[index] for index in indices]
         with torch.inference_mode(), quiet_transformers():
             parts = [
-                _run(model, chosen, strategy, tokens, limits[indices[0]], part, layers, assistant, engine, told)
+                _run(model, chosen, strategy, tokens, limits[indices[0]], part, layers, assistant, engine, overall)
                 for part in ([[[key]] for key in keys[0]] if one_row else [keys])
             ]
         hypotheses, timing = _joined(parts)
@@ -103,13 +104,13 @@ def generate(
             timings.append(timing)
         if kept is not None:
             kept.add(batch, timing)
-        told.finish(len(indices) * limits[indices[0]].max_new)
+        overall.finish(len(indices) * limits[indices[0]].max_new)
     if is_own:
         engine.release()
     return [generation for index in sorted(found) for generation in found[index]]
 
 
-class Told:
+class OverallProgress:
     """Tells how far all batches together have come."""
 
     def __init__(self, progress: Callable[[int, int], None] | None, total: int, done: int) -> None:
@@ -136,7 +137,7 @@ def _run(
     layers: tuple[int, ...] | None,
     assistant: Any | None,
     engine: Engine,
-    told: Told,
+    overall: OverallProgress,
 ) -> tuple[list[list[Hypothesis]], BatchTiming]:
     """One batch: transformers prepares masks, positions, cache and encoder states, our search does the rest."""
     algorithm = strategy.algorithm
@@ -157,7 +158,7 @@ def _run(
             has_drafts=algorithm.num_drafts(strategy) > 0,
             fan=algorithm.rows_per_prompt(strategy, tokens.vocabulary_size),
         )
-        stepper.on_step = lambda num_new: told.step(num_new * len(prompts))
+        stepper.on_step = lambda num_new: overall.step(num_new * len(prompts))
         batch = Batch(
             stepper=stepper,
             strategy=strategy,
@@ -174,30 +175,30 @@ def _run(
     start = time.perf_counter()
     helper = None if assistant is None else _prepared(assistant, inputs, strategy, tokens, limits)
     model.generate(**inputs, generation_config=_plain_config(model, strategy, tokens, limits), custom_generate=decode)
-    end, ran = time.perf_counter(), engine.ran
+    end, kind = time.perf_counter(), engine.step_kind
     timing = BatchTiming(
         num_prompts=len(prompts),
         num_tokens=0,
         start_s=start,
         token_s=tuple(marks) or (end,),
         end_s=end,
-        cache_implementation=ran.cache_implementation,
-        step=ran.step,
-        step_reason=ran.reason,
+        cache_implementation=kind.cache_implementation,
+        step=kind.step,
+        step_reason=kind.reason,
     )
     return found[0], timing
 
 
 def _prepared(
     assistant: Any, inputs: dict[str, torch.Tensor], strategy: Strategy, tokens: Tokens, limits: Limits
-) -> WindowStepper:
+) -> RaggedStepper:
     """The assistant on the prompts of a batch, before its prefill."""
-    found: list[WindowStepper] = []
+    found: list[RaggedStepper] = []
 
     def take(model: Any, input_ids: torch.Tensor, **kwargs: Any) -> torch.Tensor:
         for name in _NOT_FOR_THE_MODEL:
             kwargs.pop(name, None)
-        found.append(WindowStepper(model, input_ids, kwargs, max_new=limits.max_new))
+        found.append(RaggedStepper(model, input_ids, kwargs, max_new=limits.max_new))
         return input_ids
 
     config = _plain_config(assistant, strategy, tokens, limits)

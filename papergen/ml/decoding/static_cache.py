@@ -60,12 +60,12 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             buffer[rows, :, start : start + new.shape[2]] = new
 
 
-class StaticSlab(_Layer):  # type: ignore[no-untyped-call]
+class StaticCacheLayer(_Layer):  # type: ignore[no-untyped-call]
     """One layer of the cache that grows.
 
-    While the prompts are prefilled, in parts as in `Slab` or at once, it hands back what it is given; afterwards it
-    takes one position per step, at `at`, and hands back the first `span` positions of `rows` rows. A layer with a
-    sliding window keeps all positions: its mask leaves out the distant ones.
+    While the prompts are prefilled, in parts as in `PreallocatedLayer` or at once, it hands back what it is given;
+    afterwards it takes one position per step, at `at`, and hands back the first `span` positions of `rows` rows. A
+    layer with a sliding window keeps all positions: its mask leaves out the distant ones.
     """
 
     def __init__(self, at: torch.Tensor) -> None:
@@ -126,7 +126,7 @@ class StaticSlab(_Layer):  # type: ignore[no-untyped-call]
         return self.span if self.is_stepping else self._capacity[1]
 
 
-class CrossSlab(_Layer):  # type: ignore[no-untyped-call]
+class StaticCrossLayer(_Layer):  # type: ignore[no-untyped-call]
     """One layer over the encoder's states: written by the prefill, then read at full width."""
 
     def update(

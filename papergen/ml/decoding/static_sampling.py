@@ -45,7 +45,7 @@ def sample_static(batch: Batch, choose: Choose = likeliest) -> list[list[Hypothe
 class _Texts:
     """The texts of a batch: what is open lies in the stepper's buffers, what was left behind is kept here."""
 
-    def __init__(self, batch: Batch, stepper: StaticStepper, choose: Choose) -> None:
+    def __init__(self, batch: Batch, stepper: StaticStepper, choose: Choose = likeliest) -> None:
         self.batch, self.stepper, self.buffers, self.choose = batch, stepper, stepper.buffers, choose
         keys = batch.keys.flatten()
         rows = len(keys)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from papergen.ml.decoding.buffers import Buffers
+from papergen.ml.decoding.device_reads import DelayedRead
 from papergen.ml.decoding.dola import DolaStepper
-from papergen.ml.decoding.lagging import Lagging
 from papergen.ml.decoding.stepper import Stepper, cache_name
 
 
@@ -57,7 +57,7 @@ class StaticStepper(Stepper):
         wants_hidden: bool = False,
     ) -> None:
         self._host = host
-        self._lagging = Lagging(ids.device)
+        self._delayed = DelayedRead(ids.device)
         self._is_stepping = False
         self.length = ids.shape[1]
         """Tokens per row that the cache holds once the prompts are prefilled."""
@@ -133,7 +133,7 @@ class StaticStepper(Stepper):
 
     def recently(self, value: torch.Tensor) -> int | None:
         """What the whole number `value` () was a few steps ago; None while there were not so many."""
-        return self._lagging.push(value)
+        return self._delayed.push(value)
 
     def _install(self, room: int) -> list[Any]:
         self.buffers = self._host.buffers(self.model)

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from papergen.ml.decoding import slab
-from papergen.ml.decoding.clock import Clock
+from papergen.ml.decoding import preallocated_cache
+from papergen.ml.decoding.device_reads import DeviceClock
 
 PREFILL_TOKENS = {"cpu": 512}
 """Most tokens of a part of the prefill by device: parts of neighbouring lengths need little padding."""
@@ -47,7 +47,7 @@ class Stepper:
         self.prompt_width = ids.shape[1]
         self.on_step: Callable[[int], None] = lambda _: None
         """Called with the number of new tokens when one is known."""
-        self._clock = Clock(ids.device)
+        self._clock = DeviceClock(ids.device)
         self.hidden: tuple[torch.Tensor, ...] = ()
         """Hidden states of the last forward pass where asked for, one (rows, positions, size) per layer."""
         self.plain: torch.Tensor | None = None
@@ -58,7 +58,7 @@ class Stepper:
         mask = None if self.is_encoder_decoder else kwargs.get("attention_mask")
         self.pads = ids.new_zeros(len(ids)) if mask is None else (mask == 0).sum(dim=1)
         """(rows,) number of padding tokens on the left."""
-        self._slabs = self._install(self.prompt_width + max_new)
+        self._cache_layers = self._install(self.prompt_width + max_new)
 
     @property
     def num_rows(self) -> int:
@@ -77,7 +77,7 @@ class Stepper:
 
     @property
     def marks(self) -> list[float]:
-        """Clock readings, in seconds: one when each token of the batch was known."""
+        """DeviceClock readings, in seconds: one when each token of the batch was known."""
         return self._clock.readings()
 
     def prefill(self) -> torch.Tensor:
@@ -88,7 +88,7 @@ class Stepper:
             return self._forward(inputs)
         logits, hidden = [], []
         for rows, start in parts:
-            for layer in self._slabs:
+            for layer in self._cache_layers:
                 layer.begin_part(rows, start, self.num_rows)
             kwargs = {name: _part(name, value, rows, start) for name, value in self._kwargs.items()}
             ids = self.ids[rows, start:]
@@ -98,7 +98,7 @@ class Stepper:
             if self._wants_hidden:
                 kept = [states[:, self.hidden_positions] for states in outputs.hidden_states]
                 hidden.append([_padded(states, self.prompt_width) if start else states for states in kept])
-        for layer in self._slabs:
+        for layer in self._cache_layers:
             layer.end_parts(self.prompt_width)
         self._note(outputs)
         if self._wants_hidden:
@@ -148,9 +148,9 @@ class Stepper:
 
         Rows of a prompt differ in no more than their last `num_last` tokens: all new ones if None.
         """
-        if self._slabs:
+        if self._cache_layers:
             targets = (index != torch.arange(len(index), device=index.device)).nonzero()[:, 0]
-            for layer in self._slabs:
+            for layer in self._cache_layers:
                 layer.move_ends(targets, index[targets], self.num_new if num_last is None else num_last)
         else:
             self._reorder_cache(index, is_same_prompt=True)
@@ -158,7 +158,7 @@ class Stepper:
 
     def _install(self, room: int) -> list[Any]:
         """Put our layers into the cache, with room for so many positions; [] where transformers' own stay."""
-        return list(slab.install(self._kwargs, room))
+        return list(preallocated_cache.install(self._kwargs, room))
 
     def _forward(self, inputs: dict[str, Any]) -> torch.Tensor:
         outputs, logits = self._call(inputs)
@@ -192,7 +192,7 @@ class Stepper:
     def _parts(self) -> list[tuple[slice, int]]:
         """Rows that are prefilled together, and where their longest prompt starts; [] if it cannot be in parts."""
         tensors = {name for name, value in self._kwargs.items() if isinstance(value, torch.Tensor)}
-        if not self._slabs or self.is_encoder_decoder or not tensors <= _BY_POSITION:
+        if not self._cache_layers or self.is_encoder_decoder or not tensors <= _BY_POSITION:
             return []
         most = PREFILL_TOKENS.get(self.ids.device.type, PREFILL_TOKENS_ELSEWHERE)
         pads = self.pads.tolist()

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from papergen.ml.decoding.ragged_stepper import takes_ragged_rows
 from papergen.ml.decoding.stepper import Stepper, cache_name, rows_of
-from papergen.ml.decoding.windows import takes_windows
 
 TIDY_EVERY = 16
 """Steps after which columns that no hypothesis descends from any more are dropped."""
@@ -90,7 +90,7 @@ class TreeStepper(Stepper):
         """All rows of a prompt become its row `best` (prompts,); they differed in their last token."""
         prompts = torch.arange(len(best), device=best.device)
         first = self._live - self._fan
-        for layer in self._slabs:
+        for layer in self._cache_layers:
             layer.move_column(first, first + best)
         self._mask[:, :, first] = 0.0
         self._live = first + 1
@@ -114,7 +114,7 @@ class TreeStepper(Stepper):
         if start + width == self._live:
             return
         kept = start + (~is_seen).to(torch.uint8).argsort(dim=1, stable=True)[:, :width]
-        for layer in self._slabs:
+        for layer in self._cache_layers:
             layer.gather_columns(start, kept)
         index = kept[:, None].expand(-1, self._fan, -1)
         self._mask[:, :, start : start + width] = self._mask.gather(2, index)
@@ -130,4 +130,4 @@ def takes_tree(model: Any, kwargs: dict[str, Any]) -> bool:
     heads = getattr(config, "num_attention_heads", None)
     has_own_keys = getattr(config, "num_key_value_heads", None) in {None, heads}
     has_cache = kwargs.get("use_cache", True) and any(hasattr(value, "reorder_cache") for value in kwargs.values())
-    return bool(has_own_keys and has_cache and takes_windows(model))
+    return bool(has_own_keys and has_cache and takes_ragged_rows(model))

@@ -12,10 +12,10 @@ from papergen.experiment.api import Context
 from papergen.ml import distributed
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.generate import generate
+from papergen.ml.decoding.generations import FinishedBatches
 from papergen.ml.decoding.measure import Continuation, measure, repetition_by_position
-from papergen.ml.decoding.resuming import Kept
 from papergen.ml.decoding.scoring import Score, score_continuations, score_texts
-from papergen.ml.decoding.sources import DecodingSettings, model_source
+from papergen.ml.decoding.settings import DecodingSettings, model_source
 from papergen.ml.decoding.speed import PeakMemory, summarise
 from papergen.ml.decoding.tokens import tokens_for
 from papergen.ml.distributed import ALONE, Ranks
@@ -122,7 +122,7 @@ def generated_texts(loaded: Loaded, prompts: Sequence[Sequence[int]], params: De
     Speed is that of all ranks together, memory that of the rank which took most.
     """
     ranks = loaded.ranks
-    kept = Kept(ctx.scratch / "batches", ranks)
+    kept = FinishedBatches(ctx.scratch / "batches", ranks)
     ctx.fact("num_resumed_prompts", len(kept.generations))
     engine = Engine(params.cache_implementation, torch_compile=params.torch_compile)
     with PeakMemory(str(loaded.model.device)) as memory:

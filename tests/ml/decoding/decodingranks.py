@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from papergen.experiment.api import Context
-from papergen.ml.decoding.resuming import Kept
-from papergen.ml.decoding.sources import DecodingSettings
+from papergen.ml.decoding.generations import FinishedBatches
+from papergen.ml.decoding.settings import DecodingSettings
 from papergen.ml.decoding.trial import generated_texts, load, record
 from papergen.ml.training.corpus import load_corpus, prompts
 
@@ -55,7 +55,7 @@ def trial_rank(
 
 
 def _die_after(num_batches: int) -> None:
-    add, done = Kept.add, [0]
+    add, done = FinishedBatches.add, [0]
 
     def counted(*arguments: Any) -> None:
         if done[0] == num_batches:
@@ -63,4 +63,4 @@ def _die_after(num_batches: int) -> None:
         add(*arguments)
         done[0] += 1
 
-    Kept.add = counted  # type: ignore[method-assign]
+    FinishedBatches.add = counted  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 
 STRATEGIES = {
     "greedy": {},

@@ -16,8 +16,8 @@ from papergen.ml.decoding.algorithm import Algorithm, algorithm_of, algorithms
 from papergen.ml.decoding.describing import describe
 from papergen.ml.decoding.describing_zh import describe as describe_zh
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.settings import Strategy
 from papergen.ml.decoding.stepper import Stepper
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.decoding.tree import TreeStepper
 
 ALGORITHMS = {one.name: one for one in algorithms()}

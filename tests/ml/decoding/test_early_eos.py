@@ -8,9 +8,9 @@ from papergen.experiment.plan import plan_trials
 from papergen.experiment.registry import load_kinds
 from papergen.ml.decoding.early_eos import end_counts, refused, remedies, strategy_with
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.idle import try_remedy
+from papergen.ml.decoding.ineffective_remedies import try_remedy
 from papergen.ml.decoding.measure import Continuation
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 from papergen.paper.scaffold import scaffold
 
 

@@ -4,11 +4,11 @@ import torch
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding import search
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.resuming import Kept
+from papergen.ml.decoding.generations import FinishedBatches
 from papergen.ml.decoding.scoring import score_continuations
-from papergen.ml.decoding.settings import Strategy
 from papergen.ml.decoding.speed import BatchTiming, summarise
 from papergen.ml.decoding.stepper import Stepper
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.decoding.tree import TreeStepper
 
 STRATEGIES = {
@@ -197,16 +197,16 @@ def test_a_killed_run_goes_on_with_the_prompts_it_had_not_finished(name, torn, l
 
     path = tmp_path / "batches"
     with pytest.raises(KilledError):
-        generate(llama, None, prompts, strategy, seed=5, batch_size=2, progress=killed, kept=Kept(path))
+        generate(llama, None, prompts, strategy, seed=5, batch_size=2, progress=killed, kept=FinishedBatches(path))
     if torn:
         with next(path.iterdir()).open("ab") as stream:
             stream.write(b'{"generations": [{"prompt_in')
-    kept, timings = Kept(path), []
+    kept, timings = FinishedBatches(path), []
     assert 0 < len(kept.generations) < len(prompts)
     again = generate(llama, None, prompts, strategy, seed=5, batch_size=4, kept=kept, timings=timings)
     assert [(one.ids, one.sample_index) for one in again] == [(one.ids, one.sample_index) for one in whole]
     assert summarise(timings).num_tokens == sum(len(one.ids) for one in whole)
-    assert len(Kept(path).generations) == len(prompts)
+    assert len(FinishedBatches(path).generations) == len(prompts)
 
 
 def test_latencies_by_hand():

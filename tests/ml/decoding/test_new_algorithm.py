@@ -17,7 +17,7 @@ MODEL = ROOT / "tests" / "oracle" / "model_trained"
 ALIKE = """
 from papergen.ml.decoding.generate import generate
 from papergen.ml.decoding.engine import Engine
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.models import load_model
 import torch
 model = load_model({model!r})

@@ -7,7 +7,7 @@ import pytest
 
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 
 CASES = Path(__file__).parents[2] / "oracle" / "open" / "cases.json"
 ALL = json.loads(CASES.read_text())["cases"] if CASES.is_file() else []

@@ -5,7 +5,7 @@ import torch
 from transformers.generation.logits_process import EtaLogitsWarper
 
 from papergen.ml.decoding.processors import Context, Limits, Processors, _eta
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.decoding.stream import uniforms
 from papergen.ml.decoding.tokens import Tokens
 

@@ -10,7 +10,7 @@ import pytest
 import ranks
 from decodingranks import NUM_PROMPTS, trial_rank
 
-from papergen.ml.decoding.sources import DecodingSettings
+from papergen.ml.decoding.settings import DecodingSettings
 
 SPEED = {"tokens_per_s", "time_to_first_token_s", "inter_token_latency_p50_s", "inter_token_latency_p95_s"}
 MACHINE = SPEED | {"peak_memory_mib"}

@@ -10,8 +10,8 @@ import torch
 from papergen.ml.decoding.constraints import Constraints
 from papergen.ml.decoding.dola import contrast_layers, contrasted
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.loose_beam import LooseBeam
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.legacy_allocation import LegacyAllocation
+from papergen.ml.decoding.strategy import Strategy
 
 
 def log_probs(model, prompt, new):
@@ -275,16 +275,16 @@ def test_the_loose_beam_gives_up_only_where_it_finds_nothing_better(name, own, r
     model = request.getfixturevalue(name)
     eos = [*range(3, 17), *range(19, 49)]
     strategy = Strategy(num_beams=2, force_words_ids=[[17, 18]], eos_token_id=eos, max_new_tokens=24, **own)
-    given_up, plain = [], LooseBeam.give_up
+    given_up, plain = [], LegacyAllocation.give_up
 
     def watched(beam, met, step):
         before = beam.is_done
         plain(beam, met, step)
         given_up.append(int((beam.is_done & ~before).sum()))
 
-    monkeypatch.setattr(LooseBeam, "give_up", watched)
+    monkeypatch.setattr(LegacyAllocation, "give_up", watched)
     found = generate(model, None, prompts, strategy, seed=0, batch_size=6)
-    monkeypatch.setattr(LooseBeam, "give_up", lambda *_: None)
+    monkeypatch.setattr(LegacyAllocation, "give_up", lambda *_: None)
     whole = generate(model, None, prompts, strategy, seed=0, batch_size=6)
     assert [(one.ids, one.score) for one in found] == [(one.ids, pytest.approx(one.score, abs=1e-5)) for one in whole]
     if own.get("length_penalty", 1.0) <= 0 and "exponential_decay_length_penalty" not in own:

@@ -14,7 +14,7 @@ from transformers import (
     MambaForCausalLM,
 )
 
-from papergen.ml.decoding import buffers, graphs, lagging, static_stepper, stepper
+from papergen.ml.decoding import buffers, device_reads, graphs, static_stepper, stepper
 from papergen.ml.decoding.engine import Engine
 
 
@@ -93,7 +93,7 @@ def test_rows_that_ended_leave_and_later_batches_build_no_new_steps(models, orac
     first = texts(models["trained"], prompts, own, engine, batch_size=12, limit=40)
     assert widths[0] == 12
     assert min(widths) < 12
-    assert len(widths) <= max(len(one.ids) for one in first) + lagging.LAG
+    assert len(widths) <= max(len(one.ids) for one in first) + device_reads.DELAY
     steps = engine._buffers.steps
     known, place = set(steps._steps), engine._buffers.ids.data_ptr()
     again = texts(models["trained"], prompts, own, engine, batch_size=12, limit=40)
@@ -159,6 +159,6 @@ def test_what_cannot_be_static_grows_and_says_why(llama, prompts):
 
 
 def test_late_readings_come_in_their_order():
-    late = lagging.Lagging(torch.device("cpu"))
+    late = device_reads.DelayedRead(torch.device("cpu"))
     found = [late.push(torch.tensor(value)) for value in range(8)]
-    assert found == [None] * lagging.LAG + list(range(8 - lagging.LAG))
+    assert found == [None] * device_reads.DELAY + list(range(8 - device_reads.DELAY))

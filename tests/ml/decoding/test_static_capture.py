@@ -11,12 +11,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from transformers import DynamicCache
 
-from papergen.ml.decoding import buffers, graphs, lagging, processors, stepper
+from papergen.ml.decoding import buffers, device_reads, graphs, processors, stepper
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.processors import Limits, Processors
 from papergen.ml.decoding.search import Batch
-from papergen.ml.decoding.settings import Strategy
 from papergen.ml.decoding.static_sampling import _Texts
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.decoding.tokens import tokens_for
 
 
@@ -101,7 +101,7 @@ def test_after_the_prompts_no_step_of_any_search_makes_the_host_wait(own, name, 
             mode.__enter__()
 
     monkeypatch.setattr(stepper.Stepper, "mark", watched)
-    monkeypatch.setattr(lagging.Lagging, "push", lambda *_: None)  # which waits, for what is old
+    monkeypatch.setattr(device_reads.DelayedRead, "push", lambda *_: None)  # which waits, for what is old
     monkeypatch.setattr(processors, "_ordered", lambda scores: scores.sort(dim=1).values)  # as on CUDA
     try:
         texts(model, prompts, own, Engine("static"))

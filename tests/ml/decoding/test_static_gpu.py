@@ -4,7 +4,7 @@ import pytest
 import torch
 from static_cases import STRATEGIES, assert_same, made, texts
 
-from papergen.ml.decoding import lagging, stepper
+from papergen.ml.decoding import device_reads, stepper
 from papergen.ml.decoding.engine import Engine
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -63,7 +63,7 @@ def test_memory_does_not_grow_from_step_to_step_or_batch_to_batch(own, on_gpu, p
 def test_no_search_on_the_gpu_makes_the_host_wait_within_its_steps(on_gpu, prompts, monkeypatch):
     """By CUDA's own word: torch reports every wait of the host while the steps run."""
     mark = stepper.Stepper.mark
-    monkeypatch.setattr(lagging.Lagging, "push", lambda *_: None)
+    monkeypatch.setattr(device_reads.DelayedRead, "push", lambda *_: None)
     model = on_gpu("llama")
     for own in STRATEGIES.values():
         engine = Engine()

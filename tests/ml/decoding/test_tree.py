@@ -5,8 +5,8 @@ import pytest
 from papergen.ml.decoding import engine
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.settings import Strategy
 from papergen.ml.decoding.stepper import Stepper
+from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.decoding.tree import TIDY_EVERY, TreeStepper
 
 STRATEGIES = {

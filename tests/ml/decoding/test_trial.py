@@ -1,7 +1,6 @@
 """What a trial records, from the model's folder to the metrics."""
 
 import dataclasses
-import importlib.util
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +9,10 @@ import pytest
 
 from papergen.core.errors import PapergenError
 from papergen.experiment.api import Context
-from papergen.ml.decoding.sources import DecodingSettings
+from papergen.ml.decoding.settings import DecodingSettings
 from papergen.ml.decoding.trial import Loaded, generated_texts, human_texts, load, record
 from papergen.ml.training.corpus import load_corpus, prompts
 
-HAS_MAUVE = importlib.util.find_spec("mauve") is not None
 ORACLE = Path(__file__).parents[2] / "oracle"
 MODEL = str(ORACLE / "model_trained")
 _generated = generated_texts
@@ -123,7 +121,6 @@ def test_human_text_is_measured_and_generates_nothing(oracle, tmp_path):
     assert {sample["finish"] for sample in samples} == {"length"}
 
 
-@pytest.mark.skipif(not HAS_MAUVE, reason="mauve-text is not installed")
 def test_mauve_by_local_features(oracle, tmp_path):
     metrics, _, _ = trial(tmp_path, mauve_model=MODEL, do_sample=True, num_return_sequences=4)
     assert 0 < metrics["mauve"] <= 1

@@ -222,7 +222,8 @@ def test_what_cannot_be_read_is_told_at_its_line(task: str, name: str, text: str
 
 
 def test_a_folder_written_by_datasets_is_read(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    import datasets
+
     rows = {"words": [["a", "b"], ["c"]], "tags": [["O", "B-X"], ["O"]]}
     datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "saved")
     assert read_examples("token_classification", tmp_path / "saved", {}) == [

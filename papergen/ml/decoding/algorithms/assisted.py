@@ -21,7 +21,7 @@ class DraftingAlgorithm(Algorithm):
 
     def search(self, batch: Batch) -> list[list[Hypothesis]]:
         """One hypothesis per sample, with the counts of its drafts."""
-        from papergen.ml.decoding.drafting import speculate
+        from papergen.ml.decoding.speculative import speculate
 
         return speculate(batch)
 

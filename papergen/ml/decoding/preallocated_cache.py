@@ -11,7 +11,7 @@ import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 
-class Slab(DynamicLayer):  # type: ignore[no-untyped-call]
+class PreallocatedLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one layer, (rows, heads, room, size) each, of which the first `length` positions are live.
 
     `keys` and `values` are views of the live part, as in the layer that it replaces.
@@ -48,7 +48,7 @@ class Slab(DynamicLayer):  # type: ignore[no-untyped-call]
             self.length = length
             self._look()
 
-    def begin_windows(self) -> None:
+    def begin_ragged(self) -> None:
         """From now on every row writes where `place` says, so that some of what is live belongs to longer rows only."""
         self._is_ragged = True
         for buffer in self._buffers:
@@ -144,7 +144,7 @@ class Slab(DynamicLayer):  # type: ignore[no-untyped-call]
         return keys, values
 
 
-def install(kwargs: dict[str, Any], room: int) -> list[Slab]:
+def install(kwargs: dict[str, Any], room: int) -> list[PreallocatedLayer]:
     """Replace the layers of the empty cache in the model's `kwargs`; [] where one of them is of another kind.
 
     `room` is the most positions that a row can have. Of an encoder-decoder cache the part that grows is replaced.
@@ -155,7 +155,7 @@ def install(kwargs: dict[str, Any], room: int) -> list[Slab]:
             continue
         if any(type(layer) is not DynamicLayer for layer in own.layers):
             return []
-        slabs = [Slab(room) for _ in own.layers]
-        own.layers = list(slabs)
-        return slabs
+        layers = [PreallocatedLayer(room) for _ in own.layers]
+        own.layers = list(layers)
+        return layers
     return []

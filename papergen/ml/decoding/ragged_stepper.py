@@ -15,7 +15,7 @@ _MASKED_AS_TOLD = {"sdpa", "eager"}
 """Implementations of attention that take any mask."""
 
 
-class WindowStepper(Stepper):
+class RaggedStepper(Stepper):
     """A stepper that, after the prefill, takes `run` in place of `step`.
 
     A row's tokens lie side by side in the cache, so that whatever comes after them (rejected drafts) is written over by
@@ -27,16 +27,16 @@ class WindowStepper(Stepper):
     def __init__(self, model: Any, ids: torch.Tensor, kwargs: dict[str, Any], *, max_new: int) -> None:
         super().__init__(model, ids, kwargs, max_new=max_new)
         self._room = self.prompt_width + max_new
-        self._has_windows = takes_windows(model)
-        assert self._has_windows or len(ids) == 1, "a model without windows takes one row at a time"
-        assert not self._has_windows or self._slabs, "takes_windows has looked at the model's cache"
+        self._is_ragged = takes_ragged_rows(model)
+        assert self._is_ragged or len(ids) == 1, "such a model takes one row at a time"
+        assert not self._is_ragged or self._cache_layers, "takes_ragged_rows has looked at the model's cache"
 
     def prefill(self) -> torch.Tensor:
         """Run the prompts; (rows, vocabulary) float32 logits of the first new token."""
         logits = super().prefill()
-        if self._has_windows:
-            for layer in self._slabs:
-                layer.begin_windows()
+        if self._is_ragged:
+            for layer in self._cache_layers:
+                layer.begin_ragged()
             return logits
         cache = self._cache
         if not getattr(cache, "is_croppable", True):
@@ -54,7 +54,7 @@ class WindowStepper(Stepper):
         Positions count the padding; what a row had from its start on is forgotten. A row whose window reaches past the
         room of its longest text gets logits of no meaning there.
         """
-        inputs = self._windows(tokens, starts) if self._has_windows else self._one_row(tokens, int(starts))
+        inputs = self._ragged_inputs(tokens, starts) if self._is_ragged else self._one_row(tokens, int(starts))
         logits: torch.Tensor = self.model(**inputs, return_dict=True).logits
         return logits
 
@@ -62,7 +62,7 @@ class WindowStepper(Stepper):
     def _cache(self) -> Any:
         return self._kwargs[cache_name(self._kwargs)]
 
-    def _windows(self, tokens: torch.Tensor, starts: torch.Tensor) -> dict[str, Any]:
+    def _ragged_inputs(self, tokens: torch.Tensor, starts: torch.Tensor) -> dict[str, Any]:
         reach = torch.arange(tokens.shape[1], device=tokens.device)
         # The last column is never read: it holds the token that ends the longest text.
         columns = (starts[:, None] + reach).clamp(max=self._room - 1)  # (rows, window)
@@ -72,7 +72,7 @@ class WindowStepper(Stepper):
         # (rows, 1, window, live), added to the scores of attention
         mask = torch.zeros(is_seen.shape, dtype=self.model.dtype, device=tokens.device)
         mask = mask.masked_fill_(~is_seen, torch.finfo(mask.dtype).min)[:, None]
-        for layer in self._slabs:
+        for layer in self._cache_layers:
             layer.place(columns, live)
         return {
             "input_ids": tokens,
@@ -103,7 +103,7 @@ class WindowStepper(Stepper):
         return found
 
 
-def takes_windows(model: Any) -> bool:
+def takes_ragged_rows(model: Any) -> bool:
     """Whether rows of a batch may differ in length, told by mask and positions alone.
 
     Not so in an encoder-decoder model, whose decoder counts positions by the length of the cache, in one that makes

@@ -50,7 +50,7 @@ class Generation:
     """From the start of the prompt's batch to its end."""
 
 
-class Kept:
+class FinishedBatches:
     """The finished batches of a trial: of all earlier attempts, of this rank, and after `gather` of all ranks.
 
     Every rank of every attempt writes a file of its own in `folder`; a line that a kill tore off is dropped. Rank 0

@@ -17,13 +17,13 @@ from transformers import (
 )
 
 from papergen.core.errors import PapergenError
+from papergen.ml.decoding.candidate_generators import PromptLookupGenerator, RaggedTexts
 from papergen.ml.decoding.describing import describe
 from papergen.ml.decoding.describing_zh import describe as describe_zh
-from papergen.ml.decoding.drafters import Lookup, Texts
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.settings import Strategy
-from papergen.ml.decoding.sources import DecodingSettings, shared_models
-from papergen.ml.decoding.windows import takes_windows
+from papergen.ml.decoding.ragged_stepper import takes_ragged_rows
+from papergen.ml.decoding.settings import DecodingSettings, shared_models
+from papergen.ml.decoding.strategy import Strategy
 
 
 def sharp(model):
@@ -92,7 +92,7 @@ def same(found, plain):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_text_is_that_without_drafts(strategy, drafts, name, request, prompts, assistants):
     model = request.getfixturevalue(name)
-    assert takes_windows(model)
+    assert takes_ragged_rows(model)
     own = dict(DRAFTS[drafts])
     if drafts != "lookup":
         own["assistant_model"] = assistants(name, model)
@@ -153,21 +153,21 @@ def test_the_trained_model_drafts_for_itself_over_the_oracle(models, oracle, tmp
 
 def test_texts_of_lookups_by_hand():
     ids = torch.tensor([[0, 7, 8, 9, 7, 8], [0, 0, 3, 4, 4, 4], [1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 5]])
-    texts = Texts(ids, torch.tensor([1, 2, 0, 5]), None, max_new=8, pad=0)
-    drafts, counts = Lookup(2).propose(texts, torch.tensor([4, 3, 4, 4]))
+    texts = RaggedTexts(ids, torch.tensor([1, 2, 0, 5]), None, max_new=8, pad=0)
+    drafts, counts = PromptLookupGenerator(2).propose(texts, torch.tensor([4, 3, 4, 4]))
     assert counts.tolist() == [4, 3, 0, 0]  # padding is no text: the zeros of the last row are not looked up
     assert drafts[0].tolist() == [9, 7, 8, 9]  # after 7 8 comes 9, and then the text goes round
     assert drafts[1, :3].tolist() == [4, 4, 4]
-    assert Lookup(1).propose(texts, torch.tensor([2, 0, 2, 2]))[1].tolist() == [2, 0, 0, 0]
+    assert PromptLookupGenerator(1).propose(texts, torch.tensor([2, 0, 2, 2]))[1].tolist() == [2, 0, 0, 0]
 
 
 def test_the_longest_and_latest_place_counts():
     ids = torch.tensor([[1, 2, 5, 3, 2, 6, 1, 2, 7, 2, 8, 1, 2]])
-    texts = Texts(ids, torch.tensor([0]), None, max_new=4, pad=0)
+    texts = RaggedTexts(ids, torch.tensor([0]), None, max_new=4, pad=0)
     wanted = torch.tensor([1])
-    assert Lookup(1).propose(texts, wanted)[0].tolist() == [[8]]
-    assert Lookup(2).propose(texts, wanted)[0].tolist() == [[7]]
-    assert Lookup(3).propose(texts, wanted)[0].tolist() == [[7]]
+    assert PromptLookupGenerator(1).propose(texts, wanted)[0].tolist() == [[8]]
+    assert PromptLookupGenerator(2).propose(texts, wanted)[0].tolist() == [[7]]
+    assert PromptLookupGenerator(3).propose(texts, wanted)[0].tolist() == [[7]]
 
 
 def alibi():
@@ -184,7 +184,7 @@ def sliding():
 @pytest.mark.parametrize("build", [alibi, sliding])
 def test_a_model_without_windows_takes_one_text_at_a_time(build, prompts, tmp_path):
     model = build()
-    assert not takes_windows(model)
+    assert not takes_ragged_rows(model)
     model.save_pretrained(tmp_path)
     for parameters in ({}, {"do_sample": True, "num_return_sequences": 2}):
         plain = run(model, prompts, parameters, batch_size=1)

@@ -7,12 +7,12 @@ from typing import Protocol
 import torch
 
 from papergen.ml.decoding.processors import Context, Processors
+from papergen.ml.decoding.ragged_stepper import RaggedStepper
 from papergen.ml.decoding.sampling import draw
 from papergen.ml.decoding.stream import uniforms
-from papergen.ml.decoding.windows import WindowStepper
 
 
-class Texts:
+class RaggedTexts:
     """The texts of a batch while rows have different lengths: one (rows, room) tensor, padded on the left.
 
     Columns are the positions of the cache. What stands from `ends` on has no meaning.
@@ -64,17 +64,17 @@ class Texts:
         return Context(ids, width - (ends - starts), ends - self.prompt_width)
 
 
-class Drafter(Protocol):
+class CandidateGenerator(Protocol):
     """Who guesses."""
 
-    def propose(self, texts: Texts, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def propose(self, texts: RaggedTexts, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Up to `wanted` (rows,) next tokens: (rows, most) tokens, of which the first (rows,) counts are guesses."""
 
     def select(self, index: torch.Tensor) -> None:
         """Row i becomes the old row `index[i]`."""
 
 
-class Lookup:
+class PromptLookupGenerator:
     """What followed the last place where the text read as it does now (Saxena 2023).
 
     Of the places where the longest n-gram, of at most `max_ngram` tokens, stood before, the latest counts; where it is
@@ -84,8 +84,8 @@ class Lookup:
     def __init__(self, max_ngram: int) -> None:
         self.max_ngram = max_ngram
 
-    def propose(self, texts: Texts, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Drafter`; a row without such a place has no draft."""
+    def propose(self, texts: RaggedTexts, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `CandidateGenerator`; a row without such a place has no draft."""
         width = int(texts.ends.max())
         ids = texts.ids[:, :width]
         rows = torch.arange(len(ids), device=ids.device)
@@ -110,18 +110,18 @@ class Lookup:
         """Nothing is remembered."""
 
 
-class Assistant:
+class AssistantGenerator:
     """Drafts of a smaller model, whose stepper has been prefilled with the prompts.
 
     It chooses as the strategy does, after the same processors and with the same random numbers. A draft ends with EOS,
     or after the first token whose probability is below `threshold` (as in transformers).
     """
 
-    def __init__(self, stepper: WindowStepper, processors: Processors, eos: torch.Tensor, *, threshold: float) -> None:
+    def __init__(self, stepper: RaggedStepper, processors: Processors, eos: torch.Tensor, *, threshold: float) -> None:
         self._stepper, self._processors, self._eos, self._threshold = stepper, processors, eos, threshold
 
-    def propose(self, texts: Texts, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Drafter`."""
+    def propose(self, texts: RaggedTexts, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `CandidateGenerator`."""
         most = int(wanted.max())
         drafts = texts.ids.new_zeros(len(wanted), max(1, most))
         counts = torch.zeros_like(wanted)

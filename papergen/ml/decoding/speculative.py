@@ -16,9 +16,14 @@ import torch
 
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding.algorithm import algorithm_of
-from papergen.ml.decoding.drafters import Assistant, Drafter, Lookup, Texts
+from papergen.ml.decoding.candidate_generators import (
+    AssistantGenerator,
+    CandidateGenerator,
+    PromptLookupGenerator,
+    RaggedTexts,
+)
+from papergen.ml.decoding.ragged_stepper import RaggedStepper, takes_ragged_rows
 from papergen.ml.decoding.search import OPEN_SHARE, Batch, Hypothesis
-from papergen.ml.decoding.windows import WindowStepper, takes_windows
 from papergen.ml.models import load_model
 
 
@@ -33,15 +38,15 @@ class _Speculation:
     """The rows of a batch: one per stream of each prompt."""
 
     def __init__(self, batch: Batch) -> None:
-        assert isinstance(batch.stepper, WindowStepper), "drafts are checked in windows"
+        assert isinstance(batch.stepper, RaggedStepper), "drafts are checked several tokens at a time"
         strategy, num_samples = batch.strategy, batch.keys.shape[1]
         num_drafts = algorithm_of(strategy).num_drafts(strategy)
         self.batch, self.stepper, self.max_new = batch, batch.stepper, batch.limits.max_new
-        self.drafter = _drafter(batch)
+        self.generator = _generator(batch)
         self.logits = self.stepper.prefill()
         """(rows, vocabulary) of the first new token."""
         num_rows = batch.keys.numel()
-        self.texts = Texts(self.stepper.ids, self.stepper.pads, None, max_new=self.max_new, pad=batch.tokens.pad)
+        self.texts = RaggedTexts(self.stepper.ids, self.stepper.pads, None, max_new=self.max_new, pad=batch.tokens.pad)
         self.outputs = torch.arange(num_rows, device=batch.device)
         """Which output each row of the batch writes."""
         if num_samples > 1:
@@ -70,7 +75,7 @@ class _Speculation:
             # A window yields one token more than it has drafts.
             left = (self.max_new - 1 - texts.num_new).clamp(min=0)
             wanted = torch.where(self.is_open, torch.minimum(self.reach, left), 0)
-            drafts, counts = self.drafter.propose(texts, wanted)
+            drafts, counts = self.generator.propose(texts, wanted)
             drafts = drafts[:, : int(counts.max())]
             last = texts.ids.gather(1, texts.ends[:, None] - 1)
             logits = self.stepper.run(torch.cat([last, drafts], dim=1), texts.ends - 1)
@@ -135,7 +140,7 @@ class _Speculation:
 
     def _select(self, index: torch.Tensor) -> None:
         self.stepper.select(index)
-        self.drafter.select(index)
+        self.generator.select(index)
         self.texts.select(index)
 
     def _hypotheses(self) -> list[Hypothesis]:
@@ -154,13 +159,15 @@ class _Speculation:
         ]
 
 
-def _drafter(batch: Batch) -> Drafter:
+def _generator(batch: Batch) -> CandidateGenerator:
     strategy = batch.strategy
     if strategy.prompt_lookup_num_tokens is not None:
-        return Lookup(strategy.max_matching_ngram_size)
-    assert isinstance(batch.assistant, WindowStepper), "an assistant comes with its stepper"
+        return PromptLookupGenerator(strategy.max_matching_ngram_size)
+    assert isinstance(batch.assistant, RaggedStepper), "an assistant comes with its stepper"
     batch.assistant.prefill()
-    return Assistant(batch.assistant, batch.processors, batch.eos, threshold=strategy.assistant_confidence_threshold)
+    return AssistantGenerator(
+        batch.assistant, batch.processors, batch.eos, threshold=strategy.assistant_confidence_threshold
+    )
 
 
 def assistant_of(name: str, model: Any) -> Any:
@@ -180,9 +187,9 @@ def assistant_of(name: str, model: Any) -> Any:
     return assistant
 
 
-def has_windows(model: Any, assistant: Any | None) -> bool:
+def takes_batches(model: Any, assistant: Any | None) -> bool:
     """Whether prompts are decoded in batches; otherwise one after the other, and so are the samples of a prompt."""
-    return all(takes_windows(one) for one in (model, assistant) if one is not None)
+    return all(takes_ragged_rows(one) for one in (model, assistant) if one is not None)
 
 
 @lru_cache(maxsize=2)

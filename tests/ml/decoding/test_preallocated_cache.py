@@ -3,10 +3,10 @@ import torch
 from transformers import DynamicCache, MistralConfig, MistralForCausalLM
 from transformers.generation.logits_process import TopPLogitsWarper
 
-from papergen.ml.decoding import slab, stepper
+from papergen.ml.decoding import preallocated_cache, stepper
 from papergen.ml.decoding.generate import generate
 from papergen.ml.decoding.processors import Context, _nucleus
-from papergen.ml.decoding.settings import Strategy
+from papergen.ml.decoding.strategy import Strategy
 
 STRATEGIES = [
     {},
@@ -32,7 +32,7 @@ def test_texts_are_those_of_the_growing_cache_and_one_prefill(own, name, request
         pytest.skip("DoLa is for decoder-only models")
     monkeypatch.setattr(stepper, "PREFILL_TOKENS", {"cpu": 12})
     found = texts(model, prompts, own)
-    monkeypatch.setattr(slab, "install", lambda *_: [])
+    monkeypatch.setattr(preallocated_cache, "install", lambda *_: [])
     wanted = texts(model, prompts, own)
     assert [one.ids for one in found] == [one.ids for one in wanted]
     assert [one.log_prob for one in found] == pytest.approx([one.log_prob for one in wanted], abs=1e-4)
@@ -40,8 +40,8 @@ def test_texts_are_those_of_the_growing_cache_and_one_prefill(own, name, request
 
 def test_what_is_kept_moves_with_its_row_and_padding_is_a_number():
     cache = DynamicCache()
-    cache.layers, cache.layer_class_to_replicate = [slab.DynamicLayer()], None
-    (layer,) = slab.install({"cache": cache}, room=6)
+    cache.layers, cache.layer_class_to_replicate = [preallocated_cache.DynamicLayer()], None
+    (layer,) = preallocated_cache.install({"cache": cache}, room=6)
     first, second = torch.randn(1, 2, 3, 4), torch.randn(1, 2, 1, 4)
     layer.begin_part(slice(0, 1), 0, 2)
     assert torch.equal(layer.update(first, first)[0], first)
@@ -67,7 +67,7 @@ def test_layers_of_another_kind_are_left_alone():
         num_key_value_heads=2, sliding_window=4,
     )  # fmt: skip
     cache = DynamicCache(config=config)
-    assert slab.install({"cache": cache}, room=9) == []
+    assert preallocated_cache.install({"cache": cache}, room=9) == []
     model = MistralForCausalLM(config).eval()
     prompts = [[1, 2, 3, 4, 5, 6], [7]]
     strategy = Strategy(max_new_tokens=6, eos_token_id=None)

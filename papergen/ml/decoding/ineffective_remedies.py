@@ -14,7 +14,7 @@ import torch
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding.batching import padded
 from papergen.ml.decoding.measure import Continuation
-from papergen.ml.decoding.sources import DecodingSettings
+from papergen.ml.decoding.settings import DecodingSettings
 from papergen.ml.decoding.tokens import tokens_for
 from papergen.ml.decoding.trial import Loaded, Texts
 from papergen.ml.models import quiet_transformers
@@ -73,7 +73,7 @@ def try_remedy(
     return Tried(ours, theirs)
 
 
-def texts_of_idle(
+def texts_with_remedy(
     loaded: Loaded, prompts: Sequence[Sequence[int]], remedy: str, params: DecodingSettings
 ) -> tuple[Texts, list[float]]:
     """The continuations with the remedy, and 100 for every prompt whose text it changed, else 0."""

@@ -5,8 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from papergen.ml.decoding.describing import describe
-from papergen.ml.decoding.settings import Strategy
-from papergen.ml.decoding.sources import DecodingSettings
+from papergen.ml.decoding.settings import DecodingSettings
+from papergen.ml.decoding.strategy import Strategy
 
 REFUSED = {
     "greedy with temperature": ({"temperature": 0.7}, "temperature = 0.7 without do_sample changes nothing"),

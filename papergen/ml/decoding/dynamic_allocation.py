@@ -1,4 +1,4 @@
-"""A beam in which every hypothesis can still be completed: the forced words are in the output whenever they fit.
+"""Dynamic beam allocation: every hypothesis can still be completed, so the forced words are in the output if they fit.
 
 Hypotheses that need the same number of further tokens form a bank and compete with each other; the beam is dealt out to
 the banks in turns (Hokamp and Liu 2017; Post and Vilar 2018).
@@ -13,8 +13,8 @@ from papergen.ml.decoding.constraints import Constraints
 from papergen.ml.decoding.search import Batch
 
 
-class StrictBeam:
-    """The strict hypotheses of all prompts of a batch."""
+class DynamicAllocation:
+    """The hypotheses of all prompts of a batch."""
 
     def __init__(self, batch: Batch, constraints: Constraints) -> None:
         prompts, size, device = batch.stepper.num_rows, batch.strategy.num_beams, batch.device

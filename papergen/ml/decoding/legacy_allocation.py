@@ -1,6 +1,6 @@
-"""The constrained beam of transformers 4: likely text first, the forced words pushed in, none guaranteed.
+"""Legacy beam allocation, that of transformers 4: likely text first, the forced words pushed in, none guaranteed.
 
-It follows one phrase at a time, counts words of the prompt, and considers fewer continuations than the strict beam,
+It follows one phrase at a time, counts words of the prompt, and considers fewer continuations than dynamic allocation,
 which leaves it more room for likely text. It is here so that no output scores below what that release found where
 that was valid.
 """
@@ -92,8 +92,8 @@ class OneAtATime:
         return counts.index_add(counts.ndim - 1, self._owners, flags.long()) > 0
 
 
-class LooseBeam:
-    """The loose hypotheses of all prompts of a batch; the interface of `StrictBeam`."""
+class LegacyAllocation:
+    """The hypotheses of all prompts of a batch; the interface of `DynamicAllocation`."""
 
     def __init__(self, batch: Batch) -> None:
         stepper, size, device = batch.stepper, batch.strategy.num_beams, batch.device
