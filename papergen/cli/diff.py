@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from papergen.core.widths import left, width_of
+from papergen.core.widths import ljust, width_of
 
 if TYPE_CHECKING:
     from papergen.paper.share.differences import Differences
@@ -85,7 +85,7 @@ def _print(report: Differences) -> None:
         click.echo("Numbers")
         width = max(width_of(changed.key) for changed in shown)
         for changed in shown:
-            click.echo(f"  {left(changed.key, width)}  {changed.printed_old or '-'} -> {changed.printed_new or '-'}")
+            click.echo(f"  {ljust(changed.key, width)}  {changed.printed_old or '-'} -> {changed.printed_new or '-'}")
             for reason in changed.why:
                 click.echo(f"  {'':<{width}}    {reason}")
     if hidden:

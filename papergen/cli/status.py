@@ -57,7 +57,7 @@ def status(names: tuple[str, ...], wanted: tuple[str, ...], as_json: bool) -> No
         return
     width = max((widths.width_of(trial.label) for trial, *_ in shown), default=0)
     lines = [
-        f"{state:<11} {widths.left(trial.label, width)}  {trial.digest[:12]}  {reason}"
+        f"{state:<11} {widths.ljust(trial.label, width)}  {trial.digest[:12]}  {reason}"
         for trial, state, reason, _ in shown
     ]
     counts = Counter(state for _, state, _, _ in rows)

@@ -28,17 +28,20 @@ def write_atomic(path: Path, content: bytes | str, *, is_durable: bool = True) -
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder: a rename between file systems is no rename. 40 characters: names have at most 255 bytes.
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
-            os.fchmod(stream.fileno(), 0o666 & ~_umask())
+            os.fchmod(stream.fileno(), 0o666 & ~_umask())  # mkstemp makes it readable by nobody else
             stream.write(data)
             stream.flush()
             if is_durable:
+                # Before the rename: ext4 and XFS may write the new name to the disk before the content, and after a
+                # power cut the file would be there and empty.
                 os.fsync(stream.fileno())
         Path(temporary).replace(path)
         temporary = None
         if is_durable:
-            sync_folder(path.parent)
+            sync_folder(path.parent)  # the name itself is content of the folder
     except OSError as error:
         raise disk_error(error, path) from error
     finally:
@@ -57,7 +60,7 @@ def disk_error(error: OSError, path: Path) -> MachineError:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
+    mask = os.umask(0)  # it can only be read by setting it: another thread's file of this instant may be world-writable
     os.umask(mask)
     return mask
 
@@ -93,7 +96,7 @@ def compress(path: Path) -> Path:
             target.flush()
             os.fsync(target.fileno())
         temporary.replace(packed)
-        path.unlink()
+        path.unlink()  # last: a crash in between leaves both, and readers take the packed one
     except OSError as error:
         raise disk_error(error, packed) from error
     return packed

@@ -39,7 +39,7 @@ def scratch_folder(purpose: str, parent: Path | None = None) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(handle)
+        os.close(handle)  # last: unlocked before, another command's sweep would remove the same files at once
 
 
 def _made(stem: Path) -> tuple[Path, int]:
@@ -80,7 +80,7 @@ def _remove_unlocked(folder: Path) -> None:
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            found = os.fstat(handle)
+            found = os.fstat(handle)  # of what was opened, which O_NOFOLLOW keeps from being another user's link
             if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode) and try_lock(handle):
                 shutil.rmtree(folder, ignore_errors=True)
         finally:

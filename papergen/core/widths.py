@@ -16,11 +16,11 @@ def _width(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
-def left(text: str, width: int) -> str:
+def ljust(text: str, width: int) -> str:
     """`text` and spaces behind it, together `width` columns, or `text` alone where it is wider."""
     return text + " " * (width - width_of(text))
 
 
-def right(text: str, width: int) -> str:
+def rjust(text: str, width: int) -> str:
     """Spaces and `text` behind them, together `width` columns, or `text` alone where it is wider."""
     return " " * (width - width_of(text)) + text

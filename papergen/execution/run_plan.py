@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papergen.core.errors import PapergenError, counted
-from papergen.core.widths import left, width_of
+from papergen.core.widths import ljust, width_of
 from papergen.execution.devices import num_cores
 from papergen.execution.launcher import Launcher
 from papergen.execution.launchers.choose import choose_launcher
@@ -59,7 +59,7 @@ class RunPlan:
             why = unavailable.get(trial.digest, planned.reason)
             reason = f" ({why})" if why else ""
             ranks = f"{trial.num_ranks} rank{'s' if trial.num_ranks > 1 else ''}"
-            lines.append(f"{verb}  {left(trial.label, width)}  {trial.digest[:12]}  {ranks}  {planned.state}{reason}")
+            lines.append(f"{verb}  {ljust(trial.label, width)}  {trial.digest[:12]}  {ranks}  {planned.state}{reason}")
         return [*lines, f"{len(self.to_run)} of {counted(len(self.needed), 'trial')} would be run."]
 
     def to_json(self) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.secrets import missing_secrets, secret_names
 from papergen.core.shipped_files import shipped
 from papergen.core.strict_yaml import Keys
-from papergen.core.widths import left, width_of
+from papergen.core.widths import ljust, width_of
 from papergen.experiment.kind import Kind
 from papergen.experiment.registry import kind_named
 
@@ -165,7 +165,7 @@ def as_json(experiment: str, kind: str, rows: Sequence[ResolvedRow]) -> dict[str
 
 
 def _line(item: Setting, widths: tuple[int, int]) -> str:
-    return f"  {left(item.name, widths[0])}  {left(_value(item.value), widths[1])}  {item.origin}"
+    return f"  {ljust(item.name, widths[0])}  {ljust(_value(item.value), widths[1])}  {item.origin}"
 
 
 def _value(value: Any) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from papergen.core.errors import PapergenError, ResultError, did_you_mean
-from papergen.core.widths import left, width_of
+from papergen.core.widths import ljust, width_of
 from papergen.execution.devices import num_cores
 from papergen.execution.launchers.choose import choose_launcher
 from papergen.execution.progress import view_for
@@ -185,5 +185,5 @@ def describe(found: Rerun, tolerance: float) -> str:
     width = max((width_of(check.name) for check in found.checks), default=0)
     for check in found.checks:
         note = " (depends on the machine)" if check.verdict == "not compared" else ""
-        lines.append(f"  {left(check.name, width)}  {check.verdict:<16}  {check.then} -> {check.now}{note}")
+        lines.append(f"  {ljust(check.name, width)}  {check.verdict:<16}  {check.then} -> {check.now}{note}")
     return "\n".join(lines)

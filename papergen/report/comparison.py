@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from papergen.core.errors import PapergenError
-from papergen.core.widths import left, right, width_of
+from papergen.core.widths import ljust, rjust, width_of
 from papergen.experiment.plan import differences
 from papergen.report import statistics
 from papergen.report.comparable import require_comparable
@@ -197,7 +197,9 @@ def describe(comparison: Comparison) -> str:
     table = [head, *(_cells(item, is_many=comparison.a.count("/") == 0) for item in comparison.contrasts)]
     widths = [max(width_of(row[column]) for row in table) for column in range(len(head))]
     for row in table:
-        cells = [left(text, width) if not column else right(text, width) for column, (text, width) in _zip(row, widths)]
+        cells = [
+            ljust(text, width) if not column else rjust(text, width) for column, (text, width) in _zip(row, widths)
+        ]
         lines.append("  ".join(cells).rstrip())
     warnings = dict.fromkeys(
         f"{item.metric}: {text}" if len(comparison.contrasts) > 1 else text

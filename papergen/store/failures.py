@@ -77,4 +77,5 @@ class Failure:
         """The failure whose fields were written as JSON; the kind is `UNKNOWN` where the record has none."""
         names = {item.name for item in fields(cls)}
         known = {name: value for name, value in data.items() if name in names}
-        return cls(**{**known, "kind": FailureKind(data.get("kind", "unknown"))})
+        unknown = {"rank": None, "cause": "its record does not say why"}
+        return cls(**{**unknown, **known, "kind": FailureKind(data.get("kind", "unknown"))})

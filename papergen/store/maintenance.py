@@ -52,7 +52,9 @@ def recover(store: Store) -> list[Trial]:
     """
     found: list[Trial] = []
     root = store.root / ".running"
-    for folder in list(_folders(root, is_flat=False)):
+    # Attempts first: where a publication was killed between its two renames the new result lies there, and the one that
+    # it replaced beside it.
+    for folder in sorted(_folders(root, is_flat=False), key=lambda folder: folder.name.startswith("replaced-")):
         run = Run(folder)
         if not run.result_file.exists():
             continue

@@ -160,12 +160,12 @@ class Store:
     def failure(self, trial: Trial) -> Failure | None:
         """Why the last attempt failed, None when none did."""
         path = self.failed(trial).failure_file
-        return Failure.from_json(read_json(path)) if path.exists() else None
+        return Failure.from_json(_record(path)) if path.exists() else None
 
     def unavailable(self, trial: Trial) -> str | None:
         """Why the trial cannot run on the device where it was last tried; None when nothing of the kind is known."""
         path = self.unavailable_run(trial).unavailable_file
-        return str(read_json(path)["reason"]) if path.exists() else None
+        return str(_record(path).get("reason", "its record does not say why")) if path.exists() else None
 
     def set_unavailable(self, trial: Trial, reason: str, *, device: str, hostname: str) -> None:
         """Record that the trial cannot run on that device; a result of it, made elsewhere later, takes the place."""
@@ -198,10 +198,13 @@ class Store:
         return result
 
     def set_aside(self, run: Run) -> Path:
-        """Move a damaged folder out of the way and return where it lies now."""
+        """Move a damaged folder out of the way and return where it lies now; MachineError when it cannot be moved."""
         target = self.root / ".damaged" / f"{run.folder.name}-{time.time_ns():x}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return run.folder.rename(target)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return run.folder.rename(target)
+        except OSError as error:
+            raise disk_error(error, run.folder) from error
 
     def begin(self, trial: Trial) -> Run:
         """An empty attempt folder with trial.json in it; the trial's scratch as an earlier attempt left it.
@@ -236,6 +239,8 @@ class Store:
                 provenance, failed_attempts=[*before.attempts, before.cause, *provenance.failed_attempts]
             )
         result = Result(trial=trial, outcome=outcome, provenance=provenance, artifacts=artifacts)
+        # From here on the attempt is a result: killed before the rename below, `recover` moves it into its place. All
+        # that it names is on the disk already: the rank syncs its files before it reports (`worker/rank.py`).
         write_json(attempt.result_file, result.to_json())
         attempt.outcome_file.unlink()
         final = self.run(trial)
@@ -243,13 +248,14 @@ class Store:
             final.folder.parent.mkdir(parents=True, exist_ok=True)
             if final.folder.exists():  # --force: the old result goes only now that the new one is whole
                 old = self.root / ".running" / f"replaced-{time.time_ns():x}"
-                final.folder.rename(old)
+                final.folder.rename(old)  # a folder cannot be renamed onto one that is not empty
+                # Killed here there is no result in place, but two under .running/: `recover` takes the new one.
                 attempt.folder.rename(final.folder)
                 shutil.rmtree(old, ignore_errors=True)
             else:
                 attempt.folder.rename(final.folder)
             sync_folder(final.folder.parent)
-            sync_folder(self.root)
+            sync_folder(self.root)  # which may hold the experiment's folder since a moment ago
         except OSError as error:
             raise disk_error(error, final.folder) from error
         shutil.rmtree(self.scratch(trial), ignore_errors=True)
@@ -306,3 +312,11 @@ class Store:
             return os.fspath(path.relative_to(self.project))
         except ValueError:
             return os.fspath(path)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """A record of ours; PapergenError when the file holds something else."""
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise PapergenError(f"{path}: not a papergen record.", hint="Remove the file and run the trial again.")
+    return found

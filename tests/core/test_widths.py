@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from papergen.core.widths import left, right, width_of
+from papergen.core.widths import ljust, rjust, width_of
 
 
 def test_widths_are_those_of_a_terminal() -> None:
     for text in ("training/ddp", "训练/单进程 seed 0", "核采样（p）", "e\u0301t\u00e9", "ｆｕｌｌ", ""):
         assert width_of(text) == cell_len(text), text
-        assert cell_len(left(text, 20)) == cell_len(right(text, 20)) == 20
-        assert (left(text, 20).rstrip(), right(text, 20).lstrip()) == (text, text)
-    assert left("训练", 3).rstrip() == right("训练", 3).strip() == left("训练", 1) == "训练"
+        assert cell_len(ljust(text, 20)) == cell_len(rjust(text, 20)) == 20
+        assert (ljust(text, 20).rstrip(), rjust(text, 20).lstrip()) == (text, text)
+    assert ljust("训练", 3).rstrip() == rjust("训练", 3).strip() == ljust("训练", 1) == "训练"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from commands import papergen, results
 from fakes import FAKE_KIND
 from plans import finish, plan, provenance
 
-from papergen.core.errors import MachineError
+from papergen.core.errors import MachineError, PapergenError
 from papergen.core.files import write_json
 from papergen.store.maintenance import adopt, recover
 from papergen.store.runs import Store
@@ -66,6 +68,44 @@ def test_a_kill_at_any_rename_loses_no_finished_trial(
         assert found.outcome.metrics["score"] in ({1.0, 2.0} if is_forced else {2.0})
         recover(store)
         assert store.load(trial) == found
+
+
+def test_a_result_that_was_being_replaced_is_not_taken_for_the_new_one(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the two renames of `--force`; the folder of the old result comes first in the alphabet."""
+    store, trial = Store(project), replace(plan(project)[0], experiment="zeta")
+    finish(store, trial, score=1.0)
+    run = store.begin(trial)
+    write_json(run.outcome_file, {"metrics": {"score": 2.0}, "units": {}, "series": {}, "facts": {}})
+    rename = Path.rename
+
+    def killed_at_the_second(path: Path, target: Path) -> Path:
+        if path == run.folder:
+            raise PowerCutError
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed_at_the_second)
+        with pytest.raises(PowerCutError):
+            store.publish(trial, provenance())
+    assert store.load(trial) is None
+    recover(store)
+    found = store.load(trial)
+    assert found is not None
+    assert found.outcome.metrics["score"] == 2.0
+
+
+@pytest.mark.parametrize("content", ["[]", "5", '{"x": 1}'])
+def test_a_record_of_another_shape_is_no_traceback(project: Path, content: str) -> None:
+    store, trial = Store(project), plan(project)[0]
+    for run in (store.unavailable_run(trial), store.failed(trial)):
+        run.folder.mkdir(parents=True)
+    store.failed(trial).failure_file.write_text(content)
+    store.unavailable_run(trial).unavailable_file.write_text(content)
+    for ask in (store.failure, store.unavailable):
+        with contextlib.suppress(PapergenError):
+            assert ask(trial) is not None
 
 
 def test_every_byte_is_on_the_disk_before_the_name_that_says_so(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

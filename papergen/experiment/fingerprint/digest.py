@@ -1,7 +1,7 @@
 """From an experiment's file, or a script that a command names, to the digest of every file that decides its numbers.
 
 Of the experiment's own file only what `run` needs counts, so editing a table makes no result stale. Other modules
-of the author and of papergen's science rooms count as whole files, unless one says `DECIDES_NUMBERS = False` of
+of the author and of papergen's package `ml` count as whole files, unless one says `DECIDES_NUMBERS = False` of
 itself (it only words what was run), and but for functions with the decorator `words_only`. Comments and blank lines
 never count. Libraries count by version; one that is installed as a link to its source (`pip install -e`) counts by
 content.
