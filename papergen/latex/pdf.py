@@ -118,7 +118,7 @@ def _drawn(page: Any, resources: Any, contents: Any, start: Matrix, number: int,
     """The bitmaps that one content stream draws, under the transformation `start`."""
     from pypdf.generic import ContentStream
 
-    if contents is None or resources is None or depth > 10:
+    if contents is None or resources is None or depth > 10:  # a damaged PDF may draw a form within itself
         return
     objects = resources.get_object().get("/XObject")
     if objects is None:
@@ -184,6 +184,7 @@ def _font(font: Any) -> Font:
     descriptor = inner["/FontDescriptor"].get_object() if "/FontDescriptor" in inner else {}
     name = str(font.get("/BaseFont", font.get("/Name", "?"))).lstrip("/")
     is_embedded = kind == "Type3" or any(key in descriptor for key in ("/FontFile", "/FontFile2", "/FontFile3"))
+    # A subset of a font is called ABCDEF+Name. Type 3 fonts are drawings inside the PDF and have no file.
     return Font(name[7:] if name[6:7] == "+" else name, kind, is_embedded)
 
 

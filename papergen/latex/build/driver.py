@@ -38,6 +38,8 @@ SETTLE_LATER = {Code.UNDEFINED_CITATION, Code.UNDEFINED_REFERENCE}
 """What a later pass may resolve: a pass knows the labels that the pass before wrote."""
 DEFAULT_EPOCH_S = 1_704_067_200
 """2024-01-01 UTC, the date inside PDFs when the caller names none: equal input gives equal bytes."""
+# -file-line-error: errors begin with file:line. -no-parse-first-line: a document cannot choose another format in its
+# first line. -recorder: TeX lists every file that it opens.
 FLAGS = (
     "-no-shell-escape",
     "-interaction=nonstopmode",
@@ -150,7 +152,8 @@ class Build:
         self.environment = clean_environment({"SOURCE_DATE_EPOCH": str(epoch_s or DEFAULT_EPOCH_S)})
         if epoch_s is not None:
             self.environment["FORCE_SOURCE_DATE"] = "1"
-        decisive = sorted(item for item in self.environment.items() if item[0] != "PATH")  # TeX starts no program
+        # Without PATH: TeX starts no program, and another PATH must not make a build of every paper.
+        decisive = sorted(item for item in self.environment.items() if item[0] != "PATH")
         fixed = [SCHEMA, main, engine.version, str(engine.path), FLAGS, decisive]
         self.setting = digest_json(fixed)
         self.inputs = {name: digest_file(tree / name) for name in self.tree.names}
@@ -222,6 +225,7 @@ class Build:
         self.tex.mkdir(parents=True, exist_ok=True)
         for path in sorted(self.tex.rglob("*"), reverse=True):
             name = path.relative_to(self.tex).as_posix()
+            # Links too: a link that somebody put here would lead TeX's writing elsewhere.
             if path.is_symlink() or (path.is_file() and name not in self.inputs):
                 path.unlink()
             elif path.is_dir() and not any(path.iterdir()):

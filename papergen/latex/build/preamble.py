@@ -30,7 +30,9 @@ FORMAT = "papergen-preamble"
 """The name under which TeX finds the format in its folder."""
 _BEGIN = re.compile(r"^[ \t]*\\(?:begin\{document\}|input\b)", re.MULTILINE)
 _LISTS = "\\showboxdepth=9\\showboxbreadth=999\\showlists\n\\dump\n"
+"""Writes what lies on the page so far into the log, and dumps the format."""
 _COLOR = re.compile(r"\\pdfcolorstack \d+ (?:push|set) \{[-\d. gGrRkK]*\}")
+# Lines of \showlists that tell of nothing on the page, and writes to the log alone.
 _HARMLESS = re.compile(r"\\write-\{.*\}|prevdepth .*|### .*|total height .*|goal height .*|")
 
 
@@ -72,7 +74,7 @@ class Split:
         return self.preamble + _LISTS
 
     def resumed(self, replayed: str) -> str:
-        """What TeX reads with the format: the body, in the lines where it stood."""
+        """What TeX reads with the format: the body on its own lines, so that errors keep theirs."""
         return replayed + "%\n" * self.preamble.count("\n") + self.body
 
 
@@ -82,6 +84,7 @@ def left_on_page(log: str) -> str | None:
     if not shown:
         return None
     replayed = []
+    # \showlists ends with "OK." in the form of an error.
     for line in re.split(r"^(?:! |\S+:\d+: )OK\.$", rest, maxsplit=1, flags=re.MULTILINE)[0].split("\n"):
         if _COLOR.fullmatch(line):
             replayed.append(line)
@@ -99,14 +102,15 @@ class PreambleFormat:
         self.split: Split | None = None
         self.key = ""
         text = (tree.root / main).read_bytes()
-        if engine.engine != "pdflatex" or b"\r" in text:
+        if engine.engine != "pdflatex" or b"\r" in text:  # a \r ends a line for TeX, and our line numbers count \n
             return
         try:
             self.split = Split.of(text.decode("utf-8"))
         except UnicodeDecodeError:
             return
         if self.split is not None:
-            today = dt.datetime.now(dt.UTC).date().isoformat()
+            today = dt.datetime.now(dt.UTC).date().isoformat()  # packages may keep \today in the format
+            # A package that was installed or removed since changes the lists of files that TeX searches.
             databases = {str(folder): stamp_of(folder / "ls-R") for folder in tex_folders(engine.path)}
             self.key = digest_json([setting, self.split.preamble, tree.names, today, databases])
 
@@ -148,6 +152,7 @@ class PreambleFormat:
         replayed = left_on_page(log)
         said = log.partition("### ")[0]
         has_errors = re.search(r"^(?:!|[^\s:]+:\d+: )", said, re.MULTILINE) is not None
+        # A file that the preamble wrote would not be written by a build that begins behind the preamble.
         if replayed is None or has_errors or written(recorder) - {dumped.name, log_path.name}:
             return None
         opened = recorded(recorder)
@@ -160,7 +165,7 @@ class PreambleFormat:
         }
 
     def name_from(self, folder: Path) -> str:
-        """How TeX finds the format when it runs in `folder`, where a document could overwrite it."""
+        """The name by which TeX loads the format from `folder`, which a document may write in: it lies elsewhere."""
         return Path(os.path.relpath(self.folder / FORMAT, folder)).as_posix()
 
     def keep(self, dumped: Path) -> None:

@@ -1,4 +1,4 @@
-"""Running a TeX program: fenced in, a process group of its own, no terminal, limits on time and output."""
+"""Running a TeX program: in a sandbox, a process group of its own, no terminal, limits on time and output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.latex.build.kpathsea import tex_folders
-from papergen.latex.build.sandbox import fenced
+from papergen.latex.build.sandbox import sandboxed
 
 MAX_FILE_MIB = 256
 """No file that TeX writes may grow beyond this; a document that loops fills the disk otherwise."""
@@ -55,7 +55,8 @@ def run(
     Raises TimeLimitError past the deadline, PapergenError when it wrote too much, MachineError when it cannot be
     started.
     """
-    blocks = MAX_FILE_MIB * 2048
+    blocks = MAX_FILE_MIB * 2048  # of 512 bytes, the unit of POSIX's ulimit -f
+    # In sh, for `preexec_fn` of subprocess may deadlock in a process with threads. -c 0: no core files in the folder.
     limited = [
         "/bin/sh",
         "-c",
@@ -64,6 +65,7 @@ def run(
         *command,
     ]
     program = Path(command[0])
+    # mktexfmt keeps the formats that it makes there.
     caches = [Path(environment[name]) for name in ("TEXMFVAR",) if name in environment]
 
     def start() -> subprocess.Popen[bytes]:
@@ -79,7 +81,7 @@ def run(
 
     with terminal.open("wb") as sink, _lifeline() as lifeline:
         try:
-            process = fenced(start, read=[*tex_folders(program), *read], write=[folder, *caches])
+            process = sandboxed(start, read=[*tex_folders(program), *read], write=[folder, *caches])
         except OSError as error:
             raise MachineError(f"{command[0]} could not be started: {error.strerror}.") from error
         try:
@@ -91,7 +93,7 @@ def run(
             ) from error
         finally:
             _kill_group(process)
-    if code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):
+    if code in (-signal.SIGXFSZ, 128 + signal.SIGXFSZ):  # 128 + n: what sh gives for a child that a signal ended
         raise PapergenError(
             f"{program.name} was stopped: it wrote a file larger than {MAX_FILE_MIB} MiB.",
             hint="A loop in the document adds pages or text without end.",
@@ -113,12 +115,12 @@ def _lifeline() -> Iterator[int]:
 def _waited(process: subprocess.Popen[bytes], timeout_s: float) -> int:
     """The exit code; subprocess.TimeoutExpired past the limit.
 
-    `Popen.wait` with a limit looks every 50 ms; a handle on the process wakes at its end.
+    `Popen.wait` with a limit looks every 50 ms at most; a pidfd (Linux 5.3) wakes when the process ends.
     """
     if hasattr(os, "pidfd_open"):
         try:
             handle = os.pidfd_open(process.pid)
-        except OSError:
+        except OSError:  # an older kernel, or no more file descriptors
             return process.wait(timeout=timeout_s)
         try:
             if not select.select([handle], [], [], timeout_s)[0]:
@@ -129,7 +131,7 @@ def _waited(process: subprocess.Popen[bytes], timeout_s: float) -> int:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """End the program and whatever it started."""
+    """End the program and whatever it started; the group may be gone already (macOS: PermissionError for a zombie)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-r"""A fence of the kernel around TeX programs: they read TeX's own trees and their folder, and write their folder,
+r"""A sandbox of the kernel around TeX programs: they read TeX's own trees and their folder, and write their folder,
 nothing else.
 
 TeX's openin_any does not cover all that an engine can open: `\pdfobj file {...}` of pdfTeX and `\special{pdf:fstream
@@ -20,14 +20,16 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# glibc has no functions for these system calls. Since Linux 5.1 a new call has the same number everywhere but on Alpha.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
-_SET_NO_NEW_PRIVS = 38
+_SET_NO_NEW_PRIVS = 38  # of prctl; the kernel lets only processes restrict themselves that can gain no privileges
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR, _TRUNCATE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 14
+# A kernel refuses rights that are newer than itself: 2 added linking between folders, 3 truncation.
 _RIGHTS_OF_VERSION = {1: (1 << 13) - 1, 2: (1 << 14) - 1}
 _ALL_RIGHTS = (1 << 15) - 1
 _ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 _TCP = 0b11
-"""Bind and connect."""
+"""Bind and connect, from version 4 on."""
 
 SYSTEM = (
     *("/usr", "/bin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/var/lib/texmf", "/var/cache/fontconfig"),
@@ -51,15 +53,14 @@ def _libc() -> ctypes.CDLL:
 
 
 def is_available() -> bool:
-    """Whether this kernel can fence a program in."""
+    """Whether this kernel has the sandbox."""
     return _version() > 0
 
 
-def fenced(start: Callable[[], T], *, read: Iterable[Path], write: Iterable[Path]) -> T:
+def sandboxed(start: Callable[[], T], *, read: Iterable[Path], write: Iterable[Path]) -> T:
     """Call `start`, which starts a process, so that the process can reach these paths and what `SYSTEM` names only.
 
-    The fence is put around a thread of its own, and the process it forks inherits it; this process stays free. Without
-    Landlock, `start` is simply called.
+    Without Landlock, `start` is simply called.
     """
     version = _version()
     if version == 0:
@@ -67,6 +68,8 @@ def fenced(start: Callable[[], T], *, read: Iterable[Path], write: Iterable[Path
     result: list[T] = []
     failure: list[BaseException] = []
 
+    # Landlock restricts one thread for good, and what that thread forks: so a thread of its own restricts itself, forks
+    # the process and ends, and papergen itself stays free.
     def work() -> None:
         try:
             _restrict(version, [*map(Path, SYSTEM), *read], [Path("/dev/null"), *write])
@@ -74,7 +77,7 @@ def fenced(start: Callable[[], T], *, read: Iterable[Path], write: Iterable[Path
         except BaseException as error:  # noqa: BLE001 (raised again by the caller's thread)
             failure.append(error)
 
-    thread = threading.Thread(target=work, name="papergen-fence")
+    thread = threading.Thread(target=work, name="papergen-sandbox")
     thread.start()
     thread.join()
     if failure:
@@ -83,8 +86,9 @@ def fenced(start: Callable[[], T], *, read: Iterable[Path], write: Iterable[Path
 
 
 def _restrict(version: int, read: Iterable[Path], write: Iterable[Path]) -> None:
-    """Fence the calling thread and whatever it forks, for good."""
+    """Restrict the calling thread and whatever it forks, for good."""
     handled = _RIGHTS_OF_VERSION.get(version, _ALL_RIGHTS)
+    # struct landlock_ruleset_attr grew: older kernels take the first field alone.
     attributes = struct.pack("=QQ", handled, _TCP) if version >= 4 else struct.pack("=Q", handled)
     ruleset = _call(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     try:
@@ -105,7 +109,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
     except OSError:
         return  # not on this machine
     try:
-        allowed = rights if path.is_dir() else rights & _ON_FILES
+        allowed = rights if path.is_dir() else rights & _ON_FILES  # EINVAL for rights of folders on a file
         _call(_ADD_RULE, ruleset, 1, struct.pack("=Qi", allowed, handle), 0)
     finally:
         os.close(handle)

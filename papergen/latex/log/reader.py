@@ -129,9 +129,9 @@ def _file_of_box(candidates: list[str], first: int, shown: str, tree: SourceTree
 
 def _with_files(log: str, tree: SourceTree) -> Iterator[tuple[str, str, str]]:
     """Each line of the log with the file TeX was reading and the one it closed last, by the parentheses of the log."""
-    stack: list[str] = []
+    stack: list[str] = []  # "" for a parenthesis that opens no file of the tree
     closed = ""
-    names = sorted(tree.names, key=len, reverse=True)
+    names = sorted(tree.names, key=len, reverse=True)  # the longest first: a.tex begins like a.tex.bak
     skipping = False
     for line in log.split("\n"):
         yield next((name for name in reversed(stack) if name), ""), closed, line

@@ -11,6 +11,7 @@ from papergen.core.errors import MachineError
 from papergen.core.scratch import scratch_folder
 
 DPI = 72
+"""Enough to see a moved letter; the time grows with its square."""
 
 
 def page_differences(first: Path, second: Path) -> list[str]:
@@ -38,13 +39,14 @@ def _first_difference(text: str, other: str) -> str:
 def page_texts(pdf: Path) -> list[str]:
     """The text of each page as pdftotext reads it."""
     said = _run([_program("pdftotext"), "-enc", "UTF-8", str(pdf), "-"])
-    return said.decode("utf-8", errors="replace").split("\f")[:-1]
+    return said.decode("utf-8", errors="replace").split("\f")[:-1]  # a form feed ends every page, the last too
 
 
 def _pictures(pdf: Path) -> Iterator[bytes]:
     """Each page as grey pixels."""
     with scratch_folder("pages") as folder:
         _run([_program("pdftoppm"), "-r", str(DPI), "-gray", str(pdf), f"{folder}/page"])
+        # pdftoppm pads numbers to the width of the last page's in some versions and not in others.
         for path in sorted(folder.iterdir(), key=lambda path: (len(path.name), path.name)):
             yield path.read_bytes()
 

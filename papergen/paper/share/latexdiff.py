@@ -48,6 +48,7 @@ def difference_pdf(old: Version, new: Version, output: Path, *, timeout_s: float
         for name, version in (("old.tex", old), ("new.tex", new)):
             write_atomic(folder / name, flat(version))
         faults: list[TexError] = []
+        # First with latexdiff's own settings; where its marks break the document, without marks in `CAREFUL`.
         for number, more in enumerate([[], [f"--config={CAREFUL}"]]):
             marked = _run([program, *options, *more, "old.tex", "new.tex"], folder)
             tree = folder / f"tree{number}"
@@ -105,6 +106,7 @@ def _with_labels(marked: str, old: Version, new: Version) -> str:
     defined = "".join(
         f"\\expandafter\\gdef\\csname r@{label}\\endcsname{{{{gone}}{{gone}}{{}}{{}}{{}}}}" for label in sorted(gone)
     )
+    # \r@LABEL is where LaTeX keeps a label: number, page, and three fields of hyperref.
     return marked.replace(r"\begin{document}", f"\\AtBeginDocument{{{defined}}}\n\\begin{{document}}", 1)
 
 

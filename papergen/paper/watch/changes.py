@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import struct
@@ -101,7 +102,8 @@ class Inotify:
             watch = int(self._libc.inotify_add_watch(self._fd, os.fsencode(base), _MASK))
             if watch >= 0:
                 self._folders[watch] = Path(base)
-            elif ctypes.get_errno() == 28 or base == os.fspath(self._root):  # ENOSPC: no watches left
+            elif ctypes.get_errno() == errno.ENOSPC or base == os.fspath(self._root):
+                # ENOSPC: the user has no watches left. A folder below that vanished meanwhile is no fault.
                 raise OSError(ctypes.get_errno(), "inotify_add_watch", base)
             found += [Path(base) / name for name in names if is_watched(name)]
         return found
@@ -116,14 +118,14 @@ class Inotify:
             watch, mask, _, length = struct.unpack_from("iIII", data, offset)
             name = os.fsdecode(data[offset + 16 : offset + 16 + length].rstrip(b"\0"))
             offset += 16 + length
-            if mask & _OVERFLOW:
+            if mask & _OVERFLOW:  # the kernel's queue was full, and changes were lost: look at everything
                 yield self._root
             elif mask & _IGNORED:
                 self._folders.pop(watch, None)
             elif watch in self._folders and is_watched(name):
                 path = self._folders[watch] / name
                 if mask & _ISDIR and mask & (_CREATE | _MOVED_TO):
-                    yield from self._add(path)
+                    yield from self._add(path)  # files written into it before it was watched are told by nobody else
                 if not (mask & _CREATE and not mask & _ISDIR):  # a file that is being written tells when it is closed
                     yield path
 
