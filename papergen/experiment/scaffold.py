@@ -13,12 +13,14 @@ from typing import Any, Literal
 from papergen.core.errors import PapergenError
 from papergen.core.files import slug, write_atomic
 from papergen.core.shipped_files import shipped
-from papergen.experiment.external.metrics import Line
+from papergen.experiment.api import Params
+from papergen.experiment.external.metrics import TableLine
 from papergen.experiment.external.readers.tables import READERS, read_lines
 from papergen.experiment.registry import load_kinds
 from papergen.experiment.schema import EDITOR, MADE, SCHEMA_FILE, schema_text
 
-Template = Literal["python", "command", "import"]
+Start = Literal["python", "command", "import"]
+"""What an author has: a Python function, a program, or results."""
 SEEDS = ("seed", "random_seed", "rng_seed")
 STEPS = ("step", "_step", "Step", "epoch", "iteration")
 MAX_ROWS = 50
@@ -26,7 +28,7 @@ WANDB = frozenset(["State", "Notes", "User", "Tags", "Created", "Runtime", "Swee
 """What every export of W&B says of a run beside its name: neither a row nor a measurement."""
 
 
-def new_experiment(project: Path, name: str, kind: Template, *, source: Path | None = None) -> list[Path]:
+def new_experiment(project: Path, name: str, kind: Start, *, source: Path | None = None) -> list[Path]:
     """Write the files of a new experiment and return their paths; PapergenError when one of them is there already.
 
     `source`, for `import`, is a table that exists: its columns and rows become those of the experiment.
@@ -48,7 +50,7 @@ def new_experiment(project: Path, name: str, kind: Template, *, source: Path | N
     return [*paths, project / SCHEMA_FILE] if _write_schema(project) else paths
 
 
-def _check_name(project: Path, name: str, kind: Template) -> None:
+def _check_name(project: Path, name: str, kind: Start) -> None:
     if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or keyword.iskeyword(name):
         raise PapergenError(f"{name!r}: name an experiment like a Python module: letters, digits and _, e.g. my_study.")
     if kind == "python" and name in load_kinds(None):
@@ -98,7 +100,7 @@ def _import_files(project: Path, name: str, source: Path | None) -> dict[str, st
     return {f"experiments/{name}.yaml": import_yaml(os.path.relpath(path, project), lines), **test}
 
 
-def import_yaml(source: str, lines: Sequence[Line]) -> str:
+def import_yaml(source: str, lines: Sequence[TableLine]) -> str:
     """The YAML that imports a table: numbers are metrics, the first text that tells lines apart names the rows."""
     columns = list(dict.fromkeys(column for line in lines for column in line))
     if {"Name", "State"} <= set(columns):
@@ -119,7 +121,7 @@ def import_yaml(source: str, lines: Sequence[Line]) -> str:
     return "\n".join(text) + "\n"
 
 
-def _rows(texts: Sequence[str], lines: Sequence[Line]) -> tuple[str | None, dict[str, str]]:
+def _rows(texts: Sequence[str], lines: Sequence[TableLine]) -> tuple[str | None, dict[str, str]]:
     """The column that names the rows, and what each row sets; no column where values cannot be names of rows."""
     values = {column: list(dict.fromkeys(str(line[column]) for line in lines)) for column in texts}
     by_use = sorted(texts, key=lambda column: len(values[column]) == 1)  # one value tells nothing apart
@@ -134,7 +136,7 @@ def _rows(texts: Sequence[str], lines: Sequence[Line]) -> tuple[str | None, dict
     return None, {}
 
 
-def _all(lines: Sequence[Line], column: str, types: tuple[type, ...]) -> bool:
+def _all(lines: Sequence[TableLine], column: str, types: tuple[type, ...]) -> bool:
     return bool(lines) and all(isinstance(v := line.get(column), types) and not isinstance(v, bool) for line in lines)
 
 
@@ -149,6 +151,19 @@ def _quoted(text: Any) -> str:
 
 
 def _filled(template: str, name: str) -> str:
-    """A file of `experiments/_new/` with NAME replaced."""
+    """A file of `experiments/_new/` with NAME and the defaults of its kind filled in."""
     text = (shipped("experiments") / "_new" / f"{template}.new").read_text(encoding="utf-8")
+    if "<DEFAULTS>\n" in text:
+        text = text.replace("<DEFAULTS>\n", _defaults(load_kinds(None)[template.split(".")[0]].params, text))
     return text.replace("<EDITOR>\n", EDITOR).replace("<NAME>", name).replace("<SLUG>", slug(name))
+
+
+def _defaults(params: type[Params], written: str) -> str:
+    """Comment lines for the parameters that a YAML text does not set: name, default, what it is."""
+    lines = ["", "# Not set above, with the default:"]
+    for name, field in params.model_fields.items():
+        if not re.search(rf"^{name}:", written, re.MULTILINE) and not field.is_required():
+            default = field.get_default(call_default_factory=True)
+            value = _quoted(default) if isinstance(default, str) else json.dumps(default) if default is not None else ""
+            lines.append(f"# {f'{name}: {value}'.rstrip():<16}  {field.description}")
+    return "\n".join(lines) + "\n"

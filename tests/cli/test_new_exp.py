@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from commands import papergen
 from papergen.core.errors import PapergenError
 from papergen.core.strict_yaml import parse_yaml
 from papergen.experiment.project import open_project
-from papergen.experiment.scaffold import new_experiment
+from papergen.experiment.scaffold import Start, new_experiment
 from papergen.latex.text import escape
 from papergen.paper.assemble import read_results
 from papergen.report.appendix import machine_table, machine_text
@@ -158,3 +159,14 @@ def test_imported_numbers_are_not_ascribed_to_this_machine(paper: Path) -> None:
     assert len(mine) == 6
     assert "all results are imported" in str(machine_table(alone).rows[0].cells[0])
     assert machine_text(alone, escape) == "\n"
+
+
+@pytest.mark.parametrize("kind", ["command", "import"])
+def test_the_defaults_that_a_new_experiment_names_are_those_that_hold(paper: Path, kind: Start) -> None:
+    new_experiment(paper, "study", kind)
+    before = open_project(paper).trials
+    path = paper / "experiments" / "study.yaml"
+    told = re.findall(r"^# (\w+:.*?)  ", path.read_text(), re.MULTILINE)
+    assert "step: step" in told
+    path.write_text(path.read_text() + "\n".join(told) + "\n")
+    assert open_project(paper).trials == before

@@ -20,7 +20,7 @@ from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.secrets import revealed
 from papergen.experiment.api import Context, From
 from papergen.experiment.external.command import CommandSettings
-from papergen.experiment.external.metrics import ExternalSettings, Line, numbers_of, read, step_of
+from papergen.experiment.external.metrics import ExternalSettings, TableLine, numbers_of, read, step_of
 from papergen.experiment.external.placeholders import fill
 from papergen.experiment.external.readers.tables import Follower, read_lines
 from papergen.store.runs import Run
@@ -48,7 +48,7 @@ def run_command(params: CommandSettings, ctx: Context) -> dict[str, float]:
     print("$", shlex.join(argv), flush=True)  # noqa: T201  the first line of the trial's log
     ctx.fact("command", shlex.join(argv))
     follower = Follower(out / params.metrics_file, params.metrics_file) if _is_jsonl(params.metrics_file) else None
-    lines: list[Line] = []
+    lines: list[TableLine] = []
     with _patient():
         process = _started(argv, cwd, environment(params, values))
         while True:
@@ -138,7 +138,7 @@ def _is_jsonl(name: str) -> bool:
     return name.endswith((".jsonl", ".ndjson"))
 
 
-def _log(ctx: Context, params: ExternalSettings, line: Line, index: int) -> None:
+def _log(ctx: Context, params: ExternalSettings, line: TableLine, index: int) -> None:
     """The numbers of a line as points of curves, under the names of the metrics where they have one."""
     named = {m.key or name: (name, m.scale) for name, m in params.metrics.items() if m.file is None}
     points: dict[str, float] = {}
@@ -150,9 +150,9 @@ def _log(ctx: Context, params: ExternalSettings, line: Line, index: int) -> None
         ctx.log(step_of(line, index, params.step, "metrics"), **points)
 
 
-def _metrics(params: CommandSettings, ctx: Context, out: Path, followed: list[Line] | None) -> dict[str, float]:
+def _metrics(params: CommandSettings, ctx: Context, out: Path, followed: list[TableLine] | None) -> dict[str, float]:
     """The metrics from what the program wrote; `followed` are the lines of `metrics_file` that are logged already."""
-    files: dict[str, list[Line]] = {} if followed is None else {params.metrics_file: followed}
+    files: dict[str, list[TableLine]] = {} if followed is None else {params.metrics_file: followed}
     metrics: dict[str, float] = {}
     for name, source in params.metrics.items():
         file = source.file or params.metrics_file
@@ -173,7 +173,7 @@ def _metrics(params: CommandSettings, ctx: Context, out: Path, followed: list[Li
     return metrics
 
 
-def _written(out: Path, file: str) -> list[Line]:
+def _written(out: Path, file: str) -> list[TableLine]:
     """The lines of a file that the program wrote."""
     if not (out / file).is_file():
         there = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())

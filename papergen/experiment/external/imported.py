@@ -16,7 +16,7 @@ from papergen.core.cache import known_digest
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.files import digest_json, read_text
 from papergen.experiment.api import Context
-from papergen.experiment.external.metrics import ExternalSettings, Line, read, require
+from papergen.experiment.external.metrics import ExternalSettings, TableLine, read, require
 from papergen.experiment.external.placeholders import fill, names_in
 from papergen.experiment.external.readers.mlflow import mlflow_lines
 from papergen.experiment.external.readers.tables import READERS, flat, json_lines, read_lines
@@ -127,9 +127,9 @@ def run_import(params: ImportSettings, ctx: Context) -> dict[str, float]:
     return metrics
 
 
-def all_lines(params: ImportSettings, files: Mapping[str, Path], project: Path) -> list[Line]:
+def all_lines(params: ImportSettings, files: Mapping[str, Path], project: Path) -> list[TableLine]:
     """Every line of the files, with `source.file` and `source.line`."""
-    found: list[Line] = []
+    found: list[TableLine] = []
     for form, group in _by_format(params, files).items():
         places = _mlflow_places(params, group, project) if form == "mlflow" else group
         for name, path in places.items():
@@ -138,7 +138,7 @@ def all_lines(params: ImportSettings, files: Mapping[str, Path], project: Path) 
     return found
 
 
-def _lines_of(params: ImportSettings, form: str, path: Path, name: str, project: Path) -> Sequence[Line]:
+def _lines_of(params: ImportSettings, form: str, path: Path, name: str, project: Path) -> Sequence[TableLine]:
     match form:
         case "tensorboard":
             return tensorboard_lines(path, _root_of(params, path, project))
@@ -213,7 +213,7 @@ def _mlflow_places(params: ImportSettings, group: Mapping[str, Path], project: P
     return {os.path.normpath(text): project / text for text in params.sources if (project / text).is_dir()}
 
 
-def selected(params: ImportSettings, lines: Sequence[Line], values: Mapping[str, Any]) -> list[Line]:
+def selected(params: ImportSettings, lines: Sequence[TableLine], values: Mapping[str, Any]) -> list[TableLine]:
     """The lines of a row and a seed; an error says which condition no line meets, and what there is instead."""
     wanted: dict[str, Any] = {}
     if params.row is not None:
@@ -245,7 +245,7 @@ def _matches(met: Any, wanted: Any) -> bool:
     return bool(met == wanted) and isinstance(met, bool) == isinstance(wanted, bool)
 
 
-def _must_be_one_run(params: ImportSettings, chosen: Sequence[Line]) -> None:
+def _must_be_one_run(params: ImportSettings, chosen: Sequence[TableLine]) -> None:
     """Several lines are a series or one value per example; two runs must never be joined into one curve."""
     if len(chosen) == 1:
         return
@@ -259,7 +259,7 @@ def _must_be_one_run(params: ImportSettings, chosen: Sequence[Line]) -> None:
         raise PapergenError(f"source: {len(chosen)} lines belong to this row and seed ({places}, ...). {told}")
 
 
-def _origin(name: str, files: Mapping[str, Path], chosen: Sequence[Line]) -> dict[str, Any]:
+def _origin(name: str, files: Mapping[str, Path], chosen: Sequence[TableLine]) -> dict[str, Any]:
     """Where lines came from: of a folder that is one record (mlruns), all of its files."""
     own = {name: files[name]} if name in files else {n: p for n, p in files.items() if n.startswith(f"{name}/")}
     digests = {shown: known_digest(path) for shown, path in own.items()}

@@ -15,7 +15,7 @@ from pydantic_core import CoreSchema
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.experiment.api import WORDS_ONLY, Metric, Params
 
-Line = Mapping[str, Any]
+TableLine = Mapping[str, Any]
 """One line of a table, a JSON object or a step of a run: column -> value."""
 
 _NAME = re.compile(r"^\w[\w.+@-]*$")
@@ -113,7 +113,7 @@ class Reading:
     units: Sequence[float] = ()
 
 
-def read(measure: MetricSource, name: str, lines: Sequence[Line], *, step: str, where: str) -> Reading:
+def read(measure: MetricSource, name: str, lines: Sequence[TableLine], *, step: str, where: str) -> Reading:
     """The metric `name` from the lines of a file; PapergenError names what is missing or no number."""
     key = measure.key or name
     found = require(measure, name, lines, where)
@@ -130,7 +130,7 @@ def read(measure: MetricSource, name: str, lines: Sequence[Line], *, step: str, 
     return Reading(value=_taken(measure, values), series=list(zip(map(float, steps), values, strict=True)))
 
 
-def require(measure: MetricSource, name: str, lines: Sequence[Line], where: str) -> list[tuple[int, Line]]:
+def require(measure: MetricSource, name: str, lines: Sequence[TableLine], where: str) -> list[tuple[int, TableLine]]:
     """The lines, with their numbers, that have a value for the metric; an error when there is none."""
     key = measure.key or name
     found = [(index, line) for index, line in enumerate(lines) if line.get(key) is not None]
@@ -140,12 +140,12 @@ def require(measure: MetricSource, name: str, lines: Sequence[Line], where: str)
     return found
 
 
-def step_of(line: Line, index: int, step: str, where: str) -> float:
+def step_of(line: TableLine, index: int, step: str, where: str) -> float:
     """Where on the axis a line stands."""
     return float(index) if line.get(step) is None else number(line[step], f"{where}: {step}")
 
 
-def numbers_of(line: Line) -> dict[str, float]:
+def numbers_of(line: TableLine) -> dict[str, float]:
     """The columns of a line that are numbers; true and false are none."""
     return {key: value for key, value in line.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
