@@ -19,7 +19,7 @@ LEFT_FROM_S = 5.0
 """Less time left is not worth a word."""
 
 
-class View(Protocol):
+class ProgressView(Protocol):
     """Something that shows how far the trials are."""
 
     def __enter__(self) -> Self: ...
@@ -46,7 +46,7 @@ class View(Protocol):
         """One line for the reader."""
 
 
-def view_for(total: int, *, stream: TextIO | None = None) -> View:
+def view_for(total: int, *, stream: TextIO | None = None) -> ProgressView:
     """Bars when `stream` (stderr by default) is a terminal, else plain lines; `total` trials are to run."""
     target = sys.stderr if stream is None else stream
     return BarView(total, target) if target.isatty() and os.environ.get("TERM") != "dumb" else PlainView(total, target)

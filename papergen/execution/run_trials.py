@@ -12,7 +12,7 @@ from papergen.core.errors import MachineError, PapergenError
 from papergen.core.files import write_compressed
 from papergen.core.secrets import redacted, scrub
 from papergen.execution.launcher import Ended, Event, Job, Launcher
-from papergen.execution.progress import View
+from papergen.execution.progress import ProgressView
 from papergen.execution.provenance import git_state, provenance_of
 from papergen.execution.scheduler import RETRIED, TrialQueue
 from papergen.execution.settings import RunSettings
@@ -33,7 +33,7 @@ def run_trials(
     kinds: Mapping[str, Kind],
     launcher: Launcher,
     settings: RunSettings,
-    view: View,
+    view: ProgressView,
     upstream: Store | None = None,
 ) -> Summary:
     """Run `to_run` (in plan order, upstream first) and publish what finishes.
@@ -80,7 +80,7 @@ def run_trials(
     return summary
 
 
-def _give_up(trial: Trial, failure: Failure, queue: TrialQueue, summary: Summary, view: View) -> None:
+def _give_up(trial: Trial, failure: Failure, queue: TrialQueue, summary: Summary, view: ProgressView) -> None:
     """The trial has failed for good, and what needs it will not be tried."""
     view.failed(trial, failure)
     summary.failed.append((trial, failure))
@@ -128,7 +128,7 @@ def upstream_of(sources: Store, trial: Trial, by_digest: Mapping[str, Trial]) ->
     return upstream
 
 
-def _settle(store: Store, trial: Trial, ended: Ended, kind: Kind, launcher: str, view: View) -> Failure | None:
+def _settle(store: Store, trial: Trial, ended: Ended, kind: Kind, launcher: str, view: ProgressView) -> Failure | None:
     """Publish a finished trial or keep a failed one; the failure, None when there was none."""
     scrub(ended.job.folder, trial.params)
     failure = ended.failure
@@ -168,7 +168,7 @@ def _headline(result: Result, kind: Kind) -> str:
     return "  ".join(numbers[:3])
 
 
-def _show(view: View, trial: Trial, event: Event) -> None:
+def _show(view: ProgressView, trial: Trial, event: Event) -> None:
     if event.kind == "progress":
         view.progress(trial, event.data)
     elif event.kind == "log":

@@ -12,7 +12,7 @@ from papergen.core.secrets import missing_secrets
 from papergen.execution.launchers.slurm.client import SlurmBusyError
 from papergen.execution.launchers.slurm.files import SubmittedTask, submitted_tasks
 from papergen.execution.multihost.run import Role, follow, open_nodes, role_of
-from papergen.execution.progress import JsonView, View, view_for
+from papergen.execution.progress import JsonView, ProgressView, view_for
 from papergen.execution.run_plan import RunPlan, plan_run, seeds_of
 from papergen.execution.run_trials import run_trials
 from papergen.execution.settings import RunOptions
@@ -92,7 +92,7 @@ def _run(plan: RunPlan, say: Say, events: TextIO, *, role: Role | None = None) -
             if rendezvous is not None and isinstance(launcher, Supervisor):
                 launcher.gather(rendezvous.timeout_s)
             num_trials = len(plan.to_run)
-            view_of: View = JsonView(num_trials, events) if plan.options.as_json else view_for(num_trials)
+            view_of: ProgressView = JsonView(num_trials, events) if plan.options.as_json else view_for(num_trials)
             with view_of as view:
                 summary = run_trials(
                     project.store,

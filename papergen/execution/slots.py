@@ -18,7 +18,7 @@ from papergen.core.locks import try_lock
 from papergen.execution.devices import find_gpus
 from papergen.execution.launcher import Job
 from papergen.execution.settings import RunSettings
-from papergen.execution.worker.spec import Share
+from papergen.execution.worker.spec import NodeRanks
 
 FOLDER = Path("/tmp")
 """For the locks of GPUs: one place for all users of the machine, whatever TMPDIR each of them has."""
@@ -53,7 +53,7 @@ class Slots:
 
     def add(self, job: Job) -> None:
         """Put a trial at the end of those that wait; an error when it can never run here."""
-        num_ranks = self.share(job).per_node
+        num_ranks = self.node_ranks(job).per_node
         if self._uses_gpus and num_ranks > (num_gpus := len(self._all_gpus)):
             raise MachineError(
                 f"the trial needs {num_ranks} GPUs, one for each rank; "
@@ -90,7 +90,7 @@ class Slots:
 
     def next(self) -> Job | None:
         """The first trial that waits, taken out, when there is room for it; then `take` its place."""
-        if not self._waiting or not self._has_slot(self.share(self._waiting[0]).per_node):
+        if not self._waiting or not self._has_slot(self.node_ranks(self._waiting[0]).per_node):
             return None
         if not self._reserve(self._num_gpus(self._waiting[0])):
             return None
@@ -103,7 +103,7 @@ class Slots:
         self._num_jobs += 1
         name = f"job{self._num_jobs}"
         self._free_gpus = [gpu for gpu in self._free_gpus if gpu not in gpus]
-        self._taken[name] = (self.share(job).per_node, gpus)
+        self._taken[name] = (self.node_ranks(job).per_node, gpus)
         return name, gpus
 
     def give_back(self, name: str) -> None:
@@ -113,17 +113,17 @@ class Slots:
             self._locks.release(gpu)
         self._free_gpus = sorted([*self._free_gpus, *gpus], key=self._all_gpus.index)
 
-    def share(self, job: Job) -> Share:
+    def node_ranks(self, job: Job) -> NodeRanks:
         """What this machine runs of a trial: all of it, or the first of equal parts where there are other machines."""
         num_ranks = job.trial.num_ranks
         if num_ranks == 1 or self._num_nodes == 1:
-            return Share(per_node=num_ranks)
+            return NodeRanks(per_node=num_ranks)
         if num_ranks % self._num_nodes:
             raise PapergenError(
                 f"the trial has {num_ranks} ranks, which {self._num_nodes} nodes cannot share evenly.",
                 hint=f"Give it a multiple of {self._num_nodes}, or run it without --nnodes.",
             )
-        return Share(num_nodes=self._num_nodes, per_node=num_ranks // self._num_nodes)
+        return NodeRanks(num_nodes=self._num_nodes, per_node=num_ranks // self._num_nodes)
 
     def _has_slot(self, num_ranks: int) -> bool:
         if len(self._taken) >= self._max_trials:
@@ -134,7 +134,7 @@ class Slots:
     def _num_gpus(self, job: Job) -> int:
         if not self._uses_gpus:
             return 0
-        return len(self._all_gpus) if job.takes_all_gpus else self.share(job).per_node
+        return len(self._all_gpus) if job.takes_all_gpus else self.node_ranks(job).per_node
 
     @property
     def _all_gpus(self) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from papergen.execution.launcher import Launcher
 
 SHIPPED = {
     "local": "papergen.execution.launchers.local:LocalLauncher",
-    "spawn": "papergen.execution.launchers.torch_hosts:SpawnLauncher",
-    "torchrun": "papergen.execution.launchers.torch_hosts:TorchrunLauncher",
+    "spawn": "papergen.execution.launchers.torchrun:SpawnLauncher",
+    "torchrun": "papergen.execution.launchers.torchrun:TorchrunLauncher",
     "slurm": "papergen.execution.launchers.slurm.launcher:SlurmLauncher",
 }
 GROUP = "papergen.launchers"

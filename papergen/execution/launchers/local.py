@@ -22,7 +22,7 @@ from papergen.execution.supervision.rank_server import Line, RankServer
 from papergen.execution.supervision.starter import RankListener, Starter
 from papergen.execution.supervision.supervisor import Supervisor
 from papergen.execution.supervision.watch import ended_by
-from papergen.execution.worker.spec import Share, Spec
+from papergen.execution.worker.spec import NodeRanks, RankSpec
 from papergen.execution.worker.system import signal_group
 from papergen.store.failures import FailureKind
 
@@ -31,7 +31,7 @@ CLOSE_S = 2.0
 
 
 @dataclass
-class WarmWorker:
+class ForkServerProcess:
     """The process that forks, and the line to it."""
 
     process: subprocess.Popen[bytes]
@@ -39,28 +39,28 @@ class WarmWorker:
     log: Path
 
 
-class WarmStarter(Starter):
+class ForkServerStarter(Starter):
     """Ranks forked from one fork server."""
 
     def __init__(self, listener: RankListener, server: RankServer, selector: selectors.BaseSelector) -> None:
         super().__init__(listener, server, selector)
-        self._worker: WarmWorker | None = None
-        self._num_workers = 0
+        self._fork_server: ForkServerProcess | None = None
+        self._num_fork_servers = 0
         self._jobs: set[str] = set()
 
-    def start(self, spec: Spec, share: Share, modules: Sequence[str]) -> None:
+    def start(self, spec: RankSpec, node_ranks: NodeRanks, modules: Sequence[str]) -> None:
         """Ask the fork server to fork them."""
-        worker = self._worker or self._new_worker()
+        fork_server = self._fork_server or self._new_fork_server()
         self._jobs.add(spec.job)
-        request = {"start": spec.to_json(), "share": share.to_json(), "preload": list(modules)}
-        with contextlib.suppress(OSError):  # a worker that just died is noticed when its line is read
-            worker.line.socket.setblocking(True)
-            worker.line.socket.sendall(json.dumps(request).encode() + b"\n")
-        worker.line.socket.setblocking(False)
+        request = {"start": spec.to_json(), "node_ranks": node_ranks.to_json(), "preload": list(modules)}
+        with contextlib.suppress(OSError):  # a server that just died is noticed when its line is read
+            fork_server.line.socket.setblocking(True)
+            fork_server.line.socket.sendall(json.dumps(request).encode() + b"\n")
+        fork_server.line.socket.setblocking(False)
 
     def ready(self, source: Any) -> None:
         """The fork server has something to say."""
-        assert isinstance(source, WarmWorker), f"{source!r} was not registered here"
+        assert isinstance(source, ForkServerProcess), f"{source!r} was not registered here"
         messages, is_gone = source.line.read()
         for message in messages:
             if "started" in message:
@@ -76,20 +76,20 @@ class WarmStarter(Starter):
 
     def close(self) -> None:
         """Let the fork server end its ranks and itself."""
-        worker = self._worker
-        if worker is None:
+        fork_server = self._fork_server
+        if fork_server is None:
             return
-        self._forget(worker)  # it reads the end of its input, kills the groups of all ranks and goes
+        self._forget(fork_server)  # it reads the end of its input, kills the groups of all ranks and goes
         try:
-            worker.process.wait(CLOSE_S)
+            fork_server.process.wait(CLOSE_S)
         except subprocess.TimeoutExpired:
-            signal_group(worker.process.pid, signal.SIGKILL)
-            worker.process.wait()
+            signal_group(fork_server.process.pid, signal.SIGKILL)
+            fork_server.process.wait()
 
-    def _new_worker(self) -> WarmWorker:
+    def _new_fork_server(self) -> ForkServerProcess:
         ours, theirs = socket.socketpair()
-        self._num_workers += 1
-        log = self.server.folder / f"worker{self._num_workers}.log"
+        self._num_fork_servers += 1
+        log = self.server.folder / f"forkserver{self._num_fork_servers}.log"
         with log.open("wb") as output, theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "papergen.execution.worker", "--forkserver", str(os.getpid())],
@@ -100,30 +100,30 @@ class WarmStarter(Starter):
                 cwd="/",
                 start_new_session=True,  # no terminal: Ctrl-C is the parent's, and nothing can prompt
             )
-        self._worker = WarmWorker(process, Line(ours), log)
-        self.selector.register(ours, selectors.EVENT_READ, self._worker)
-        return self._worker
+        self._fork_server = ForkServerProcess(process, Line(ours), log)
+        self.selector.register(ours, selectors.EVENT_READ, self._fork_server)
+        return self._fork_server
 
-    def _lost(self, worker: WarmWorker) -> None:
+    def _lost(self, fork_server: ForkServerProcess) -> None:
         """The fork server died: so did its ranks. The next trial gets a new one."""
-        self._forget(worker)
-        status = worker.process.wait()
-        told = worker.log.read_text(errors="replace").strip().splitlines()[-1:]
+        self._forget(fork_server)
+        status = fork_server.process.wait()
+        told = fork_server.log.read_text(errors="replace").strip().splitlines()[-1:]
         cause = f"the process that starts the ranks was lost: {ended_by(status)}. {' '.join(told)}".strip()
         for job in list(self._jobs):
             self.listener.lost(job, FailureKind.START_FAILED, cause, traceback="", with_ranks=True)
 
-    def _forget(self, worker: WarmWorker) -> None:
-        self.selector.unregister(worker.line.socket)
-        worker.line.socket.close()
-        self._worker = None
+    def _forget(self, fork_server: ForkServerProcess) -> None:
+        self.selector.unregister(fork_server.line.socket)
+        fork_server.line.socket.close()
+        self._fork_server = None
 
 
 class LocalLauncher(Supervisor):
     """Ranks on this machine, forked from one fork server; the parent never imports torch."""
 
     name: ClassVar[str] = "local"
-    starter_class: ClassVar[type[Starter]] = WarmStarter
+    starter_class: ClassVar[type[Starter]] = ForkServerStarter
 
     @classmethod
     def fitness(cls) -> Fitness:

@@ -23,7 +23,7 @@ from papergen.execution.supervision.rank_control import STACKS_S
 from papergen.execution.supervision.rank_server import Line, Message, RankServer
 from papergen.execution.supervision.stacks import stack_lines
 from papergen.execution.supervision.starter import Starter
-from papergen.execution.worker.spec import BEAT_S, HOST_RANK, Share, Spec
+from papergen.execution.worker.spec import AGENT_RANK, BEAT_S, NodeRanks, RankSpec
 from papergen.execution.worker.system import signal_group
 from papergen.store.failures import FailureKind
 from papergen.store.runs import Run
@@ -33,7 +33,7 @@ VITALS_S = 2.0
 KNOCK_S = 0.5
 """Between two attempts to reach node 0."""
 
-Prepare = Callable[[Message, str], Spec]
+Prepare = Callable[[Message, str], RankSpec]
 """From a start message and the address of this machine's hub to what its ranks are told; PapergenError refuses."""
 
 
@@ -41,8 +41,8 @@ Prepare = Callable[[Message, str], Spec]
 class Following:
     """A trial under way, as far as it runs here."""
 
-    spec: Spec
-    share: Share
+    spec: RankSpec
+    node_ranks: NodeRanks
     pids: dict[int, int] = field(default_factory=dict)
     exited: set[int] = field(default_factory=set)
     is_overweight: bool = False
@@ -169,15 +169,15 @@ class Follower:
         return False
 
     def _start(self, message: Message) -> None:
-        share = Share(**message["share"])
+        node_ranks = NodeRanks(**message["node_ranks"])
         try:
             spec = self._prepare(message, self._server.address)
         except (PapergenError, OSError) as error:
             told = {"job": message["job"], "kind": FailureKind.REFUSED, "cause": str(error), "traceback": ""}
             self._line.tell({"event": "lost", **told, "with_ranks": True})
             return
-        self._trials[spec.job] = Following(spec, share)
-        self._starter.start(spec, share, message["modules"])
+        self._trials[spec.job] = Following(spec, node_ranks)
+        self._starter.start(spec, node_ranks, message["modules"])
 
     @staticmethod
     def _signal(trial: Following, sent: int) -> None:
@@ -198,8 +198,8 @@ class Follower:
                 line.job, line.rank = message["job"], message["rank"]
             if line.job not in self._trials:
                 continue
-            if line.rank == HOST_RANK:
-                self._starter.heard_of_host(line.job, message)
+            if line.rank == AGENT_RANK:
+                self._starter.heard_from_agent(line.job, message)
                 continue
             if message["event"] == "hello":
                 self._starter.said_hello(line.job, line.rank, message["pid"])

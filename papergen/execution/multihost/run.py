@@ -29,7 +29,7 @@ from papergen.execution.slots import GpuLocks
 from papergen.execution.supervision.rank_server import Message
 from papergen.execution.supervision.running import spec_of
 from papergen.execution.supervision.starter import Starter
-from papergen.execution.worker.spec import Spec
+from papergen.execution.worker.spec import RankSpec
 from papergen.experiment.code_guard import CodeGuard
 from papergen.experiment.kind import Kind
 from papergen.store.records import Trial
@@ -139,7 +139,7 @@ class _Preparing:
         self._is_alone = False
         """Whether this machine has a project folder of its own, which no other run-exp may use meanwhile."""
 
-    def spec(self, message: Message, address: str) -> Spec:
+    def spec(self, message: Message, address: str) -> RankSpec:
         trial = self._by_digest[message["digest"]]
         if files := self._guard.changed(trial):
             raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
@@ -150,7 +150,7 @@ class _Preparing:
                 self._held.enter_context(self._store.held())
                 self._is_alone = True
             run = self._store.begin(trial)
-        self._say(f"start   {trial.label}: ranks {_span(message['share'])}")
+        self._say(f"start   {trial.label}: ranks {_span(message['node_ranks'])}")
         job = Job(
             trial=trial,
             folder=run.folder,
@@ -162,7 +162,7 @@ class _Preparing:
         )
         settings = RunSettings.from_json(message["settings"])
         rendezvous = {**message["environment"], **interface_environment(self._line.socket.getsockname()[0])}
-        gpus = self._gpus(message["share"]["per_node"]) if settings.device == "cuda" else []
+        gpus = self._gpus(message["node_ranks"]["per_node"]) if settings.device == "cuda" else []
         return spec_of(job, settings, message["job"], gpus=gpus, address=address, rendezvous=rendezvous)
 
     @staticmethod
@@ -187,7 +187,7 @@ class _Preparing:
         return gpus[:count]
 
 
-def _span(share: Mapping[str, int]) -> str:
-    first = share["node"] * share["per_node"]
-    last = first + share["per_node"] - 1
+def _span(node_ranks: Mapping[str, int]) -> str:
+    first = node_ranks["node"] * node_ranks["per_node"]
+    last = first + node_ranks["per_node"] - 1
     return str(first) if first == last else f"{first} to {last}"

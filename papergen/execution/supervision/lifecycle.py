@@ -45,7 +45,7 @@ def _weigh(running: RunningTrial, now: float) -> None:
         return
     running.weigh_at = now + WEIGH_S
     pids = {state.rank: state.pid for state in watch.living if state.node == 0}
-    where = f" on {socket.gethostname()}" if running.share.num_nodes > 1 else ""
+    where = f" on {socket.gethostname()}" if running.node_ranks.num_nodes > 1 else ""
     if (found := overweight(pids, limit, where)) is not None:
         rank, cause = found
         watch.fail(now, FailureKind.MEMORY_LIMIT, rank if watch.is_parallel else None, cause, is_final=True)
@@ -107,7 +107,7 @@ def ended(running: RunningTrial, fault: Fault | None, hosts: Sequence[str]) -> E
         machine={
             **running.watch.machine,
             "load_average": running.load_average,
-            "hosts": list(hosts)[: running.share.num_nodes],
+            "hosts": list(hosts)[: running.node_ranks.num_nodes],
             "restarts": running.restarts,
         },
         started=utc(running.started),

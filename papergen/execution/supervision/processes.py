@@ -61,7 +61,7 @@ def vitals_of(group: int) -> Vitals:
 def memory_of(roots: Collection[int]) -> int:
     """Bytes of memory that these processes, their groups and all that they have started hold; shared pages count once.
 
-    What a forked rank shares with the warm worker is divided among those that share it (the kernel's Pss).
+    What a forked rank shares with the fork server is divided among those that share it (the kernel's Pss).
     """
     of = parents()
     members = set(roots)

@@ -29,12 +29,12 @@ class RankControl:
 
     def start(self, running: RunningTrial) -> None:
         """Start the ranks of a trial everywhere."""
-        share, spec = running.share, running.spec
-        running.spec = replace(spec, environment=self._starter.environment(spec.environment, share))
-        self._starter.start(running.spec, share, running.job.modules)
-        for node in range(1, share.num_nodes):
+        node_ranks, spec = running.node_ranks, running.spec
+        running.spec = replace(spec, environment=self._starter.environment(spec.environment, node_ranks))
+        self._starter.start(running.spec, node_ranks, running.job.modules)
+        for node in range(1, node_ranks.num_nodes):
             assert self._nodes is not None, "only a run with nodes shares trials out"
-            self._nodes.tell(node, start_message(running, replace(share, node=node)))
+            self._nodes.tell(node, start_message(running, replace(node_ranks, node=node)))
 
     def signal(self, running: RunningTrial, sent: int) -> None:
         """Send a signal to all that the trial's ranks are and have started."""
@@ -69,7 +69,7 @@ class RankControl:
 
     def let_finish(self, running: RunningTrial) -> None:
         """Tell the ranks that all have returned."""
-        for line in self._server.of(running.spec.job):  # a host has no use for it
+        for line in self._server.of(running.spec.job):  # an agent has no use for it
             line.send(b"\n")
         self._tell(running, {"do": "finish"})
 
@@ -81,6 +81,6 @@ class RankControl:
         self._tell(running, {"do": "over"})
 
     def _tell(self, running: RunningTrial, message: Message) -> None:
-        for node in range(1, running.share.num_nodes):
+        for node in range(1, running.node_ranks.num_nodes):
             assert self._nodes is not None, "only a run with nodes shares trials out"
             self._nodes.tell(node, {**message, "job": running.spec.job})

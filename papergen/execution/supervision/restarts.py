@@ -12,7 +12,7 @@ from papergen.execution.supervision.rendezvous import Ports, local_rendezvous
 from papergen.execution.supervision.running import RunningTrial
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.supervision.watch import Fault, Watch
-from papergen.execution.worker.spec import HOST_RANK
+from papergen.execution.worker.spec import AGENT_RANK
 from papergen.store.failures import FailureKind
 from papergen.store.runs import Run
 
@@ -54,10 +54,10 @@ class Restarts:
         cause = fault.cause if fault.rank is None else f"rank {fault.rank}: {fault.cause}"
         running.restarts.append(cause)
         for line in self._server.of(running.spec.job):
-            if line is not new and line.rank != HOST_RANK:
+            if line is not new and line.rank != AGENT_RANK:
                 self._server.drop(line)
         self._starter.forget(running.spec.job)
-        watch = Watch(running.job, running.spec.settings, time.monotonic(), per_node=running.share.per_node)
+        watch = Watch(running.job, running.spec.settings, time.monotonic(), per_node=running.node_ranks.per_node)
         watch.started_at = running.watch.started_at  # the time limit is the trial's
         running.watch_anew(watch)
         running.rendezvous = None

@@ -10,7 +10,7 @@ from typing import Any
 from papergen.execution.launcher import Job
 from papergen.execution.settings import RunSettings
 from papergen.execution.supervision.watch import Watch
-from papergen.execution.worker.spec import Share, Spec
+from papergen.execution.worker.spec import NodeRanks, RankSpec
 from papergen.store.runs import Run
 
 
@@ -19,8 +19,8 @@ class RunningTrial:
     """A trial under way."""
 
     job: Job
-    spec: Spec
-    share: Share
+    spec: RankSpec
+    node_ranks: NodeRanks
     watch: Watch
     started: float
     """Seconds since the epoch."""
@@ -58,10 +58,10 @@ class RunningTrial:
 
 def spec_of(
     job: Job, settings: RunSettings, name: str, *, gpus: Sequence[str], address: str, rendezvous: Mapping[str, str]
-) -> Spec:
+) -> RankSpec:
     """What the ranks of a job are told; `address` is where they report, `rendezvous` how they meet."""
     threads = str(job.num_threads)
-    return Spec(
+    return RankSpec(
         job=name,
         folder=str(job.folder.resolve()),
         scratch=str(job.scratch.resolve()),
@@ -84,7 +84,7 @@ def spec_of(
     )
 
 
-def start_message(running: RunningTrial, share: Share) -> dict[str, Any]:
+def start_message(running: RunningTrial, node_ranks: NodeRanks) -> dict[str, Any]:
     """What another machine is told to start; it knows the trial, and finds files, GPUs and interface itself."""
     ours = {"CUDA_VISIBLE_DEVICES", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"}
     environment = {name: value for name, value in running.spec.environment.items() if name not in ours}
@@ -93,7 +93,7 @@ def start_message(running: RunningTrial, share: Share) -> dict[str, Any]:
         "job": running.spec.job,
         "digest": running.job.trial.digest,
         "stamp": Run(running.job.folder).trial_file.stat().st_mtime_ns,
-        "share": share.to_json(),
+        "node_ranks": node_ranks.to_json(),
         "settings": running.spec.settings.to_json(),
         "num_threads": running.job.num_threads,
         "environment": environment,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from papergen.execution.supervision.rank_server import Message, RankServer
-from papergen.execution.worker.spec import Share, Spec
+from papergen.execution.worker.spec import NodeRanks, RankSpec
 from papergen.store.failures import FailureKind
 
 
@@ -34,7 +34,7 @@ class Starter(abc.ABC):
         self.selector = selector
 
     @abc.abstractmethod
-    def start(self, spec: Spec, share: Share, modules: Sequence[str]) -> None:
+    def start(self, spec: RankSpec, node_ranks: NodeRanks, modules: Sequence[str]) -> None:
         """Start this machine's share of a trial's ranks; `modules` are worth importing beforehand."""
 
     @abc.abstractmethod
@@ -46,7 +46,7 @@ class Starter(abc.ABC):
     def said_hello(self, job: str, rank: int, pid: int) -> None:  # noqa: B027
         """A rank has begun, in this process."""
 
-    def heard_of_host(self, job: str, message: Message) -> None:  # noqa: B027
+    def heard_from_agent(self, job: str, message: Message) -> None:  # noqa: B027
         """The process that starts a trial's ranks has something to say."""
 
     def forget(self, job: str) -> None:  # noqa: B027
@@ -58,6 +58,6 @@ class Starter(abc.ABC):
     def close(self) -> None:  # noqa: B027
         """Kill every process that was started beside the ranks."""
 
-    def environment(self, environment: Mapping[str, str], share: Share) -> dict[str, str]:
+    def environment(self, environment: Mapping[str, str], node_ranks: NodeRanks) -> dict[str, str]:
         """The variables of a spec as they suit this starter."""
         return dict(environment)

@@ -27,7 +27,7 @@ from papergen.execution.supervision.restarts import Restarts
 from papergen.execution.supervision.running import RunningTrial, spec_of
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.supervision.watch import Watch
-from papergen.execution.worker.spec import HOST_RANK, Share
+from papergen.execution.worker.spec import AGENT_RANK, NodeRanks
 from papergen.execution.worker.system import signal_group
 from papergen.store.failures import Failure, FailureKind
 from papergen.store.records import utc
@@ -205,8 +205,8 @@ class Supervisor(Launcher):
 
     def _fill(self) -> None:
         while (job := self._slots.next()) is not None:
-            share = self._slots.share(job)
-            if share.num_nodes > 1 and self._nodes is not None and self._nodes.missing:
+            node_ranks = self._slots.node_ranks(job)
+            if node_ranks.num_nodes > 1 and self._nodes is not None and self._nodes.missing:
                 cause = f"node {self._nodes.missing[0]} is gone; type the same command there again"
                 self._tell_refused(job, FailureKind.REFUSED, cause)
                 continue
@@ -220,10 +220,10 @@ class Supervisor(Launcher):
                     name,
                     gpus=gpus,
                     address=self._server.address,
-                    rendezvous=self._rendezvous(share),
+                    rendezvous=self._rendezvous(node_ranks),
                 ),
-                share=share,
-                watch=Watch(job, self._settings, now, per_node=share.per_node),
+                node_ranks=node_ranks,
+                watch=Watch(job, self._settings, now, per_node=node_ranks.per_node),
                 started=time.time(),
                 began_at=now,
                 load_average=os.getloadavg()[0],
@@ -231,9 +231,9 @@ class Supervisor(Launcher):
             self._running[name] = running
             self._control.start(running)
 
-    def _rendezvous(self, share: Share) -> dict[str, str]:
+    def _rendezvous(self, node_ranks: NodeRanks) -> dict[str, str]:
         """The variables by which the ranks of a trial meet."""
-        if share.num_nodes == 1 or self._nodes is None:
+        if node_ranks.num_nodes == 1 or self._nodes is None:
             return local_rendezvous(self._ports.free())
         address = self._nodes.address
         port = self._ports.free(address)
@@ -268,8 +268,8 @@ class Supervisor(Launcher):
             running = self._running.get(line.job)
             if running is None:
                 continue
-            if line.rank == HOST_RANK:
-                self._starter.heard_of_host(line.job, message)
+            if line.rank == AGENT_RANK:
+                self._starter.heard_from_agent(line.job, message)
                 continue
             if message["event"] == "hello":
                 if (text := self._restarts.heard(running, line, message["restart"])) is not None:
@@ -321,7 +321,7 @@ class Supervisor(Launcher):
 
     def _lost_node(self, node: int, cause: str) -> None:
         for name, running in list(self._running.items()):
-            if node < running.share.num_nodes:
+            if node < running.node_ranks.num_nodes:
                 self._lost(name, node, FailureKind.HOST_LOST, cause)
 
     def _on_message(self, running: RunningTrial, rank: int, message: Message) -> None:
@@ -372,8 +372,8 @@ class Supervisor(Launcher):
         self._fill()
 
     def _start_again(self, running: RunningTrial) -> None:
-        watch = Watch(running.job, self._settings, time.monotonic(), per_node=running.share.per_node)
-        running.renew(watch, self._rendezvous(running.share))
+        watch = Watch(running.job, self._settings, time.monotonic(), per_node=running.node_ranks.per_node)
+        running.renew(watch, self._rendezvous(running.node_ranks))
         self._note(running, "another program took the port of the rendezvous; starting again with a new one")
         self._control.start(running)
 

@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from papergen.core.files import read_json
-from papergen.execution.worker.spec import Share, Spec
+from papergen.execution.worker.spec import NodeRanks, RankSpec
 from papergen.execution.worker.system import die_with_parent, end_sessions_of_parent, lead_own_group
 
 
-def spec_at(path: str) -> Spec:
+def spec_at(path: str) -> RankSpec:
     """The spec in a file."""
-    return Spec.from_json(read_json(Path(path)))
+    return RankSpec.from_json(read_json(Path(path)))
 
 
 def main() -> None:
@@ -32,11 +32,11 @@ def main() -> None:
             forkserver.main(int(parent))
         case ["--end-sessions"]:
             end_sessions_of_parent()
-        case ["--spawn" | "--torchrun" as how, path, share]:
+        case ["--spawn" | "--torchrun" as how, path, node_ranks]:
             from papergen.execution.worker import torchrun
 
             die_with_parent(os.getppid())
-            mine = Share(**json.loads(share))
+            mine = NodeRanks(**json.loads(node_ranks))
             if how == "--spawn":
                 sys.exit(torchrun.spawn(spec_at(path), mine))
             sys.exit(torchrun.torchrun(spec_at(path), mine, ["-P", "-m", "papergen.execution.worker", path]))

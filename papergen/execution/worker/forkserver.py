@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from papergen.execution.worker.rank import run_rank
-from papergen.execution.worker.spec import JOB_VARIABLE, Place, Share, Spec
+from papergen.execution.worker.spec import JOB_VARIABLE, NodeRanks, RankId, RankSpec
 from papergen.execution.worker.system import (
     adopt_orphans,
     descendants,
@@ -50,7 +50,7 @@ class Child:
 class ForkServer:
     """Serves requests on `control`, one JSON object per line.
 
-    In: {"start": {...Spec}, "share": {...Share}, "preload": ["torch"]}.
+    In: {"start": {...RankSpec}, "node_ranks": {...NodeRanks}, "preload": ["torch"]}.
     Out: {"started": job, "pids": [[rank, pid], ...]}, then {"exited": job, "rank": 0, "status": 0}; a negative status
     is a signal.
     """
@@ -95,31 +95,31 @@ class ForkServer:
         for line in lines:
             request = json.loads(line)
             preload(request["preload"])
-            spec = Spec.from_json(request["start"])
+            spec = RankSpec.from_json(request["start"])
             hold_models(spec)
-            self._start(spec, Share(**request["share"]))
+            self._start(spec, NodeRanks(**request["node_ranks"]))
         return bool(data)
 
-    def _start(self, spec: Spec, share: Share) -> None:
+    def _start(self, spec: RankSpec, node_ranks: NodeRanks) -> None:
         # While there are ranks the launcher's end must leave time to end their whole groups; SIGKILL would not.
         die_with_parent(self._parent, signal.SIGTERM)
         pids = []
         parent = os.getpid()
-        for place in share.places():
+        for rank_id in node_ranks.rank_ids():
             pid = os.fork()
             if pid == 0:
-                self._become(spec, place, parent)
+                self._become(spec, rank_id, parent)
             # The child does the same: whoever comes first, the group exists before either goes on.
             with contextlib.suppress(OSError):
                 os.setpgid(pid, pid)
             # A descriptor of the process can be polled, and means this process even when its number is used again.
             handle = os.pidfd_open(pid)
-            self._children[handle] = Child(spec.job, place.rank, pid)
+            self._children[handle] = Child(spec.job, rank_id.rank, pid)
             self._poll.register(handle, select.POLLIN)
-            pids.append([place.rank, pid])
+            pids.append([rank_id.rank, pid])
         self._reply({"started": spec.job, "pids": pids})
 
-    def _become(self, spec: Spec, place: Place, parent: int) -> NoReturn:
+    def _become(self, spec: RankSpec, rank_id: RankId, parent: int) -> NoReturn:
         """Be a rank; never returns into the loop above."""
         try:
             die_with_parent(parent)
@@ -128,8 +128,8 @@ class ForkServer:
             self._control.close()
             for handle in self._children:
                 os.close(handle)
-            redirect_output(os.fspath(Run(Path(spec.folder)).rank_log(place.rank)))
-            run_rank(spec, place)
+            redirect_output(os.fspath(Run(Path(spec.folder)).rank_log(rank_id.rank)))
+            run_rank(spec, rank_id)
         except BaseException:  # noqa: BLE001  nothing may unwind into the server's loop
             traceback.print_exc()
         finally:
@@ -180,7 +180,7 @@ def preload(names: Sequence[str]) -> None:
         gc.freeze()
 
 
-def hold_models(spec: Spec) -> None:
+def hold_models(spec: RankSpec) -> None:
     """Have the trial's models in memory; what goes wrong is left to the rank, which shows why."""
     try:
         shared_models.hold([(loader, path, dtype) for loader, path, dtype in spec.models])

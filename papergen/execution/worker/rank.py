@@ -19,7 +19,7 @@ from papergen.core.secrets import revealed
 from papergen.execution.worker.channel import Channel
 from papergen.execution.worker.exceptions import advice_of, cause_of, kind_of, traceback_of
 from papergen.execution.worker.lease import LOST, Lease
-from papergen.execution.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, Place, Spec
+from papergen.execution.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, RankId, RankSpec
 from papergen.execution.worker.system import redirect_output
 from papergen.experiment.api import Context
 from papergen.experiment.recorder import Recorder, sync_tree
@@ -28,16 +28,16 @@ from papergen.store.records import Outcome, Trial
 from papergen.store.runs import Run
 
 
-def run_rank(spec: Spec, place: Place) -> NoReturn:
+def run_rank(spec: RankSpec, rank_id: RankId) -> NoReturn:
     """Run the rank and end the process: status 0 when the whole trial is recorded, 1 when this rank failed.
 
     The process ends by `os._exit`: gloo's teardown at interpreter exit aborted or deadlocked in 3 of 10 runs measured.
     """
-    set_environment(spec, place)
+    set_environment(spec, rank_id)
     restart = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) if spec.settings.max_restarts else 0
-    channel = Channel(spec.address, spec.job, place.rank, restart=restart)
+    channel = Channel(spec.address, spec.job, rank_id.rank, restart=restart)
     try:
-        _run(spec, place, channel, restart)
+        _run(spec, rank_id, channel, restart)
         status = 0
     except BaseException as error:  # noqa: BLE001  SystemExit and KeyboardInterrupt end a rank too soon as well
         shown = traceback_of(error)
@@ -54,9 +54,9 @@ def run_rank(spec: Spec, place: Place) -> NoReturn:
     os._exit(status)
 
 
-def set_environment(spec: Spec, place: Place) -> None:
+def set_environment(spec: RankSpec, rank_id: RankId) -> None:
     """Variables, threads, working folder and import path of the rank; before torch is used for anything."""
-    os.environ.update({**spec.environment, **place.environment(), JOB_VARIABLE: spec.job})
+    os.environ.update({**spec.environment, **rank_id.environment(), JOB_VARIABLE: spec.job})
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(spec.num_threads)
     if (random := sys.modules.get("numpy.random")) is not None:
@@ -79,12 +79,12 @@ def _ask_to_save(*_: object) -> None:
     _asked_to_save.set()
 
 
-def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
+def _run(spec: RankSpec, rank_id: RankId, channel: Channel, restart: int) -> None:
     run = Run(Path(spec.folder))
     trial = Trial.from_json(read_json(run.trial_file), str(run.trial_file))
     kind = load_kind(Path(spec.kind_file))
     params = kind.params_of(trial.params if kind.reveals_secrets else revealed(trial.params))
-    recorder = Recorder(run, is_main=place.rank == 0, tell=lambda kind, data: channel.tell(kind, **data))
+    recorder = Recorder(run, is_main=rank_id.rank == 0, tell=lambda kind, data: channel.tell(kind, **data))
     lease = Lease.from_environment()
     context = Context(
         trial=trial,
@@ -92,9 +92,9 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
         scratch=Path(spec.scratch),
         project=Path(spec.project),
         device=spec.settings.device,
-        rank=place.rank,
-        local_rank=place.local_rank,
-        world_size=place.world_size,
+        rank=rank_id.rank,
+        local_rank=rank_id.local_rank,
+        world_size=rank_id.world_size,
         num_threads=spec.num_threads,
         upstream={name: Path(path) for name, path in spec.upstream.items()},
         emit=recorder.emit,
@@ -106,10 +106,10 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
         context.fact("num_restarts", restart)
     metrics = kind.run(params, context)
     outcome: Outcome | None = None
-    if place.rank == 0:
+    if rank_id.rank == 0:
         recorder.close()
         outcome = recorder.outcome(metrics, [metric.name for metric in kind.metrics(trial.params)], kind.path.name)
-    machine = machine_facts(spec, place)
+    machine = machine_facts(spec, rank_id)
     if not channel.wait_to_finish():
         _barrier()
     if outcome is not None:  # every rank has returned: what they wrote is complete
@@ -120,7 +120,7 @@ def _run(spec: Spec, place: Place, channel: Channel, restart: int) -> None:
         channel.send("done", machine=machine)
 
 
-def machine_facts(spec: Spec, place: Place) -> dict[str, Any]:
+def machine_facts(spec: RankSpec, rank_id: RankId) -> dict[str, Any]:
     """What this rank really computed on and with; torch is asked only where the experiment has used it."""
     torch = sys.modules.get("torch")
     facts: dict[str, Any] = {
@@ -137,7 +137,7 @@ def machine_facts(spec: Spec, place: Place) -> dict[str, Any]:
         facts["gpus"] = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     if (group := _process_group()) is not None:
         facts["backend"] = str(group.get_backend())
-    elif place.world_size > 1:
+    elif rank_id.world_size > 1:
         facts["backend"] = "unknown"  # the experiment left its process group before it returned
     return facts
 
@@ -153,8 +153,8 @@ def _barrier() -> None:
         group.barrier()
 
 
-def run_here(spec: Spec) -> NoReturn:
+def run_here(spec: RankSpec) -> NoReturn:
     """Be the rank that the environment names; what torchrun and spawn start."""
-    place = Place.from_environment()
-    redirect_output(str(Run(Path(spec.folder)).rank_log(place.rank)))
-    run_rank(spec, place)
+    rank_id = RankId.from_environment()
+    redirect_output(str(Run(Path(spec.folder)).rank_log(rank_id.rank)))
+    run_rank(spec, rank_id)

@@ -15,15 +15,15 @@ JOB_VARIABLE = "PAPERGEN_JOB"
 SAVE_VARIABLE = "PAPERGEN_SAVE_ON_SIGTERM"
 """Environment variable under which SIGTERM asks a rank to save its state: SLURM sends it to every process of a job."""
 
-HOST_RANK = -1
-"""The rank under which a process reports that starts ranks and is none."""
+AGENT_RANK = -1
+"""The rank under which an agent reports: the process of torch that starts the ranks, and is none."""
 
 BEAT_S = 1.0
 """Seconds between two signs of life of a rank."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spec:
+class RankSpec:
     """A trial as its ranks see it; the same for all of them. All paths are absolute."""
 
     job: str
@@ -53,7 +53,7 @@ class Spec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class NodeRanks:
     """The part of a trial's ranks that runs on one machine: `per_node` consecutive ones."""
 
     node: int = 0
@@ -70,10 +70,10 @@ class Share:
         """The ranks of this machine."""
         return range(self.node * self.per_node, (self.node + 1) * self.per_node)
 
-    def places(self) -> Sequence[Place]:
+    def rank_ids(self) -> Sequence[RankId]:
         """One for each of this machine's ranks."""
         return [
-            Place(rank=rank, local_rank=local, world_size=self.world_size, local_world_size=self.per_node)
+            RankId(rank=rank, local_rank=local, world_size=self.world_size, local_world_size=self.per_node)
             for local, rank in enumerate(self.ranks)
         ]
 
@@ -83,7 +83,7 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class RankId:
     """Which of the trial's processes this one is."""
 
     rank: int

@@ -10,38 +10,38 @@ from typing import TYPE_CHECKING
 
 from papergen.execution.worker.channel import Channel
 from papergen.execution.worker.rank import run_here
-from papergen.execution.worker.spec import HOST_RANK, Share, Spec
+from papergen.execution.worker.spec import AGENT_RANK, NodeRanks, RankSpec
 from papergen.execution.worker.system import die_with_parent, lead_own_group, parents
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def spawn(spec: Spec, share: Share) -> int:
+def spawn(spec: RankSpec, node_ranks: NodeRanks) -> int:
     """Start this machine's ranks by torch.multiprocessing; the exit status of the trial."""
     from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
     os.environ.update(spec.environment)
-    channel = Channel(spec.address, spec.job, HOST_RANK)
+    channel = Channel(spec.address, spec.job, AGENT_RANK)
     try:
         start_processes(  # type: ignore[no-untyped-call]
-            _spawned, args=(spec, share, os.getpid()), nprocs=share.per_node, start_method="spawn"
+            _spawned, args=(spec, node_ranks, os.getpid()), nprocs=node_ranks.per_node, start_method="spawn"
         )
     except ProcessExitedException as error:
-        channel.send("rank_exited", failed=share.ranks[error.error_index], status=error.exit_code)
+        channel.send("rank_exited", failed=node_ranks.ranks[error.error_index], status=error.exit_code)
         return 1
     return 0
 
 
-def _spawned(local_rank: int, spec: Spec, share: Share, parent: int) -> None:
+def _spawned(local_rank: int, spec: RankSpec, node_ranks: NodeRanks, parent: int) -> None:
     # torch asks for SIGINT on its parent's death, which a shell's background job ignores: that would leave orphans.
     die_with_parent(parent)
     lead_own_group()
-    os.environ.update(share.places()[local_rank].environment())
+    os.environ.update(node_ranks.rank_ids()[local_rank].environment())
     run_here(spec)
 
 
-def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
+def torchrun(spec: RankSpec, node_ranks: NodeRanks, rank_command: Sequence[str]) -> int:
     """Start this machine's ranks by torch's elastic agent, as `torchrun` does; the exit status of the trial.
 
     After a failure the agent ends all ranks and starts them again, `spec.settings.max_restarts` times.
@@ -51,8 +51,8 @@ def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.update(spec.environment)
-    channel = Channel(spec.address, spec.job, HOST_RANK)
-    if share.num_nodes == 1:
+    channel = Channel(spec.address, spec.job, AGENT_RANK)
+    if node_ranks.num_nodes == 1:
         backend, endpoint, address = "c10d", "127.0.0.1:0", "127.0.0.1"
     else:
         # With c10d every host waited for another to be the rendezvous where a hostname resolves to loopback; static
@@ -60,14 +60,14 @@ def torchrun(spec: Spec, share: Share, rank_command: Sequence[str]) -> int:
         address = os.environ["MASTER_ADDR"]
         backend, endpoint = "static", f"{address}:{os.environ['MASTER_PORT']}"
     config = LaunchConfig(
-        min_nodes=share.num_nodes,
-        max_nodes=share.num_nodes,
-        nproc_per_node=share.per_node,
+        min_nodes=node_ranks.num_nodes,
+        max_nodes=node_ranks.num_nodes,
+        nproc_per_node=node_ranks.per_node,
         run_id=spec.job,
         rdzv_backend=backend,
         rdzv_endpoint=endpoint,
-        rdzv_configs={"rank": share.node} if backend == "static" else {},
-        local_addr=address if share.node == 0 else None,
+        rdzv_configs={"rank": node_ranks.node} if backend == "static" else {},
+        local_addr=address if node_ranks.node == 0 else None,
         max_restarts=spec.settings.max_restarts,
         monitor_interval=0.1,
     )

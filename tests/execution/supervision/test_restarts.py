@@ -12,7 +12,7 @@ from lab import TRAINING, Lab, notes, quick, run_job
 from papergen.core.errors import PapergenError
 from papergen.execution.launchers.choose import choose_launcher
 from papergen.execution.launchers.local import LocalLauncher
-from papergen.execution.launchers.torch_hosts import TorchrunLauncher
+from papergen.execution.launchers.torchrun import TorchrunLauncher
 from papergen.execution.settings import RunSettings
 
 ONCE = """

@@ -21,7 +21,7 @@ from typing import NoReturn
 from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.devices import cpu_model, find_gpus, memory_gib, num_cores
 from papergen.execution.launcher import Ended, Event, Job
-from papergen.execution.launchers.local import LocalLauncher, WarmStarter
+from papergen.execution.launchers.local import ForkServerStarter, LocalLauncher
 from papergen.execution.launchers.slurm import client
 from papergen.execution.launchers.slurm.files import TaskFiles
 from papergen.execution.multihost.follower import Follower, join
@@ -31,7 +31,7 @@ from papergen.execution.settings import RunSettings
 from papergen.execution.supervision.rank_server import Message
 from papergen.execution.supervision.running import spec_of
 from papergen.execution.worker.lease import LOST, Lease
-from papergen.execution.worker.spec import SAVE_VARIABLE, Spec
+from papergen.execution.worker.spec import SAVE_VARIABLE, RankSpec
 from papergen.experiment.code_guard import changed_files
 from papergen.experiment.registry import load_kind
 from papergen.store.failures import Failure, FailureKind
@@ -194,16 +194,22 @@ def _follow(job: Job, settings: RunSettings, node: int, num_nodes: int, preempti
         timeout_s=JOIN_S,
     )
     preemption.may_save = True  # as the first node asks, which hears it too
-    Follower(line, WarmStarter, lambda message, server: _spec(job, settings, line, message, server)).serve()
+    Follower(line, ForkServerStarter, lambda message, server: _spec(job, settings, line, message, server)).serve()
 
 
-def _spec(job: Job, settings: RunSettings, line: NodeLine, message: Message, server: str) -> Spec:
+def _spec(job: Job, settings: RunSettings, line: NodeLine, message: Message, server: str) -> RankSpec:
     gpus = [gpu.name_for_cuda for gpu in find_gpus()] if settings.device == "cuda" else []
-    if settings.device == "cuda" and len(gpus) < message["share"]["per_node"]:
-        raise PapergenError(f"SLURM gave this node {len(gpus)} GPUs, the trial needs {message['share']['per_node']}.")
+    num_ranks = message["node_ranks"]["per_node"]
+    if settings.device == "cuda" and len(gpus) < num_ranks:
+        raise PapergenError(f"SLURM gave this node {len(gpus)} GPUs, the trial needs {num_ranks}.")
     rendezvous = {**message["environment"], **interface_environment(line.socket.getsockname()[0])}
     return spec_of(
-        job, settings, message["job"], gpus=gpus[: message["share"]["per_node"]], address=server, rendezvous=rendezvous
+        job,
+        settings,
+        message["job"],
+        gpus=gpus[:num_ranks],
+        address=server,
+        rendezvous=rendezvous,
     )
 
 

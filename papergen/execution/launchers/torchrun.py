@@ -1,4 +1,4 @@
-"""Launchers that leave the start of the ranks to torch: one host process per trial, the same watch over the ranks."""
+"""spawn and torchrun: for each trial an agent of torch starts the ranks; the watch over them is the same."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from papergen.execution.supervision.rank_server import Message, RankServer
 from papergen.execution.supervision.starter import RankListener, Starter
 from papergen.execution.supervision.supervisor import Supervisor
 from papergen.execution.supervision.watch import ended_by
-from papergen.execution.worker.spec import Share, Spec
+from papergen.execution.worker.spec import NodeRanks, RankSpec
 from papergen.execution.worker.system import kill_session
 from papergen.store.failures import FailureKind
 
 
 @dataclass(frozen=True)
-class Host:
+class Agent:
     """The process that starts a trial's ranks; it leads a session, in which spawn's ranks stay."""
 
     job: str
@@ -41,7 +41,7 @@ class Host:
 
 @dataclass(frozen=True)
 class RankProcess:
-    """A rank, which is a child of the host."""
+    """A rank, which is a child of the agent."""
 
     job: str
     rank: int
@@ -49,7 +49,7 @@ class RankProcess:
     handle: int
 
 
-class HostStarter(Starter):
+class AgentStarter(Starter):
     """Ranks that torch starts. They pay for their imports in every trial; a fork server does not."""
 
     option: ClassVar[str]
@@ -57,17 +57,17 @@ class HostStarter(Starter):
 
     def __init__(self, listener: RankListener, server: RankServer, selector: selectors.BaseSelector) -> None:
         super().__init__(listener, server, selector)
-        self._hosts: dict[str, Host] = {}
+        self._agents: dict[str, Agent] = {}
         self._ranks: dict[str, list[RankProcess]] = {}
         self._handles: set[int] = set()
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._session_guard: subprocess.Popen[bytes] | None = None
 
-    def start(self, spec: Spec, share: Share, modules: Sequence[str]) -> None:
-        """Start the host, which starts the ranks."""
+    def start(self, spec: RankSpec, node_ranks: NodeRanks, modules: Sequence[str]) -> None:
+        """Start the agent, which starts the ranks."""
         spec_path = self.server.folder / f"{spec.job}.json"
         write_json(spec_path, spec.to_json())
-        log = Path(spec.folder) / ("launcher.log" if share.node == 0 else f"launcher{share.node}.log")
-        arguments = [self.option, str(spec_path), json.dumps(share.to_json())]
+        log = Path(spec.folder) / ("launcher.log" if node_ranks.node == 0 else f"launcher{node_ranks.node}.log")
+        arguments = [self.option, str(spec_path), json.dumps(node_ranks.to_json())]
         with log.open("ab") as output:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "papergen.execution.worker", *arguments],
@@ -78,24 +78,24 @@ class HostStarter(Starter):
                 cwd="/",
                 start_new_session=True,
             )
-        self._tell_guard(process.pid)
-        host = Host(spec.job, process, os.pidfd_open(process.pid), log)
-        self._hosts[spec.job] = host
-        self._attend(host.handle, host)
+        self._guard_session(process.pid)
+        agent = Agent(spec.job, process, os.pidfd_open(process.pid), log)
+        self._agents[spec.job] = agent
+        self._attend(agent.handle, agent)
 
     def ready(self, source: Any) -> None:
-        """A host or a rank has ended."""
+        """An agent or a rank has ended."""
         self._leave(source.handle)
         if isinstance(source, RankProcess):
             self.listener.exited(source.job, source.rank, None)
         else:
-            assert isinstance(source, Host), f"{source!r} was not registered here"
+            assert isinstance(source, Agent), f"{source!r} was not registered here"
             cause = f"{self.option.removeprefix('--')}: {ended_by(_status(source.process.pid))}"
             traceback = "\n".join(last_lines(source.log))
             self.listener.lost(source.job, FailureKind.START_FAILED, cause, traceback=traceback, with_ranks=False)
 
-    def heard_of_host(self, job: str, message: Message) -> None:
-        """The host says which rank ended, and how."""
+    def heard_from_agent(self, job: str, message: Message) -> None:
+        """The agent says which rank ended, and how."""
         match message["event"]:
             case "rank_exited":
                 self.listener.exited(job, message["failed"], message["status"])
@@ -106,12 +106,12 @@ class HostStarter(Starter):
 
     def said_hello(self, job: str, rank: int, pid: int) -> None:
         """A rank is there: watch for its end."""
-        host = self._hosts.get(job)
+        agent = self._agents.get(job)
         with contextlib.suppress(ProcessLookupError):
             session = os.getsid(pid)
-            if host is not None and session != host.process.pid:
-                host.sessions.add(session)
-                self._tell_guard(session)
+            if agent is not None and session != agent.process.pid:
+                agent.sessions.add(session)
+                self._guard_session(session)
         self.listener.started(job, {rank: pid})
         try:
             handle = os.pidfd_open(pid)
@@ -126,44 +126,44 @@ class HostStarter(Starter):
         """Look no longer for the ends of the trial's ranks, and end what they have left in their sessions."""
         for rank in self._ranks.pop(job, ()):
             self._leave(rank.handle)
-        if (host := self._hosts.get(job)) is not None:
-            for session in host.sessions:
+        if (agent := self._agents.get(job)) is not None:
+            for session in agent.sessions:
                 kill_session(session)
-                self._tell_guard(-session)
-            host.sessions.clear()
+                self._guard_session(-session)
+            agent.sessions.clear()
 
     def over(self, job: str) -> None:
-        """End the host and whatever its ranks have left."""
+        """End the agent and whatever its ranks have left."""
         self._ranks.pop(job, None)
-        host = self._hosts.pop(job, None)
-        if host is None:
+        agent = self._agents.pop(job, None)
+        if agent is None:
             return
-        self._leave(host.handle)
+        self._leave(agent.handle)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(host.process.pid, signal.SIGKILL)
-        sessions = [host.process.pid, *host.sessions]  # the host is not reaped yet: its number is its own
+            os.kill(agent.process.pid, signal.SIGKILL)
+        sessions = [agent.process.pid, *agent.sessions]  # the agent is not reaped yet: its number is its own
         for session in sessions:
             kill_session(session)
-        host.process.wait()
+        agent.process.wait()
         for session in sessions:
-            self._tell_guard(-session)
+            self._guard_session(-session)
 
     def close(self) -> None:
-        """End all hosts and the guard."""
-        for job in list(self._hosts):
+        """End all agents, and what guards their sessions."""
+        for job in list(self._agents):
             self.over(job)
         for handle in list(self._handles):
             self._leave(handle)
-        if self._guard is not None:
-            assert self._guard.stdin is not None
+        if self._session_guard is not None:
+            assert self._session_guard.stdin is not None
             with contextlib.suppress(OSError):
-                self._guard.stdin.close()
-            self._guard.wait()
+                self._session_guard.stdin.close()
+            self._session_guard.wait()
 
-    def _tell_guard(self, session: int) -> None:
-        """Have the session ended when this process is killed: the kernel would end the host, not what it started."""
-        if self._guard is None:
-            self._guard = subprocess.Popen(
+    def _guard_session(self, session: int) -> None:
+        """Have the session ended when this process is killed: the kernel would end the agent, not what it started."""
+        if self._session_guard is None:
+            self._session_guard = subprocess.Popen(
                 [sys.executable, "-P", "-m", "papergen.execution.worker", "--end-sessions"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -172,12 +172,12 @@ class HostStarter(Starter):
                 cwd="/",
                 start_new_session=True,
             )
-        assert self._guard.stdin is not None
+        assert self._session_guard.stdin is not None
         with contextlib.suppress(OSError):
-            self._guard.stdin.write(f"{session}\n".encode())
-            self._guard.stdin.flush()
+            self._session_guard.stdin.write(f"{session}\n".encode())
+            self._session_guard.stdin.flush()
 
-    def _attend(self, handle: int, source: Host | RankProcess) -> None:
+    def _attend(self, handle: int, source: Agent | RankProcess) -> None:
         self._handles.add(handle)
         self.selector.register(handle, selectors.EVENT_READ, source)
 
@@ -196,24 +196,24 @@ def _status(pid: int) -> int:
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
-class SpawnStarter(HostStarter):
+class SpawnStarter(AgentStarter):
     """Ranks started by torch.multiprocessing."""
 
     option: ClassVar[str] = "--spawn"
 
 
-class TorchrunStarter(HostStarter):
+class TorchrunStarter(AgentStarter):
     """Ranks started by torch's elastic agent, whose own store is their rendezvous."""
 
     option: ClassVar[str] = "--torchrun"
 
-    def environment(self, environment: Mapping[str, str], share: Share) -> dict[str, str]:
+    def environment(self, environment: Mapping[str, str], node_ranks: NodeRanks) -> dict[str, str]:
         """On one machine the agent chooses address and port."""
-        ours = {"MASTER_ADDR", "MASTER_PORT"} if share.num_nodes == 1 else set()
+        ours = {"MASTER_ADDR", "MASTER_PORT"} if node_ranks.num_nodes == 1 else set()
         return {name: value for name, value in environment.items() if name not in ours}
 
 
-class HostedLauncher(Supervisor):
+class TorchLauncher(Supervisor):
     """Ranks that torch starts, in new processes for every trial."""
 
     @classmethod
@@ -224,14 +224,14 @@ class HostedLauncher(Supervisor):
         return Fitness(score=1, reason=f"{cls.name} starts new processes, imports included, for every trial")
 
 
-class SpawnLauncher(HostedLauncher):
+class SpawnLauncher(TorchLauncher):
     """Ranks started by torch.multiprocessing."""
 
     name: ClassVar[str] = "spawn"
     starter_class: ClassVar[type[Starter]] = SpawnStarter
 
 
-class TorchrunLauncher(HostedLauncher):
+class TorchrunLauncher(TorchLauncher):
     """Ranks started by torch's elastic agent, on one machine or several."""
 
     name: ClassVar[str] = "torchrun"
