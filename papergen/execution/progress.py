@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, TextIO
 
+from papergen.core.numbers import short
 from papergen.store.failures import Failure
 from papergen.store.records import Result, Trial
 
@@ -61,12 +62,8 @@ def shown_duration(seconds: float) -> str:
 
 
 def shown_fields(fields: Mapping[str, float]) -> str:
-    """`loss 3.214  tokens_per_s 51,203`."""
-    return "  ".join(f"{name} {_short(value)}" for name, value in fields.items())
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4g}"
+    """`loss 3.214  tokens_per_s 51 203`."""
+    return "  ".join(f"{name} {short(value)}" for name, value in fields.items())
 
 
 def _cause(failure: Failure) -> str:

@@ -20,7 +20,8 @@ from jinja2.filters import make_attrgetter
 from pylatex.utils import NoEscape
 
 from papergen.core.errors import PapergenError
-from papergen.latex.text import Engine, Newlines, Tex, escape_sample, escape_url, to_tex
+from papergen.core.numbers import grouped, rounded
+from papergen.latex.text import Engine, Newlines, Tex, escape_sample, escape_url, number_tex, to_tex
 
 HTML_FILTERS = ("urlize", "xmlattr", "tojson", "striptags", "forceescape", "wordwrap", "pprint", "filesizeformat")
 """Jinja's filters that write HTML or Python."""
@@ -98,23 +99,24 @@ def _finite(value: Any, filter_name: str) -> float:
     return float(value)
 
 
-def _signed(text: str) -> Tex:
-    return Tex(rf"\ensuremath{{-}}{text[1:]}" if text.startswith("-") and text.strip("-0.,") else text.lstrip("-"))
+def _written(number: float, num_digits: int) -> Tex:
+    """A number as `\\result` prints it; the minus needs no macro of `macros`, for templates render without it too."""
+    return number_tex(grouped(rounded(number, num_digits)), minus=r"\ensuremath{-}")
 
 
 def fixed(value: float, num_digits: int = 2) -> Tex:
     """`value` with `num_digits` digits after the point."""
-    return _signed(f"{_finite(value, 'fixed'):.{num_digits}f}")
+    return _written(_finite(value, "fixed"), num_digits)
 
 
 def percent(value: float, num_digits: int = 1) -> Tex:
     r"""The fraction `value` as a percentage: `0.1234|percent` prints `12.3\%`."""
-    return Tex(_signed(f"{100 * _finite(value, 'percent'):.{num_digits}f}") + r"\%")
+    return Tex(_written(100 * _finite(value, "percent"), num_digits) + r"\%")
 
 
 def thousands(value: float, num_digits: int = 0) -> Tex:
-    """`value` with commas between groups of three digits, which do not let a line break or math mode space them."""
-    return Tex(_signed(f"{_finite(value, 'thousands'):,.{num_digits}f}").replace(",", "{,}"))
+    r"""`value` with thin spaces between groups of three digits from five digits on, as `\result` prints it."""
+    return _written(_finite(value, "thousands"), num_digits)
 
 
 @pass_eval_context

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from pylatex.utils import NoEscape
 
 from papergen.core.errors import PapergenError
+from papergen.core.numbers import MINUS, PLUS_MINUS, THIN, TIMES
 from papergen.latex.characters import (
     PDFLATEX_SYMBOLS,
     SPACES,
@@ -134,6 +135,13 @@ def _one(char: str, engine: Engine | None) -> str:
 def as_tex(text: str, escape: Escape) -> str:
     """The LaTeX of a cell or label: `Tex` (any PyLaTeX NoEscape) as it is, other text escaped."""
     return str(text) if isinstance(text, NoEscape) else str(escape(text))
+
+
+def number_tex(written: str, *, minus: str = r"\papergenminus{}", plus_minus: str = r"\papergenpm{}") -> Tex:
+    """A number that `core.numbers` wrote, as TeX; the signs are those that `macros` defines unless given."""
+    written = re.sub(rf"{TIMES}10\^({MINUS}?\d+)", lambda m: rf"\papergenpower{{{m[1].replace(MINUS, '-')}}}", written)
+    written = written.replace(f" {PLUS_MINUS} ", plus_minus).replace(MINUS, minus).replace(THIN, r"\,")
+    return Tex(written.replace("[", "{[}").replace("]", "{]}"))
 
 
 def to_tex(value: Any, engine: Engine) -> str:

@@ -6,6 +6,7 @@ import itertools
 import json
 from typing import Any
 
+from papergen.core.numbers import short
 from papergen.experiment.project import Project
 from papergen.report import formats
 from papergen.report.results import Results
@@ -80,7 +81,7 @@ def describe(record: dict[str, Any]) -> str:
     lines = [f"{record['key']} = {record['value']}"]
     if "interval_95" in record:
         low, high = record["interval_95"]
-        lines.append(f"  95 % interval [{low:.6g}, {high:.6g}] over {record['n']} {record['over']}")
+        lines.append(f"  95 % interval [{short(low, 6)}, {short(high, 6)}] over {record['n']} {record['over']}")
     for run in record["runs"]:
         value = "" if run["value"] is None else f" = {run['value']!r}"
         lines.append(f"\n{run['trial']}{value}")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from papergen.core.errors import PapergenError
+from papergen.core.numbers import short
 from papergen.core.widths import ljust, rjust, width_of
 from papergen.experiment.plan import differences
 from papergen.report import statistics
@@ -222,10 +223,12 @@ def _cells(item: Contrast, *, is_many: bool) -> list[str]:
     star = f" {item.better} better" if item.better and item.p_holm is not None and item.p_holm < 0.05 else ""
     return [
         f"{name} ({item.unit})" if item.unit else name,
-        f"{item.a:.5g}",
-        f"{item.b:.5g}",
-        f"{item.difference:+.4g}",
-        "" if item.low is None or item.high is None else f"[{item.low:+.4g}, {item.high:+.4g}]",
+        short(item.a, 5),
+        short(item.b, 5),
+        short(item.difference, is_signed=True),
+        ""
+        if item.low is None or item.high is None
+        else f"[{short(item.low, is_signed=True)}, {short(item.high, is_signed=True)}]",
         "" if item.p_holm is None else f"{'< 0.0001' if item.p_holm < 1e-4 else format(item.p_holm, '.4f')}{star}",
         "" if item.effect_size is None else f"{item.effect_name} {item.effect_size:+.2f}",
         f"{item.n} {item.over}",

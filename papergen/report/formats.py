@@ -1,22 +1,20 @@
-r"""From a value to the characters on the page, in one place for prose, captions and tables.
+r"""From a value to the characters on the page, in one place for prose, captions, tables and the terminal.
 
 The number of digits follows from the uncertainty: the half-width of the 95 % interval is given two significant digits
 and the mean is rounded to the same place. Without an interval a number has four digits at most, a count all.
-Rounding is half-even on the digits that Python prints for the number, so 0.125 -> 0.12 and 2.675 -> 2.68; never "-0.0".
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
 from papergen.core.errors import PapergenError, counted, did_you_mean
-from papergen.latex.text import Tex, escape
+from papergen.core.numbers import EXACT, MINUS, PLUS_MINUS, THIN, TIMES, grouped, rounded, scientific
+from papergen.latex.text import Tex, escape, number_tex
 from papergen.report import statistics
 from papergen.report.values import Text, Value, one_of
-
-MINUS, PLUS_MINUS, THIN, TIMES = "\N{MINUS SIGN}", "\N{PLUS-MINUS SIGN}", "\N{THIN SPACE}", "\N{MULTIPLICATION SIGN}"
 
 FORMATS = {
     "": "the mean, rounded by its uncertainty",
@@ -95,13 +93,6 @@ def tex(value: Value | Text, text: str = "") -> Tex:
     return Tex(number_tex(number) + escape(unit))
 
 
-def number_tex(written: str, *, minus: str = r"\papergenminus{}", plus_minus: str = r"\papergenpm{}") -> str:
-    """A number written by this module as TeX."""
-    written = re.sub(rf"{TIMES}10\^({MINUS}?\d+)", lambda m: rf"\papergenpower{{{m[1].replace(MINUS, '-')}}}", written)
-    written = written.replace(f" {PLUS_MINUS} ", plus_minus).replace(MINUS, minus).replace(THIN, r"\,")
-    return written.replace("[", "{[}").replace("]", "{]}")
-
-
 def decimals_of(value: Value, *, scale: float = 1.0) -> int:
     """How many decimals the mean deserves; negative where even tens are uncertain (12 350 ± 230 has -1)."""
     half = value.half_width
@@ -112,35 +103,6 @@ def decimals_of(value: Value, *, scale: float = 1.0) -> int:
     magnitude = abs(value.mean * scale)
     stored = -int(Decimal(repr(magnitude)).normalize().as_tuple().exponent)
     return max(0, min(MAX_DECIMALS, stored, _decimals(magnitude, 4 if magnitude >= 1 else 3))) if magnitude else 0
-
-
-def rounded(number: float, decimals: int) -> str:
-    """`number` in digits with that many decimals (negative: tens, hundreds), ASCII minus, no separators."""
-    exact = Decimal(repr(float(number)))
-    text = format(exact.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_HALF_EVEN), "f")
-    return text.removeprefix("-") if not text.strip("-0.") else text
-
-
-def scientific(number: float) -> str:
-    """`number` with two significant digits and a power of ten; zero as 0."""
-    if not number:
-        return "0"
-    digits, _, power = f"{Decimal(repr(float(number))):.1e}".partition("e")
-    return f"{grouped(digits)}{TIMES}10^{grouped(str(int(power)))}"
-
-
-def number_of(written: str) -> float:
-    """The number that this module wrote: rounded as it is printed."""
-    return float(written.replace(f"{TIMES}10^", "e").replace(MINUS, "-").replace(THIN, ""))
-
-
-def grouped(digits: str) -> str:
-    """Digits with a true minus sign, and thin spaces between thousands from five digits on."""
-    sign, digits = (MINUS, digits[1:]) if digits.startswith("-") else ("", digits)
-    whole, point, fraction = digits.partition(".")
-    if len(whole) > 4:
-        whole = re.sub(r"(?<=\d)(?=(\d{3})+$)", THIN, whole)
-    return f"{sign}{whole}{point}{fraction}"
 
 
 def _written(value: Value, spec: Spec) -> tuple[str, str]:
@@ -159,6 +121,8 @@ def _written(value: Value, spec: Spec) -> tuple[str, str]:
     if spec.style == "raw":
         return repr(value.mean).replace("-", MINUS), unit
     scale = 100.0 if spec.percent and not value.is_percent else 1.0
+    power = _common_power(value) if spec.style in {"pm", "ci"} else 0
+    scale /= 10.0**power
     decimals = spec.decimals if spec.decimals is not None else decimals_of(value, scale=scale)
     if spec.style == "":
         return _one(value.mean * scale, decimals, spec, is_free=spec.decimals is None), unit
@@ -174,12 +138,13 @@ def _written(value: Value, spec: Spec) -> tuple[str, str]:
         return grouped(rounded(value.sd * scale, own)), unit
     if value.low is None or value.high is None or value.half_width is None:
         raise _no_spread(value, "interval")
+    times = f"{TIMES}10^{power}" if power else ""
     if spec.style == "ci":
         low, high = (grouped(rounded(end * scale, decimals)) for end in (value.low, value.high))
-        return f"[{low}, {high}]", unit
+        return f"[{low}, {high}]{times}", unit
     mean = _one(value.mean * scale, decimals, spec, is_free=False)
     both = f"{mean} {PLUS_MINUS} {grouped(rounded(value.half_width * scale, decimals))}"
-    return (f"({both})" if unit else both), unit
+    return (f"({both}){times}" if unit or times else both), unit
 
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -209,12 +174,18 @@ def _in_words(value: Value, spec: Spec) -> str:
 def _one(number: float, decimals: int, spec: Spec, *, is_free: bool) -> str:
     """One number; very large and very small ones as 1.2×10^-5 when nobody asked for decimals."""
     plus = "+" if spec.sign and float(rounded(number, decimals)) > 0 else ""
-    if is_free and number and not float(number).is_integer() and not 1e-4 <= abs(number) < 1e9:
-        digits, _, power = f"{Decimal(repr(float(number))):.2e}".partition("e")
-        digits = digits.rstrip("0").rstrip(".")
+    is_count = float(number).is_integer() and abs(number) < EXACT
+    if is_free and number and not is_count and not 1e-4 <= abs(number) < 1e9:
         plus = "+" if spec.sign and number > 0 else ""
-        return f"{plus}{grouped(digits)}{TIMES}10^{grouped(str(int(power)))}"
+        return plus + scientific(number, 3, keeps_zeros=False)
     return plus + grouped(rounded(number, decimals))
+
+
+def _common_power(value: Value) -> int:
+    """The power of ten written once behind mean and interval; 0 but for numbers that no float counts exactly."""
+    ends = (value.mean, value.low or 0.0, value.high or 0.0)
+    largest = max(map(abs, ends))
+    return Decimal(repr(largest)).adjusted() if largest >= EXACT else 0
 
 
 def _decimals(magnitude: float, digits: int) -> int:

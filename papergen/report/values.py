@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from papergen.core.errors import did_you_mean, nearest
 from papergen.core.files import digest_json
+from papergen.core.numbers import EXACT
 from papergen.experiment.api import Metric
 from papergen.report import statistics
 from papergen.report.results import (
@@ -72,7 +73,7 @@ class Value:
     @property
     def is_whole(self) -> bool:
         """Whether it is a count: printed without decimals."""
-        return self.half_width in {None, 0.0} and float(self.mean).is_integer() and abs(self.mean) < 2**53
+        return self.half_width in {None, 0.0} and float(self.mean).is_integer() and abs(self.mean) < EXACT
 
     def scaled(self, factor: float) -> Value:
         """The value times a number, interval and samples included."""

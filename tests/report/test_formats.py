@@ -3,7 +3,7 @@
 import pytest
 
 from papergen.core.errors import PapergenError
-from papergen.report.formats import FORMATS, grouped, parse_format, plain, rounded, tex
+from papergen.report.formats import FORMATS, parse_format, plain, tex
 from papergen.report.values import Text, Value, summary
 
 MINUS, THIN = "\N{MINUS SIGN}", "\N{THIN SPACE}"
@@ -15,29 +15,6 @@ def bare(mean: float, unit: str = "") -> Value:
 
 def spread(mean: float, half: float, unit: str = "", sd: float = 1.0) -> Value:
     return Value(key="e/r/m", mean=mean, n=5, num_seeds=2, sd=sd, low=mean - half, high=mean + half, unit=unit)
-
-
-@pytest.mark.parametrize(
-    ("number", "decimals", "expected"),
-    [
-        (0.125, 2, "0.12"),
-        (0.135, 2, "0.14"),
-        (2.675, 2, "2.68"),
-        (-0.04, 1, "0.0"),
-        (-0.06, 1, "-0.1"),
-        (12345.0, -1, "12340"),
-        (1e-7, 2, "0.00"),
-        (1e22, 0, "10000000000000000000000"),
-    ],
-)
-def test_rounding_is_half_even_on_the_printed_digits(number: float, decimals: int, expected: str) -> None:
-    assert rounded(number, decimals) == expected
-
-
-def test_thousands_from_five_digits_and_a_true_minus() -> None:
-    assert grouped("1234.5") == "1234.5"
-    assert grouped("-12345.678") == f"{MINUS}12{THIN}345.678"
-    assert grouped("124439808") == f"124{THIN}439{THIN}808"
 
 
 @pytest.mark.parametrize(
@@ -154,3 +131,20 @@ def test_median_and_bootstrap_are_of_the_units_and_refused_where_they_mislead() 
     assert plain(few, "median") == "2"
     with pytest.raises(PapergenError, match="too narrow below about 20 values"):
         plain(few, "bootstrap")
+
+
+@pytest.mark.parametrize("mean", [1e28, 3.3e30, -1e300])
+def test_numbers_beyond_what_floats_count_are_powers_of_ten(mean: float) -> None:
+    digits, power = plain(bare(mean)).split("×10^")
+    assert float(digits.replace(MINUS, "-")) * 10.0 ** int(power) == pytest.approx(mean)
+    value = spread(mean, 0.02 * abs(mean))
+    assert plain(value, "pm").endswith(f")×10^{power}")
+    assert plain(value, "ci").endswith(f"]×10^{power}")
+    assert tex(value, "pm").endswith(rf")\papergenpower{{{power}}}")
+    assert plain(bare(mean), "2").endswith("00")
+
+
+def test_large_mean_and_interval_share_their_power() -> None:
+    assert plain(spread(1.5e30, 2e28), "pm") == "(1.500 ± 0.020)×10^30"
+    assert plain(spread(1.5e30, 2e28, "FLOP"), "pm,unit") == f"(1.500 ± 0.020)×10^30{THIN}FLOP"
+    assert plain(spread(1.5e30, 2e28)) == "1.5×10^30"

@@ -274,3 +274,10 @@ def test_a_row_of_a_grid_is_called_by_its_parameters() -> None:
 def test_a_difference_that_does_not_vary_gets_no_star() -> None:
     table = table_of(constant_gap(), "t", "speed", ["tokens_per_s"])
     assert not marked_against(table, "base").notes
+
+
+def test_a_column_of_huge_numbers_has_powers_of_ten() -> None:
+    tex = tabular_tex(simple({"a": 1e28, "b": 2.5e31, "c": 3.0}, direction="higher"))
+    assert r"1.0\papergenpower{28}" in tex
+    assert r"\textbf{2.5\papergenpower{31}}" in tex
+    assert "1" + "0" * 28 in tabular_tex(simple({"a": 1e28}, decimals=0)).replace(r"\,", "")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from papergen.core.errors import counted
-from papergen.latex.text import Tex
+from papergen.core.numbers import grouped, rounded
+from papergen.latex.text import Tex, number_tex
 from papergen.report.parts import View
 from papergen.report.words import either, translated
 
@@ -31,7 +32,7 @@ class Setup:
     def recorded(self, name: str) -> str:
         """A count that was recorded with the results, a metric or a fact."""
         found = [outcome.metrics.get(name, outcome.facts.get(name)) for outcome in self._outcomes]
-        return either([grouped(number) for number in found], self.view.language)
+        return either([counted_tex(number) for number in found], self.view.language)
 
     def escaped(self, value: Any) -> str:
         """Text of a parameter, safe in TeX."""
@@ -203,10 +204,10 @@ def _average_zh(said: Setup) -> str:
     )
 
 
-def grouped(number: float | None) -> str:
-    """A count with thin spaces between thousands."""
+def counted_tex(number: float | None) -> str:
+    """A count as TeX, written as everywhere in the paper."""
     assert number is not None, "counts are always finite"
-    return f"{number:,.0f}".replace(",", "\\,")
+    return number_tex(grouped(rounded(number, 0)))
 
 
 def power(number: float) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from papergen.core.errors import PapergenError
+from papergen.core.numbers import short
 from papergen.report import derived
 from papergen.report.formats import plain
 from papergen.report.tables.table import row_label
@@ -113,4 +114,4 @@ def shown(found: Found) -> str:
         return f"the name {found.text!r}" if found.key == found.text else found.text
     if isinstance(found, Value):
         return plain(found, "pm,unit" if found.low is not None else "unit")
-    return f"{found:g}"
+    return short(found, 6)

@@ -10,17 +10,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from papergen.latex.text import Escape, Tex, as_tex
-from papergen.report.formats import (
-    MAX_DECIMALS,
-    decimals_of,
-    grouped,
-    number_of,
-    number_tex,
-    plain,
-    rounded,
-    scientific,
-)
+from papergen.core.numbers import EXACT, grouped, number_of, rounded, scientific, significant
+from papergen.latex.text import Escape, Tex, as_tex, number_tex
+from papergen.report.formats import MAX_DECIMALS, decimals_of, plain
 from papergen.report.tables.table import Cell, Column, NotAvailable, Table
 from papergen.report.values import Text, Value
 
@@ -105,6 +97,12 @@ def digits(column: Column, numbers: Mapping[int, Value]) -> tuple[dict[int, str]
     scale = 100.0 if column.percent else 1.0
     if column.significant:
         return {at: grouped(significant(value.mean * scale, column.significant)) for at, value in numbers.items()}, {}
+    if column.decimals is None and any(abs(value.mean) * scale >= EXACT for value in numbers.values()):
+        spreads = {at: value.half_width for at, value in numbers.items() if column.show == "pm" and value.half_width}
+        return (
+            {at: scientific(value.mean * scale) for at, value in numbers.items()},
+            {at: scientific(half * scale) for at, half in spreads.items()},
+        )
     decimals = column.decimals if column.decimals is not None else _column_decimals(list(numbers.values()), scale)
     means = {at: grouped(rounded(value.mean * scale, decimals)) for at, value in numbers.items()}
     halves = {
@@ -119,11 +117,6 @@ def digits(column: Column, numbers: Mapping[int, Value]) -> tuple[dict[int, str]
             return {at: scientific(value.mean * scale) for at, value in numbers.items()}, halves
         means = {at: grouped(rounded(value.mean * scale, decimals)) for at, value in numbers.items()}
     return means, halves
-
-
-def significant(number: float, count: int) -> str:
-    """`number` with that many significant digits, none in front of the point dropped: 51207 by three is 51200."""
-    return rounded(number, count - 1 - math.floor(math.log10(abs(number)))) if number else "0"
 
 
 def _column_decimals(values: Sequence[Value], scale: float) -> int:
