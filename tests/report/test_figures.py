@@ -127,6 +127,15 @@ def test_the_cache_follows_the_data_and_keeps_the_pictures_of_one_build(tmp_path
     assert len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.parametrize("damage", [b"", b"no PDF", b"%PDF-1.4 cut off"])
+def test_a_damaged_picture_of_the_cache_is_drawn_again(tmp_path: Path, damage: bytes) -> None:
+    drawn = render(LOSS, 3.3, tmp_path)
+    (path,) = tmp_path.glob("*.pdf")
+    path.write_bytes(damage)
+    assert cached(LOSS, 3.3, tmp_path) is None
+    assert render(LOSS, 3.3, tmp_path) == path.read_bytes() == drawn
+
+
 def test_figures_of_one_name_stay_in_the_cache_together(tmp_path: Path) -> None:
     other = replace(LOSS, series=[replace(LOSS.series[0], y=[3.0, 2.0, 1.4])])
     for _ in range(2):

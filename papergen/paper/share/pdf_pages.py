@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from papergen.core.cache import read_cached, write_cached
 from papergen.core.errors import PapergenError
-from papergen.core.files import read_json, write_json
 from papergen.core.scratch import scratch_folder
 from papergen.latex.build.driver import compile_tree
 from papergen.latex.build.engine import find_engine
@@ -60,11 +60,11 @@ def numbers_in(pdf: Path, project: Path) -> Pages:
     snapshot, tree = kept_for(project, pdf)
     cache = tree.parent / "pages.json"
     num_pages = inspect_pdf(pdf).num_pages
-    if cache.is_file():
-        lines = {file: {int(line): pages for line, pages in known.items()} for file, known in read_json(cache).items()}
+    if (kept := read_cached(cache)) is not None:  # JSON has no numbers as keys
+        lines = {file: {int(line): pages for line, pages in known.items()} for file, known in kept.items()}
     else:
         lines = _lines(tree, snapshot)
-        write_json(cache, lines)
+        write_cached(cache, lines)
     return Pages(
         num_pages=num_pages,
         numbers=tuple(sorted(_placed(snapshot, lines, page_texts(pdf)), key=lambda found: found.page)),

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from papergen.core.files import digest_file, digest_json, slug, write_atomic
+from papergen.latex.pdf import is_whole
 from papergen.report.figures.figure import Figure
 
 DRAWN_BY = ("cjk.py", "draw.py", "placing.py", "style.py")
@@ -30,7 +31,7 @@ def render(figure: Figure, width_in: float, cache: Path) -> bytes:
 def cached(figure: Figure, width_in: float, cache: Path) -> bytes | None:
     """The figure when it has been drawn already and nothing that decides it has changed."""
     path = _kept_at(figure, width_in, cache)
-    return path.read_bytes() if path.is_file() else None
+    return path.read_bytes() if is_whole(path) else None
 
 
 def _kept_at(figure: Figure, width_in: float, cache: Path) -> Path:
