@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
-
-from papergen.core.widths import ljust, width_of
-
-if TYPE_CHECKING:
-    from papergen.paper.share.differences import Differences
 
 
 @click.command("diff", short_help="Show what changed between two versions of the paper, and why")
@@ -47,7 +41,7 @@ def diff(old: str, new: str, output: Path | None, no_pdf: bool, as_json: bool, w
     from papergen.config import find_project
     from papergen.core.errors import MachineError
     from papergen.core.scratch import scratch_folder
-    from papergen.paper.share.differences import compare
+    from papergen.paper.share.differences import compare, describe
     from papergen.paper.share.latexdiff import difference_pdf
     from papergen.paper.share.versions import opened
 
@@ -56,15 +50,15 @@ def diff(old: str, new: str, output: Path | None, no_pdf: bool, as_json: bool, w
         versions = [
             stack.enter_context(opened(name, project, scratch / side)) for name, side in ((old, "old"), (new, "new"))
         ]
-        report = compare(versions[0].snapshot, versions[1].snapshot)
+        found = compare(versions[0].snapshot, versions[1].snapshot)
         for version in versions:
             if version.problems:
                 click.echo(f"note: {version.name} would not build now: {version.problems[0].message}", err=True)
         if as_json:
-            click.echo(json.dumps(asdict(report), ensure_ascii=False, indent=2))
+            click.echo(json.dumps(asdict(found), ensure_ascii=False, indent=2))
         else:
-            _print(report)
-        code = 1 if with_code and not report.is_empty else 0
+            click.echo(describe(found))
+        code = 1 if with_code and not found.is_empty else 0
         if no_pdf:
             return code
         try:
@@ -74,39 +68,3 @@ def diff(old: str, new: str, output: Path | None, no_pdf: bool, as_json: bool, w
             return error.exit_code
         click.echo(pdf, err=as_json)
     return code
-
-
-def _print(report: Differences) -> None:
-    if report.is_empty:
-        click.echo("No number, claim, table or figure changed.")
-    shown = [changed for changed in report.numbers if changed.is_visible]
-    hidden = len(report.numbers) - len(shown)
-    if shown:
-        click.echo("Numbers")
-        width = max(width_of(changed.key) for changed in shown)
-        for changed in shown:
-            click.echo(f"  {ljust(changed.key, width)}  {changed.printed_old or '-'} -> {changed.printed_new or '-'}")
-            for reason in changed.why:
-                click.echo(f"  {'':<{width}}    {reason}")
-    if hidden:
-        click.echo(f"{hidden} more changed by less than the page shows; --json lists them.")
-    if report.sentences:
-        click.echo("\nSentences")
-        for sentence in report.sentences:
-            click.echo(f"  {sentence.file}:{sentence.line}")
-            click.echo(f"    - {sentence.old}\n    + {sentence.new}")
-    words = {True: "true", False: "NOT TRUE", None: "not known"}
-    if report.claims:
-        click.echo("\nClaims")
-        for claim in report.claims:
-            click.echo(f"  {claim.file}:{claim.line}: was {words[claim.held]}, is {words[claim.holds]}: {claim.claim}")
-            click.echo(f"    {claim.sentence}\n    {'; '.join(claim.evidence)}")
-    for heading, pieces in (("Tables", report.tables), ("Figures", report.figures)):
-        if pieces:
-            click.echo(f"\n{heading}")
-        for piece in pieces:
-            click.echo(f"  {piece.name}: {piece.change}")
-            for before, after in piece.rows:
-                click.echo("\n".join(f"    {sign} {row}" for sign, row in (("-", before), ("+", after)) if row))
-    if report.numbers or report.tables:
-        click.echo()

@@ -52,7 +52,7 @@ def templates(as_json: bool) -> None:
         shown = [f"{mode} {limit} pages" for mode, limit in limits.items() if limit]
         click.echo(f"               {state}" + (f"; {', '.join(shown)}" if shown else ""))
         if not item.is_installed:
-            click.echo(f"               {item.hint().splitlines()[1]}")
+            click.echo(f"               {item.install_lines()[0]}")
 
 
 @click.group("template")

@@ -44,21 +44,14 @@ def _pdf(pdf: Path, page: int | None, as_json: bool) -> str:
 
     from papergen.config import find_project
     from papergen.core.errors import PapergenError, counted
-    from papergen.paper.share.pdf_pages import numbers_in
+    from papergen.paper.share.pdf_pages import describe, numbers_in
 
     found = numbers_in(pdf, find_project(Path.cwd()))
     if page is not None and page > found.num_pages:
         raise PapergenError(f"{pdf}: has {counted(found.num_pages, 'page')}, no page {page}.")
-    numbers = [number for number in found.numbers if page in {None, number.page}]
-    pieces = {name: pages for name, pages in found.pieces.items() if page is None or page in pages}
+    if page is not None:
+        found = found.only(page)
     if as_json:
-        record = {"numbers": [asdict(number) for number in numbers], "pieces": pieces}
+        record = {"numbers": [asdict(number) for number in found.numbers], "pieces": found.pieces}
         return json.dumps(record, ensure_ascii=False, indent=2)
-    lines = []
-    for number in numbers:
-        runs = ", ".join(f"{label} {digest[:12]}" for label, digest in zip(number.trials, number.digests, strict=False))
-        lines.append(f"page {number.page}  {number.printed}  {number.key}  {number.file}:{number.line}")
-        lines.append(f"        {runs}")
-    for name, pages in pieces.items():
-        lines.append(f"page {', '.join(map(str, pages))}  {name}")
-    return "\n".join(lines) if lines else "No number of an experiment stands here."
+    return describe(found)

@@ -106,7 +106,12 @@ def debian_packages(stems: Iterable[str]) -> list[str]:
 
 
 def install_hint(apt: list[str], tlmgr: list[str]) -> str:
-    """The line to type, for this system first."""
+    """What to type to install packages of Debian and of TeX Live."""
+    return "\n".join(["Install what is missing:", *install_lines(apt, tlmgr)])
+
+
+def install_lines(apt: list[str], tlmgr: list[str]) -> list[str]:
+    """The line to type on each system, that of this one first."""
     tlmgr = tlmgr or ["cm-super"]
     fedora = "texlive-scheme-small " + " ".join(f"texlive-{name}" for name in tlmgr)
     lines = {
@@ -118,4 +123,4 @@ def install_hint(apt: list[str], tlmgr: list[str]) -> str:
     }
     here = "brew" if sys.platform == "darwin" else next((name for name in ("apt", "dnf") if shutil.which(name)), "apt")
     order = [here, *(name for name in lines if name != here)]
-    return "\n".join(["Install what is missing:", *(lines[name] for name in order)])
+    return [lines[name] for name in order]

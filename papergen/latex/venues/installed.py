@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from papergen.latex.build.engine import debian_packages, install_hint, locate
+from papergen.latex.build.engine import debian_packages, install_hint, install_lines, locate
 from papergen.latex.venues.template import Template, list_templates, load_template
 
 
@@ -26,13 +26,21 @@ class Availability:
         """Whether a paper of this kind can be built here (style files of the author aside)."""
         return not self.missing
 
+    def install_lines(self) -> list[str]:
+        """What to type to install what is missing: the line for each system, that of this one first."""
+        return install_lines(*self._packages())
+
     def hint(self) -> str:
-        """What to type to install what is missing."""
+        """The same as a text."""
+        return install_hint(*self._packages())
+
+    def _packages(self) -> tuple[list[str], list[str]]:
+        """The packages of Debian and those of TeX Live."""
         stems = [Path(name).stem for name in self.missing]
         apt = debian_packages(stems)
         if self.engine in self.missing:
             apt = list(dict.fromkeys(["texlive-xetex" if self.engine == "xelatex" else "texlive-latex-base", *apt]))
-        return install_hint(apt, stems)
+        return apt, stems
 
 
 def survey(names: Iterable[str] | None = None, project: Path | None = None) -> list[Availability]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from papergen.core.widths import ljust, width_of
 from papergen.experiment.plan import differences
 from papergen.paper.share.plain import with_numbers
 from papergen.paper.snapshots import ClaimSeen, Number, Snapshot
@@ -266,3 +267,36 @@ def readable(tex: str) -> str:
     for pattern, new in _READABLE:
         tex = re.sub(pattern, new, tex)
     return tex.strip()
+
+
+def describe(found: Differences) -> str:
+    """What a person reads."""
+    lines = ["No number, claim, table or figure changed."] if found.is_empty else []
+    shown = [changed for changed in found.numbers if changed.is_visible]
+    if shown:
+        lines.append("Numbers")
+    width = max((width_of(changed.key) for changed in shown), default=0)
+    for changed in shown:
+        printed = f"{changed.printed_old or '-'} -> {changed.printed_new or '-'}"
+        lines += [f"  {ljust(changed.key, width)}  {printed}", *(f"  {'':<{width}}    {why}" for why in changed.why)]
+    if hidden := len(found.numbers) - len(shown):
+        lines.append(f"{hidden} more changed by less than the page shows; --json lists them.")
+    if found.sentences:
+        lines.append("\nSentences")
+    for sentence in found.sentences:
+        lines += [f"  {sentence.file}:{sentence.line}", f"    - {sentence.old}", f"    + {sentence.new}"]
+    words = {True: "true", False: "NOT TRUE", None: "not known"}
+    if found.claims:
+        lines.append("\nClaims")
+    for claim in found.claims:
+        lines.append(f"  {claim.file}:{claim.line}: was {words[claim.held]}, is {words[claim.holds]}: {claim.claim}")
+        lines += [f"    {claim.sentence}", f"    {'; '.join(claim.evidence)}"]
+    for heading, pieces in (("Tables", found.tables), ("Figures", found.figures)):
+        if pieces:
+            lines.append(f"\n{heading}")
+        for piece in pieces:
+            lines.append(f"  {piece.name}: {piece.change}")
+            lines += [f"    {sign} {row}" for pair in piece.rows for sign, row in zip("-+", pair, strict=True) if row]
+    if found.numbers or found.tables:
+        lines.append("")
+    return "\n".join(lines)

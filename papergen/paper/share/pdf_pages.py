@@ -11,7 +11,7 @@ import gzip
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from papergen.core.cache import read_cached, write_cached
@@ -53,6 +53,11 @@ class Pages:
     numbers: tuple[OnPage, ...]
     pieces: Mapping[str, tuple[int, ...]]
     """Generated table, figure or text -> its pages."""
+
+    def only(self, page: int) -> Pages:
+        """What stands on one page."""
+        numbers = tuple(number for number in self.numbers if number.page == page)
+        return replace(self, numbers=numbers, pieces={name: on for name, on in self.pieces.items() if page in on})
 
 
 def numbers_in(pdf: Path, project: Path) -> Pages:
@@ -151,3 +156,14 @@ def read_synctex(text: str, main: str, names: Sequence[str]) -> dict[str, dict[i
             if page not in pages:
                 pages.append(page)
     return found
+
+
+def describe(found: Pages) -> str:
+    """What a person reads."""
+    lines = []
+    for number in found.numbers:
+        runs = ", ".join(f"{label} {digest[:12]}" for label, digest in zip(number.trials, number.digests, strict=False))
+        lines.append(f"page {number.page}  {number.printed}  {number.key}  {number.file}:{number.line}")
+        lines.append(f"        {runs}")
+    lines += [f"page {', '.join(map(str, pages))}  {name}" for name, pages in found.pieces.items()]
+    return "\n".join(lines) if lines else "No number of an experiment stands here."
