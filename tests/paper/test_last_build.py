@@ -59,11 +59,28 @@ def test_another_content_of_the_same_size_and_time_is_seen(root: Path, name: str
     assert answer(root) is None
 
 
-@pytest.mark.parametrize("name", ["new.tex", "results/y.json", "../outside/new.txt", "experiments/mine.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "new.tex",
+        "results/y.json",
+        "../outside/new.txt",
+        "experiments/mine.py",
+        "results/.unavailable/training/a-seed0/unavailable.json",
+        "results/.failed/training/a-seed0/failure.json",
+    ],
+)
 def test_a_new_file_where_the_build_looked_is_seen(root: Path, name: str) -> None:
-    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_text("")
     assert answer(root) is None
+
+
+@pytest.mark.parametrize("name", [".main.tex.swp", ".git/index", "results/.index.sqlite", "results/.running/x"])
+def test_what_no_build_reads_is_no_change(root: Path, name: str) -> None:
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text("")
+    assert answer(root) == ("said", "printed")
 
 
 def test_a_removed_input_or_touched_output_is_seen(root: Path) -> None:
