@@ -25,7 +25,7 @@ from common import machine, save
 
 KIND = """
 from pydantic import Field
-from papergen.experiment.api import Metric, Params as Base
+from papergen import Metric, Params as Base
 
 PRELOAD = ("torch",)
 

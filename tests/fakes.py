@@ -6,7 +6,7 @@ from pathlib import Path
 
 FAKE_KIND = '''
 """A kind that needs no torch: its numbers follow from its parameters."""
-from papergen.experiment.api import Metric, Params as Base
+from papergen import Metric, Params as Base
 from pydantic import Field
 
 FACTOR = 2

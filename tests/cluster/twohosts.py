@@ -15,7 +15,7 @@ A, B = "10.77.5.1", "10.77.5.2"
 KIND = """
 import os, signal, socket, time
 from pydantic import Field
-from papergen.experiment.api import Metric, Params as Base
+from papergen import Metric, Params as Base
 
 class Params(Base):
     world_size: int = Field(default=2, description="Ranks.")

@@ -16,7 +16,7 @@ from papergen.store.records import Trial
 
 HEAD = """
 import os, signal, subprocess, sys, time
-from papergen.experiment.api import Metric, Params as Base
+from papergen import Metric, Params as Base
 from pydantic import Field
 
 class Params(Base):

@@ -28,7 +28,7 @@ LOGGED = {
 
 KIND = '''
 """A kind without a report: its curves are drawn by themselves."""
-from papergen.experiment.api import Metric, Params as Base
+from papergen import Metric, Params as Base
 
 METRICS = (Metric(name="score", label="Score"),)
 

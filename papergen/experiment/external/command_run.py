@@ -154,8 +154,8 @@ def _metrics(params: CommandSettings, ctx: Context, out: Path, followed: list[Ta
     """The metrics from what the program wrote; `followed` are the lines of `metrics_file` that are logged already."""
     files: dict[str, list[TableLine]] = {} if followed is None else {params.metrics_file: followed}
     metrics: dict[str, float] = {}
-    for name, source in params.metrics.items():
-        file = source.file or params.metrics_file
+    for name, metric in params.metrics.items():
+        file = metric.file or params.metrics_file
         if file not in files:
             lines = files[file] = _written(out, file)
             if file == params.metrics_file and len(lines) == 1:
@@ -163,7 +163,7 @@ def _metrics(params: CommandSettings, ctx: Context, out: Path, followed: list[Ta
             elif file == params.metrics_file:
                 for index, line in enumerate(lines):
                     _log(ctx, params, line, index)
-        reading = read(source, name, files[file], step=params.step, where=file)
+        reading = read(metric, name, files[file], step=params.step, where=file)
         metrics[name] = reading.value
         if reading.units:
             ctx.units(name, reading.units)

@@ -112,13 +112,13 @@ def run_import(params: ImportSettings, ctx: Context) -> dict[str, float]:
     chosen = selected(params, lines, values)
     used = {str(line["source.file"]) for line in chosen}
     where = ", ".join(sorted(used))
-    for name, measure in params.metrics.items():
-        require(measure, name, chosen, where)
+    for name, metric in params.metrics.items():
+        require(metric, name, chosen, where)
     _must_be_one_run(params, chosen)
     ctx.fact("origin", [_origin(name, files, chosen) for name in sorted(used)])
     metrics: dict[str, float] = {}
-    for name, measure in params.metrics.items():
-        reading = read(measure, name, chosen, step=params.step, where=where)
+    for name, metric in params.metrics.items():
+        reading = read(metric, name, chosen, step=params.step, where=where)
         metrics[name] = reading.value
         if reading.units:
             ctx.units(name, reading.units)
@@ -251,7 +251,7 @@ def _must_be_one_run(params: ImportSettings, chosen: Sequence[TableLine]) -> Non
         return
     runs = {line.get("run", line["source.file"]) for line in chosen}
     steps = [line.get(params.step) for line in chosen]
-    if all(measure.over != "seeds" for measure in params.metrics.values()):
+    if all(metric.over != "seeds" for metric in params.metrics.values()):
         return
     told = "Name what tells them apart (seed:, row:, where:), or the column that counts the steps (step:)."
     if len(runs) > 1 or None in steps or len(set(steps)) < len(steps):

@@ -53,7 +53,7 @@ class MetricSource(Params):
             raise ValueError("take: best needs direction: higher or lower.")
         return self
 
-    def metric(self, name: str) -> Metric:
+    def declaration(self, name: str) -> Metric:
         """The declaration that tables and texts go by."""
         return Metric(
             name=name,
@@ -101,7 +101,7 @@ class ExternalSettings(Params):
 
     def declared(self) -> tuple[Metric, ...]:
         """The metrics as the rest of papergen knows them."""
-        return tuple(measure.metric(name) for name, measure in self.metrics.items())
+        return tuple(metric.declaration(name) for name, metric in self.metrics.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,26 +113,26 @@ class Reading:
     units: Sequence[float] = ()
 
 
-def read(measure: MetricSource, name: str, lines: Sequence[TableLine], *, step: str, where: str) -> Reading:
+def read(metric: MetricSource, name: str, lines: Sequence[TableLine], *, step: str, where: str) -> Reading:
     """The metric `name` from the lines of a file; PapergenError names what is missing or no number."""
-    key = measure.key or name
-    found = require(measure, name, lines, where)
+    key = metric.key or name
+    found = require(metric, name, lines, where)
     raw = [line[key] for _, line in found]
     is_list = len(raw) == 1 and isinstance(raw[0], list)
-    values = [measure.scale * number(item, f"{where}: {key}") for item in (raw[0] if is_list else raw)]
+    values = [metric.scale * number(item, f"{where}: {key}") for item in (raw[0] if is_list else raw)]
     if not values:
         raise PapergenError(f"{where}: {key} is an empty list.")
-    if measure.over != "seeds":
+    if metric.over != "seeds":
         return Reading(value=math.fsum(values) / len(values), units=values)
     if len(values) == 1 and not is_list:
         return Reading(value=values[0])
     steps = range(len(values)) if is_list else [step_of(line, index, step, where) for index, line in found]
-    return Reading(value=_taken(measure, values), series=list(zip(map(float, steps), values, strict=True)))
+    return Reading(value=_taken(metric, values), series=list(zip(map(float, steps), values, strict=True)))
 
 
-def require(measure: MetricSource, name: str, lines: Sequence[TableLine], where: str) -> list[tuple[int, TableLine]]:
+def require(metric: MetricSource, name: str, lines: Sequence[TableLine], where: str) -> list[tuple[int, TableLine]]:
     """The lines, with their numbers, that have a value for the metric; an error when there is none."""
-    key = measure.key or name
+    key = metric.key or name
     found = [(index, line) for index, line in enumerate(lines) if line.get(key) is not None]
     if not found:
         columns = {column for line in lines for column in line}
@@ -157,11 +157,11 @@ def number(value: Any, where: str) -> float:
     raise PapergenError(f"{where} = {str(value)[:60]!r}: not a number.")
 
 
-def _taken(measure: MetricSource, values: Sequence[float]) -> float:
+def _taken(metric: MetricSource, values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
-    if measure.take in {"best", "min", "max"} and finite:
-        is_max = measure.take == "max" or (measure.take == "best" and measure.direction == "higher")
+    if metric.take in {"best", "min", "max"} and finite:
+        is_max = metric.take == "max" or (metric.take == "best" and metric.direction == "higher")
         return max(finite) if is_max else min(finite)
-    if measure.take == "mean":
+    if metric.take == "mean":
         return math.fsum(values) / len(values)
-    return values[0] if measure.take == "first" else values[-1]
+    return values[0] if metric.take == "first" else values[-1]

@@ -11,7 +11,7 @@ from papergen.paper.check.run import Examined, examine
 
 KIND = '''
 """A kind that needs no torch: repetition per prompt, and a perplexity, given by the row."""
-from papergen.experiment.api import Metric, Params as Base
+from papergen import Metric, Params as Base
 from pydantic import Field
 
 class Params(Base):
