@@ -85,7 +85,7 @@ class Preview:
         self._http.server_close()
 
     def tell(self, _: State) -> None:
-        """Send every open page the new state."""
+        """Wake the threads that send every open page the new state."""
         with self.news:
             self.news.notify_all()
 
