@@ -21,36 +21,21 @@ def cancel(names: tuple[str, ...], only: tuple[str, ...], is_old: bool, dry_run:
     papergen cancel training --only large
     papergen cancel --old
     """
-    import contextlib
-
     from papergen.core.errors import PapergenError
-    from papergen.execution.launchers.slurm.files import cancel as cancel_tasks
-    from papergen.execution.launchers.slurm.files import submitted_tasks, tidy, wait_until_gone
+    from papergen.execution.launchers.slurm.files import cancel_tasks, tasks_to_cancel
     from papergen.experiment.project import open_project
 
-    project = open_project()
     if is_old and (names or only):
         raise PapergenError("--old is for trials that the plan has no more, which no experiment or row names.")
-    chosen = {trial.digest for trial in project.select(names, only)}
+    project = open_project()
     planned = {trial.digest for trial in project.trials}
-    tasks = [
-        task
-        for task in submitted_tasks(project.root)
-        if task.state != "ended"
-        and (task.trial.digest in chosen or (task.trial.digest not in planned and not names and not only))
-        and not (is_old and task.trial.digest in planned)
-    ]
+    chosen = {trial.digest for trial in project.select(names, only)}
+    tasks = tasks_to_cancel(
+        project.root, planned=planned, chosen=set() if is_old else chosen, with_old=is_old or not (names or only)
+    )
     if not tasks:
         click.echo("Nothing to cancel: no such trial waits or runs on SLURM.")
-        return
     for task in tasks:
         click.echo(f"{'would be ' if dry_run else ''}cancelled  {task.trial.label}: was {task.state}, {task.shown}")
-    if dry_run:
-        return
-    ids = {task.task_id: task.files for task in tasks}
-    cancel_tasks(ids)
-    left = wait_until_gone(ids)
-    if left:
+    if tasks and not dry_run and (left := cancel_tasks(project.store, tasks)):
         click.echo(f"SLURM is still ending {', '.join(sorted(left))}.", err=True)
-    with contextlib.suppress(PapergenError), project.store.held():  # else the run-exp at work tidies up
-        tidy(project.root, ids)

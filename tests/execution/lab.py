@@ -61,7 +61,31 @@ train(
 """
 """A training that hangs in its 40th step."""
 
+DDP = """
+    import torch
+    import torch.distributed as dist
+    assert "torch" in sys.modules
+    dist.init_process_group("gloo")
+    torch.manual_seed(0)
+    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(400, 400))
+    data = torch.full((400, 400), float(ctx.rank + 1))
+    for _ in range(5):
+        model(torch.tanh(data @ data)).sum().backward()
+    total = torch.tensor([ctx.rank + 1.0])
+    dist.all_reduce(total)
+    ctx.log(0, loss=total)
+    ctx.fact("threads", torch.get_num_threads())
+    return {"score": total}
+"""
+"""Two ranks of DDP, after a fork as well."""
+
 MARK = "PAPERGEN_TEST_MARK"
+
+
+def trial(name: str, *, needs: str = "", num_ranks: int = 1) -> Trial:
+    upstream = {"model": needs} if needs else {}
+    common = {"experiment": "e", "seed": 0, "kind": "k", "params": {}, "is_seeded": False, "parts": {}}
+    return Trial(row=name, num_ranks=num_ranks, upstream=upstream, digest=name, **common)  # type: ignore[arg-type]
 
 
 class Lab:

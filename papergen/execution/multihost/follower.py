@@ -16,8 +16,7 @@ from typing import Any
 from papergen.core.errors import MachineError, PapergenError
 from papergen.core.files import last_lines
 from papergen.execution.multihost.network import Endpoint
-from papergen.execution.multihost.nodes import NodeLine
-from papergen.execution.multihost.versions import versions_here
+from papergen.execution.multihost.nodes import NodeLine, versions_here
 from papergen.execution.supervision.processes import overweight, state_of, vitals_of
 from papergen.execution.supervision.rank_control import STACKS_S
 from papergen.execution.supervision.rank_server import Line, Message, RankServer

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
 import selectors
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
+from papergen import __version__
 from papergen.execution.multihost.network import keep_alive
-from papergen.execution.multihost.versions import difference, versions_here
 from papergen.execution.supervision.rank_server import Line, Message
 
 SEND_LIMIT_S = 10.0
@@ -182,3 +184,27 @@ class Nodes:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(line.socket)
         line.socket.close()
+
+
+def versions_here() -> dict[str, str]:
+    """papergen, whose machines talk to each other; torch, whose process group spans them; and Python."""
+    try:
+        torch = metadata.version("torch")
+    except metadata.PackageNotFoundError:
+        torch = "none"
+    return {"papergen": __version__, "torch": torch, "Python": ".".join(platform.python_version_tuple()[:2])}
+
+
+def difference(theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
+    """What another machine has and this one has not, in words; "" when all is the same.
+
+    Builds of one version (2.13.0+cpu, 2.13.0+cu130) are the same: a run may span them.
+    """
+    differing = [name for name, version in ours.items() if _public(theirs.get(name, "?")) != _public(version)]
+    there = ", ".join(f"{name} {theirs.get(name, 'of an earlier papergen')}" for name in differing)
+    here = ", ".join(f"{name} {ours[name]}" for name in differing)
+    return f"it has {there}; node 0 has {here}" if differing else ""
+
+
+def _public(version: str) -> str:
+    return version.partition("+")[0]

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from papergen.core.errors import PapergenError
 from papergen.core.files import last_lines, read_json, write_json
 from papergen.execution.launcher import Ended, Event, Job
 from papergen.execution.launchers.slurm import client
@@ -27,6 +28,7 @@ from papergen.execution.launchers.slurm.client import SlurmBusyError, TaskState
 from papergen.execution.settings import RunSettings
 from papergen.store.failures import Failure
 from papergen.store.records import Trial
+from papergen.store.runs import Store
 
 GONE_S = 3.0
 """For cancelled tasks to be gone."""
@@ -223,6 +225,27 @@ def _submitted_task(batch: BatchFiles, index: int, state: TaskState | None) -> S
     else:
         stands = "running", f"on {state.nodes}"
     return SubmittedTask(files=files, task_id=batch.task_id(index), trial=job.trial, state=stands[0], detail=stands[1])
+
+
+def tasks_to_cancel(
+    project: Path, *, planned: Collection[str], chosen: Collection[str], with_old: bool
+) -> Sequence[SubmittedTask]:
+    """The tasks that wait or run for the chosen trials (digests); `with_old`: and for those that are not planned."""
+    return [
+        task
+        for task in submitted_tasks(project)
+        if task.state != "ended" and (task.trial.digest in chosen or (with_old and task.trial.digest not in planned))
+    ]
+
+
+def cancel_tasks(store: Store, tasks: Sequence[SubmittedTask]) -> Collection[str]:
+    """Cancel tasks and wait a little; those that SLURM is still ending."""
+    ids = {task.task_id: task.files for task in tasks}
+    cancel(ids)
+    left = wait_until_gone(ids)
+    with contextlib.suppress(PapergenError), store.held():  # else the run-exp at work tidies up
+        tidy(store.project, ids)
+    return left
 
 
 def cancel(tasks: Mapping[str, TaskFiles]) -> None:

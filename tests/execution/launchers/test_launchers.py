@@ -8,8 +8,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from lab import QUICK, Lab, quick, run_job
-from test_local import DDP
+from lab import DDP, QUICK, Lab, quick, run_job
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.launcher import Launcher

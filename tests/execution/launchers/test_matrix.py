@@ -61,7 +61,7 @@ def start(
     """A papergen of its own with one trial under way; `is_background`: as `nohup ... &` starts it, Ctrl-C ignored."""
     project, script = tmp_path / "driven", tmp_path / "driver.py"
     filled = DRIVER.format(
-        here=str(Path(__file__).parent),
+        here=str(Path(__file__).parents[1]),
         project=str(project),
         name=name,
         body=textwrap.dedent(BODY),

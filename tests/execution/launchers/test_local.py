@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab import QUICK, Lab, finish, notes, quick, run_job, wait_until_gone
+from lab import DDP, QUICK, Lab, finish, notes, quick, run_job, wait_until_gone
 
 from papergen.execution.launcher import Ended
 from papergen.execution.launchers.local import LocalLauncher
@@ -259,24 +259,6 @@ def test_unseeded_trials_differ(lab: Lab, launcher: LocalLauncher) -> None:
         launcher.submit(lab.job(body, preload=["numpy", "numpy.random", "random"]))
     _, ended = finish(launcher)
     assert len({outcome_of(item)["metrics"]["score"] for item in ended}) == 3, "a fork must not copy random states"
-
-
-DDP = """
-    import torch
-    import torch.distributed as dist
-    assert "torch" in sys.modules
-    dist.init_process_group("gloo")
-    torch.manual_seed(0)
-    model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(400, 400))
-    data = torch.full((400, 400), float(ctx.rank + 1))
-    for _ in range(5):
-        model(torch.tanh(data @ data)).sum().backward()
-    total = torch.tensor([ctx.rank + 1.0])
-    dist.all_reduce(total)
-    ctx.log(0, loss=total)
-    ctx.fact("threads", torch.get_num_threads())
-    return {"score": total}
-"""
 
 
 def test_gloo_and_intra_op_threads_after_the_fork(lab: Lab, launcher: LocalLauncher) -> None:

@@ -8,18 +8,12 @@ from pathlib import Path
 import pytest
 from commands import papergen, results
 from fakes import FAKE_KIND
+from lab import trial
 
 from papergen.execution.scheduler import MAX_OVERTAKEN, RETRIED, TrialQueue
 from papergen.store.failures import FailureKind
-from papergen.store.records import Trial
 
 PAGE = Path(__file__).parents[2] / "docs" / "running.md"
-
-
-def trial(name: str, *, needs: str = "", num_ranks: int = 1) -> Trial:
-    upstream = {"model": needs} if needs else {}
-    common = {"experiment": "e", "seed": 0, "kind": "k", "params": {}, "is_seeded": False, "parts": {}}
-    return Trial(row=name, num_ranks=num_ranks, upstream=upstream, digest=name, **common)  # type: ignore[arg-type]
 
 
 def taken(queue: TrialQueue) -> list[str]:
@@ -119,6 +113,28 @@ def changed(project: Path, lines: str) -> None:
     body = "".join(f"    {line}\n" for line in lines.splitlines())
     text = FAKE_KIND.replace("def run(params, ctx):\n", f"def run(params, ctx):\n    import os, signal, time\n{body}")
     (project / "experiments" / "fake.py").write_text(text)
+
+
+def test_what_the_machine_lacks_makes_exit_code_3_and_says_what_to_type(project: Path) -> None:
+    changed(
+        project,
+        "from papergen.core.errors import MachineError\n"
+        "raise MachineError('there is no GPU here', hint='Use --device cpu.')",
+    )
+    done = papergen("run-exp", "--only", "large", "--retries", "2", cwd=project)
+    assert done.returncode == 3
+    assert "retry   " not in done.stderr
+    assert "large seed 0: there is no GPU here\nUse --device cpu.\nlog: " in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_message_that_sounds_like_a_lost_connection_is_not_retried(project: Path) -> None:
+    changed(project, "raise ValueError('gloomy data: the peer review timed out')")
+    done = papergen("run-exp", "--only", "large", "--retries", "2", cwd=project)
+    assert done.returncode == 1
+    assert "retry   " not in done.stderr
+    (record,) = {json.loads(path.read_text())["kind"] for path in project.glob("results/.failed/*/*/failure.json")}
+    assert record == "error"
 
 
 def test_a_killed_trial_is_tried_again_and_the_result_knows(project: Path) -> None:
