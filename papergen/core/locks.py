@@ -48,7 +48,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 
     PapergenError, `busy` and the holder, when another process has it; MachineError where there are no locks.
     """
-    from filelock import FileLock, Timeout  # a tenth of a second, and only who runs something needs it
+    from filelock import FileLock, Timeout  # 20 ms of imports that only who runs something needs
 
     path.parent.mkdir(parents=True, exist_ok=True)
     # With `on_acquired` filelock never falls back to lock files without flock, which would outlive a kill -9.
