@@ -24,11 +24,11 @@ from tasks_contenders import OURS, THEIRS, head_of
 
 from papergen.execution.devices import choose_device
 from papergen.ml.tasks.agreement import call_pipeline, pipeline_of
-from papergen.ml.tasks.inputs import inputs_for
+from papergen.ml.tasks.pipeline_inputs import inputs_for
 from papergen.ml.tasks.pipeline_settings import DATA
 from papergen.ml.tasks.pipelines import stages_of
+from papergen.ml.tasks.stage_timing import run_stages
 from papergen.ml.tasks.stages import Options
-from papergen.ml.tasks.staging import run_stages
 
 SAME_WEIGHTS = 1e-5
 """Relative difference of the sums of squares of all weights, by rounding in another order of the same arithmetic."""

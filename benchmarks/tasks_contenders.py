@@ -23,13 +23,13 @@ import torch
 
 from papergen.execution.devices import choose_device
 from papergen.ml.distributed import Ranks
+from papergen.ml.tasks.batching import ExampleOrder
 from papergen.ml.tasks.embedded import embedded
 from papergen.ml.tasks.encoding import Encoder, Feature
+from papergen.ml.tasks.finetuning import finetune
 from papergen.ml.tasks.heads import build_head
-from papergen.ml.tasks.learning import finetune
-from papergen.ml.tasks.ordering import Order
-from papergen.ml.tasks.running import labels_of
 from papergen.ml.tasks.settings import TaskSettings
+from papergen.ml.tasks.task_trial import labels_of
 from papergen.ml.tasks.vocabulary import texts_of, train_wordpiece, wrap
 
 OURS = "papergen"
@@ -101,7 +101,7 @@ def by_trainer(
     """The plain Trainer script: steps and their mean loss."""
     from transformers import DataCollatorForTokenClassification, DataCollatorWithPadding, Trainer, TrainingArguments
 
-    order = Order(
+    order = ExampleOrder(
         [feature.length for feature in features],
         batch_size=settings.batch_size,
         rank=0,
@@ -154,7 +154,7 @@ def by_trainer(
 class _Epochs:
     """A sampler that gives one epoch of an order after the other, without the examples that fill no batch."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: ExampleOrder) -> None:
         self.order = order
         self.epoch = 0
 

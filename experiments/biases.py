@@ -78,7 +78,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     import math
 
     from papergen.ml import distributed
-    from papergen.ml.training.batches import Order
+    from papergen.ml.training.batches import BlockOrder
     from papergen.ml.training.biases import gradient_bias, padded_shards, scores
     from papergen.ml.training.material import prepare
 
@@ -86,7 +86,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     source = str(ctx.upstream.get("model") or params.model)
     material = prepare(params.settings(source), seed=ctx.seed, ranks=ranks, project=ctx.project)
     model = material.model.to(ranks.device).eval()  # no dropout: the two gradients must differ by their weights alone
-    order = Order(material.train, batch_size=params.batch_size, rank=0, world_size=1, seed=ctx.seed)
+    order = BlockOrder(material.train, batch_size=params.batch_size, rank=0, world_size=1, seed=ctx.seed)
     pad = int(material.tokenizer.eos_token_id)
     found: list[float] = []
     for step in range(params.num_batches):

@@ -45,8 +45,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
     if params.op == CEILINGS:
         return _ceilings(params, ctx, device)
     from papergen.ml.ops.accuracy import check
-    from papergen.ml.ops.expressions import bind
-    from papergen.ml.ops.memory import shares_memory
+    from papergen.ml.ops.expressions import bind, shares_memory
     from papergen.ml.ops.timing import time_operation
 
     operation = OPERATIONS[params.op]

@@ -58,7 +58,7 @@ def data(params: Params, project: Path) -> Mapping[str, str]:
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Run the stages, compare with transformers' own pipeline, and time both."""
-    from papergen.ml.tasks.measuring import measure_pipeline
+    from papergen.ml.tasks.pipeline_trial import measure_pipeline
 
     source = model_source(params.model, ctx.upstream.get("model"), ctx.project)
     done = measure_pipeline(params, source, device=ctx.device, progress=ctx.step)

@@ -76,7 +76,7 @@ def is_seeded(params: Params) -> bool:
 
 def run(params: Params, ctx: Context) -> Mapping[str, float]:
     """Fine-tune and evaluate on this rank; rank 0 saves `model/`, which a pipeline or another row can take."""
-    from papergen.ml.tasks.running import run_task
+    from papergen.ml.tasks.task_trial import run_task
 
     done = run_task(
         params,

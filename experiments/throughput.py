@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from papergen import Context, Metric
-from papergen.ml.training.available import unavailable as unavailable
 from papergen.ml.training.settings import TrainingSettings, data_digests
+from papergen.ml.training.settings import unavailable as unavailable
 
 if TYPE_CHECKING:
     from papergen.ml.training.scaling import Line

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from papergen import Context, Metric
-from papergen.ml.training.available import unavailable as unavailable
 from papergen.ml.training.settings import TrainingSettings, data_digests
+from papergen.ml.training.settings import unavailable as unavailable
 
 if TYPE_CHECKING:
     from papergen.report.parts import Part, View

@@ -105,3 +105,15 @@ def bind(operation: Operation, *, size: int, dtype: str, device: str, seed: int)
         magnitude=lambda: np.asarray(eval(by_numpy, numpy_names(tuple(map(np.abs, exact)), "float64"))),
         operands=exact,
     )
+
+
+def shares_memory(operation: Operation, bound: Bound) -> bool | None:
+    """Whether the result lies in the memory of an operand; None for what has no operand and reads no array."""
+    found = bound.torch()
+    operands = [value for value in bound.torch_names.values() if isinstance(value, torch.Tensor)]
+    if operation.name == "from_numpy":
+        return bool(found.data_ptr() == bound.torch_names["array"].__array_interface__["data"][0])
+    if not operands:
+        return None
+    storage = found.untyped_storage().data_ptr()
+    return any(operand.untyped_storage().data_ptr() == storage for operand in operands)

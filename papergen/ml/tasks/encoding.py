@@ -11,8 +11,8 @@ import torch
 
 from papergen.core.errors import PapergenError
 from papergen.ml.tasks.batching import padded
+from papergen.ml.tasks.compatibility import context_room
 from papergen.ml.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
-from papergen.ml.tasks.fitting import context_room
 
 IGNORED = -100
 """Target that counts for nothing, as in torch's cross-entropy."""

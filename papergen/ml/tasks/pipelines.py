@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
 from papergen.core.errors import PapergenError
-from papergen.ml.tasks.entities import grouped_entities
-from papergen.ml.tasks.fitting import context_room
-from papergen.ml.tasks.selecting import has_projection, logits_at
-from papergen.ml.tasks.spans import best_answer
+from papergen.ml.tasks.answer_spans import best_answer
+from papergen.ml.tasks.compatibility import context_room
+from papergen.ml.tasks.heads import has_projection, logits_at
 from papergen.ml.tasks.stages import Encoded, Options, Stages, softmax
 
 
@@ -255,3 +256,47 @@ PIPELINES: Mapping[str, type[Stages]] = {
 def stages_of(task: str, model: Any, tokenizer: Any, options: Options) -> Stages:
     """The stages of the pipeline `task`; PapergenError when the model or the options cannot serve it."""
     return PIPELINES[task](model, tokenizer, options)
+
+
+def grouped_entities(
+    tokens: Sequence[tuple[str, float, tuple[int, int]]], ids: Sequence[int], tokenizer: Any, text: str
+) -> list[dict[str, Any]]:
+    """Entities as transformers' aggregation_strategy="simple" groups them; a token is (tag, probability, (start, end)).
+
+    Neighbouring tokens of one type are one entity, O is left out.
+    A B- tag begins a new entity; the score is the mean over the tokens, the word what their ids decode to, those that
+    the vocabulary does not know as they stand in the text.
+    """
+    words = tokenizer.convert_ids_to_tokens(ids)
+    for index, (_, _, (start, end)) in enumerate(tokens):
+        if ids[index] == tokenizer.unk_token_id:
+            words[index] = text[start:end]
+    begins = []
+    before = ""
+    for index, (label, _, _) in enumerate(tokens):
+        mark, kind = _parts(label)
+        if mark == "B" or kind != before:
+            begins.append(index)
+        before = kind
+    found = []
+    for first, end in itertools.pairwise([*begins, len(tokens)]):
+        kind = _parts(tokens[first][0])[1]
+        if kind == "O":
+            continue
+        found.append(
+            {
+                "entity_group": kind,
+                "score": sum(score for _, score, _ in tokens[first:end]) / (end - first),
+                "word": tokenizer.convert_tokens_to_string(words[first:end]),
+                "start": tokens[first][2][0],
+                "end": tokens[end - 1][2][1],
+            }
+        )
+    return found
+
+
+@functools.cache
+def _parts(label: str) -> tuple[str, str]:
+    """Mark and type of a tag; one without a mark continues whatever has its type."""
+    mark, dash, kind = label.partition("-")
+    return (mark, kind) if dash and mark in {"B", "I"} else ("I", label)

@@ -96,7 +96,7 @@ def encode(
     return Blocks([torch.tensor([end, *(token for each in ids for token in (*each, end))])], block_size)
 
 
-class Order:
+class BlockOrder:
     """Which blocks a rank sees at an optimiser step, by torch's DistributedSampler."""
 
     def __init__(

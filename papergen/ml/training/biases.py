@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from papergen.ml.training.batches import Blocks
-from papergen.ml.training.stepping import negative_log_likelihood
+from papergen.ml.training.optimizer import negative_log_likelihood
 
 
 def gradient_bias(model: nn.Module, blocks: Blocks, shards: Sequence[Sequence[int]], *, pad: int) -> float:

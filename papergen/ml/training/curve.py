@@ -11,7 +11,7 @@ import torch
 
 from papergen.core.errors import ResultError
 from papergen.ml.distributed import Ranks
-from papergen.ml.training.timing import StepClock
+from papergen.ml.training.throughput import StepClock
 
 Log = Callable[[int, dict[str, float]], None]
 

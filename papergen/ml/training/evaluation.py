@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from papergen.ml.distributed import Ranks
 from papergen.ml.training.batches import Blocks
-from papergen.ml.training.stepping import autocast, negative_log_likelihood
+from papergen.ml.training.optimizer import autocast, negative_log_likelihood
 
 
 @dataclass(frozen=True, kw_only=True)

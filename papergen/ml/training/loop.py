@@ -17,19 +17,24 @@ from papergen.core.errors import PapergenError
 from papergen.core.files import digest_bytes, digest_json
 from papergen.ml import distributed
 from papergen.ml.distributed import Ranks
-from papergen.ml.training.batches import Batch, Order
+from papergen.ml.training.batches import Batch, BlockOrder
 from papergen.ml.training.checkpoint import Checkpoints
 from papergen.ml.training.curve import Curve, Log
 from papergen.ml.training.evaluation import Evaluation, evaluate
-from papergen.ml.training.flops import flops_per_token, utilisation
 from papergen.ml.training.material import Material, derived_seed, passes, prepare
 from papergen.ml.training.model import full_state, parallel, unwrapped
-from papergen.ml.training.optim import build_optimizer, learning_rate
+from papergen.ml.training.optimizer import OptimizerSteps, build_optimizer, learning_rate
 from papergen.ml.training.profile import StepProfiler
 from papergen.ml.training.settings import NUM_TRAIN_EPOCHS, TrainingSettings, describe
 from papergen.ml.training.states import restore, state_of
-from papergen.ml.training.stepping import Stepper
-from papergen.ml.training.timing import NUM_WARMUP_STEPS, StepClock, peak_memory_mib, percentile
+from papergen.ml.training.throughput import (
+    NUM_WARMUP_STEPS,
+    StepClock,
+    flops_per_token,
+    model_flops_utilisation,
+    peak_memory_mib,
+    percentile,
+)
 
 SAVE_AFTER_S = 60.0
 """Seconds between two checkpoints where `save_every` is absent."""
@@ -91,8 +96,8 @@ def train(
     model = parallel(material.model, settings, ranks)
     # Every rank draws its own dropout masks; the weights above came from one seed.
     torch.manual_seed(derived_seed(seed, f"rank {rank}"))
-    stepper = Stepper(model, build_optimizer(model, settings), settings, ranks)
-    order = Order(
+    stepper = OptimizerSteps(model, build_optimizer(model, settings), settings, ranks)
+    order = BlockOrder(
         material.train,
         batch_size=settings.batch_size,
         rank=rank,
@@ -256,7 +261,7 @@ def _metrics(
     }
     if ranks.device.type == "cuda":
         model: Any = material.model
-        mfu = utilisation(
+        mfu = model_flops_utilisation(
             tokens_per_s,
             flops_per_token(model.config, material.num_parameters, settings.block_size),
             gpu=torch.cuda.get_device_name(ranks.device),

@@ -15,8 +15,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, PreT
 from papergen.core.errors import MachineError, PapergenError
 from papergen.ml.distributed import Ranks
 from papergen.ml.models import load_weights, refuse_incomplete
-from papergen.ml.training.available import unavailable
-from papergen.ml.training.settings import TrainingSettings
+from papergen.ml.training.settings import TrainingSettings, unavailable
 
 COMPILER = "inductor"
 """Backend of torch.compile."""

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from papergen.experiment.api import Params
+from papergen.experiment.api import Params, words_only
 from papergen.ml.model_names import is_hub_id
 
 SIZES = ("n_layer", "n_embd", "n_head", "dropout", "vocab_size")
@@ -232,3 +232,17 @@ def local_model(settings: TrainingSettings, project: Path) -> Path | None:
 def describe(settings: TrainingSettings) -> dict[str, Any]:
     """All parameters as JSON values, for a checkpoint to tell whose it is."""
     return settings.model_dump(mode="json", by_alias=True)
+
+
+@words_only
+def unavailable(settings: TrainingSettings, device: str, num_gpus: int) -> str | None:
+    """Why these settings cannot run on such a machine, as a sentence for a paper; None when they can."""
+    if settings.strategy == "dp" and (device != "cuda" or num_gpus < 2):
+        # Without GPUs DataParallel calls the module directly: a "DP" row would be a second name for one process.
+        seen = {0: "none", 1: "one"}[num_gpus if device == "cuda" else 0]
+        return f"DataParallel splits a batch over two or more GPUs; this run has {seen}."
+    if settings.comm_hook == "bf16" and settings.world_size > 1 and device != "cuda":
+        return "The bf16 communication hook needs NCCL, and so GPUs; gloo refuses it."
+    if settings.torch_compile and device != "cuda":
+        return "torch.compile is used on GPUs only."
+    return None

@@ -17,10 +17,10 @@ from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from papergen.ml.training.model import powersgd_state, unwrapped
-from papergen.ml.training.stepping import Stepper
+from papergen.ml.training.optimizer import OptimizerSteps
 
 
-def state_of(stepper: Stepper) -> tuple[dict[str, Any], dict[str, Any]]:
+def state_of(stepper: OptimizerSteps) -> tuple[dict[str, Any], dict[str, Any]]:
     """What this rank has to itself, and what is equal on all ranks; the live tensors, shards as plain ones."""
     model = unwrapped(stepper.model)
     state = {
@@ -33,7 +33,7 @@ def state_of(stepper: Stepper) -> tuple[dict[str, Any], dict[str, Any]]:
     return (own | state, {}) if isinstance(model, FSDPModule) else (own, state)
 
 
-def restore(stepper: Stepper, own: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
+def restore(stepper: OptimizerSteps, own: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
     """Set the state that `state_of` found, on a model that is wrapped as it was and has made one pass."""
     model = unwrapped(stepper.model)
     state = own if isinstance(model, FSDPModule) else shared

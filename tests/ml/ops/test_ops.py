@@ -16,8 +16,7 @@ from papergen.experiment.registry import load_kinds
 from papergen.ml.ops.accuracy import check, gamma
 from papergen.ml.ops.catalogue import CEILINGS, INTEGERS, ITEM_BYTES, OPERATIONS
 from papergen.ml.ops.ceilings import measure_ceilings
-from papergen.ml.ops.expressions import bind, causal_attention
-from papergen.ml.ops.memory import shares_memory
+from papergen.ml.ops.expressions import bind, causal_attention, shares_memory
 from papergen.ml.ops.timing import time_operation
 
 KIND = load_kinds(None)["ops"]

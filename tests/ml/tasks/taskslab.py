@@ -11,10 +11,10 @@ import torch
 from papergen.ml import distributed
 from papergen.ml.tasks.encoding import Encoder
 from papergen.ml.tasks.examples import Choice, Example, Labelled, Question, Tagged, Text
+from papergen.ml.tasks.finetuning import finetune
 from papergen.ml.tasks.heads import build_head
-from papergen.ml.tasks.learning import finetune
-from papergen.ml.tasks.running import Finished, labels_of, run_task
 from papergen.ml.tasks.settings import TaskSettings
+from papergen.ml.tasks.task_trial import Finished, labels_of, run_task
 from papergen.ml.tasks.vocabulary import texts_of, train_wordpiece, wrap
 
 SMALL: Mapping[str, Any] = {

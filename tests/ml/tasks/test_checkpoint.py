@@ -17,16 +17,16 @@ from papergen.ml.distributed import Ranks
 from papergen.ml.tasks.agreement import TOLERANCE, call_pipeline, largest_difference, pipeline_of
 from papergen.ml.tasks.embedded import embedded
 from papergen.ml.tasks.encoding import Encoder
-from papergen.ml.tasks.evaluating import evaluate
+from papergen.ml.tasks.evaluation import evaluate
 from papergen.ml.tasks.examples import Labelled
+from papergen.ml.tasks.finetuning import finetune
 from papergen.ml.tasks.heads import load_head, load_tokenizer, reload_difference
-from papergen.ml.tasks.inputs import inputs_for, load_for
-from papergen.ml.tasks.learning import finetune
+from papergen.ml.tasks.pipeline_inputs import inputs_for, load_for
 from papergen.ml.tasks.pipelines import stages_of
-from papergen.ml.tasks.running import labels_of
 from papergen.ml.tasks.settings import HEADS, TaskSettings
+from papergen.ml.tasks.stage_timing import run_stages
 from papergen.ml.tasks.stages import Options
-from papergen.ml.tasks.staging import run_stages
+from papergen.ml.tasks.task_trial import labels_of
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from papergen.core.errors import PapergenError
 from papergen.ml.tasks.embedded import KEYWORDS, embedded, paragraphs_by_topic, source_digest
 from papergen.ml.tasks.examples import Choice, Labelled, Question, Tagged, Text, read_examples
-from papergen.ml.tasks.inputs import inputs_for
+from papergen.ml.tasks.pipeline_inputs import inputs_for
 from papergen.ml.tasks.settings import HEADS
 from papergen.ml.tasks.vocabulary import train_wordpiece
 

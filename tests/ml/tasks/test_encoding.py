@@ -8,11 +8,11 @@ import torch
 
 from papergen.core.errors import PapergenError
 from papergen.ml.distributed import Ranks
+from papergen.ml.tasks.answer_spans import Span, Window, answer, read_window
 from papergen.ml.tasks.encoding import IGNORED, Encoder, num_targets
-from papergen.ml.tasks.evaluating import evaluate
+from papergen.ml.tasks.evaluation import evaluate
 from papergen.ml.tasks.examples import Labelled, Question, Tagged, Text
 from papergen.ml.tasks.heads import build_head
-from papergen.ml.tasks.spans import Span, Window, answer, read_window
 from papergen.ml.tasks.vocabulary import SPECIAL, texts_of, train_wordpiece, wrap
 
 

@@ -13,9 +13,9 @@ from transformers import AutoModel, BertConfig, BertModel
 
 from papergen.core.errors import PapergenError
 from papergen.ml.distributed import Ranks
-from papergen.ml.tasks.evaluating import _ratio
+from papergen.ml.tasks.evaluation import _ratio
 from papergen.ml.tasks.heads import auto_class, build_head, load_head, load_tokenizer
-from papergen.ml.tasks.inputs import load_for
+from papergen.ml.tasks.pipeline_inputs import load_for
 from papergen.ml.tasks.settings import HEADS
 
 ALONE = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")
@@ -24,7 +24,8 @@ ALONE = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), ba
 @pytest.fixture
 def data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "papergen.ml.tasks.running.embedded", lambda task: (tuple(lab.examples(task, 24)), tuple(lab.examples(task, 8)))
+        "papergen.ml.tasks.task_trial.embedded",
+        lambda task: (tuple(lab.examples(task, 24)), tuple(lab.examples(task, 8))),
     )
 
 

@@ -10,8 +10,8 @@ import taskslab as lab
 from pydantic import ValidationError
 
 from papergen.core.errors import PapergenError
-from papergen.ml.tasks.running import examples_of
 from papergen.ml.tasks.settings import TaskSettings
+from papergen.ml.tasks.task_trial import examples_of
 
 
 def written(folder: Path, train: Sequence[str], test: Sequence[str], **changes: object) -> TaskSettings:

@@ -19,9 +19,9 @@ from tokenizers import ByteLevelBPETokenizer
 from papergen.core.errors import PapergenError
 from papergen.ml.model_names import is_hub_id
 from papergen.ml.tasks.heads import load_head, load_tokenizer
-from papergen.ml.tasks.inputs import load_for
-from papergen.ml.tasks.measuring import measure_pipeline
+from papergen.ml.tasks.pipeline_inputs import load_for
 from papergen.ml.tasks.pipeline_settings import PipelineSettings
+from papergen.ml.tasks.pipeline_trial import measure_pipeline
 
 WORDS = lab.encoder_of(lab.settings_of("masked_lm"), lab.examples("masked_lm")).tokenizer
 BERT = {
@@ -171,7 +171,7 @@ def test_a_head_is_put_on_a_folders_backbone(
     task: str, name: str, words: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts = tuple(lab.examples(task, 24)), tuple(lab.examples(task, 8))
-    monkeypatch.setattr("papergen.ml.tasks.running.embedded", lambda _: parts)
+    monkeypatch.setattr("papergen.ml.tasks.task_trial.embedded", lambda _: parts)
     source = saved(folder, name, words=words)
     own = {"task": task, "model": str(source), "max_length": 32, "doc_stride": 8, "batch_size": 4}
     done = lab.run_alone(lab.TaskSettings.model_validate({**own, "num_train_epochs": 1}), tmp_path, source=source)

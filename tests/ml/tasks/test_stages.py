@@ -22,12 +22,12 @@ from transformers import (
 
 from papergen.core.errors import PapergenError
 from papergen.ml.tasks.agreement import TOLERANCE, call_pipeline, largest_difference, pipeline_of
+from papergen.ml.tasks.answer_spans import best_answer
+from papergen.ml.tasks.heads import logits_at
 from papergen.ml.tasks.linear import PackedLinear, is_usable, packed
 from papergen.ml.tasks.pipelines import stages_of
-from papergen.ml.tasks.selecting import logits_at
-from papergen.ml.tasks.spans import best_answer
+from papergen.ml.tasks.stage_timing import NAMES, run_stages
 from papergen.ml.tasks.stages import Asked, Options, softmax
-from papergen.ml.tasks.staging import NAMES, run_stages
 
 TEXTS = ["red green blue", "seven", "nine eight red seven green blue blue red", "green nine"]
 LABELS = {"text-classification": ["a", "b", "c"], "zero-shot-classification": ["entailment", "other"]}

@@ -18,13 +18,12 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from papergen.ml import distributed
-from papergen.ml.training.batches import Batch, Order
+from papergen.ml.training.batches import Batch, BlockOrder
 from papergen.ml.training.loop import train
 from papergen.ml.training.material import derived_seed, passes, prepare
 from papergen.ml.training.model import parallel, replicated
-from papergen.ml.training.optim import build_optimizer
+from papergen.ml.training.optimizer import OptimizerSteps, build_optimizer
 from papergen.ml.training.settings import TrainingSettings
-from papergen.ml.training.stepping import Stepper
 
 TINY: Mapping[str, Any] = {
     "n_layer": 1,
@@ -180,10 +179,10 @@ def steps_rank(
     ranks = distributed.join(rank=rank, world_size=world_size, local_rank=rank, device="cpu", timeout_s=60)
     material = prepare(settings, seed=3, ranks=ranks, project=project)
     model = material.model if num_shards else parallel(material.model, settings, ranks)
-    stepper = Stepper(model, build_optimizer(model, settings), settings, ranks)
+    stepper = OptimizerSteps(model, build_optimizer(model, settings), settings, ranks)
     shards = num_shards or world_size
     orders = [
-        Order(material.train, batch_size=settings.batch_size, rank=shard, world_size=shards, seed=3)
+        BlockOrder(material.train, batch_size=settings.batch_size, rank=shard, world_size=shards, seed=3)
         for shard in (range(shards) if num_shards else [rank])
     ]
     stepper.warm_up(passes(material, orders[0], 0, settings)[0])
@@ -204,7 +203,7 @@ def steps_rank(
     return {"gradients": _lists(first), "weights": _lists(weights)}
 
 
-def _averaged(stepper: Stepper, shards: list[list[Batch]], num_targets: int) -> None:
+def _averaged(stepper: OptimizerSteps, shards: list[list[Batch]], num_targets: int) -> None:
     """The mean over the shards of each shard's gradient, computed one after the other."""
     held: list[list[torch.Tensor]] = []
     parameters = [p for p in stepper.model.parameters() if p.requires_grad]
@@ -227,7 +226,7 @@ def uneven_rank(rank: int, world_size: int, project: Path, loss_average: str) ->
     ranks = distributed.join(rank=rank, world_size=world_size, local_rank=rank, device="cpu", timeout_s=60)
     material = prepare(settings, seed=3, ranks=ranks, project=project)
     model = parallel(material.model, settings, ranks)
-    stepper = Stepper(model, build_optimizer(model, settings), settings, ranks)
+    stepper = OptimizerSteps(model, build_optimizer(model, settings), settings, ranks)
     blocks = [material.train.blocks[index][: 6 + 3 * index] for index in range(8)]
     material.train.blocks = blocks
     cut = {1: [range(8)], 2: [range(1), range(1, 8)]}[world_size][rank]
@@ -256,8 +255,8 @@ def group_of_one_rank(rank: int, world_size: int, project: Path, device: str, ov
         model: torch.nn.Module = material.model.to(place)
         if name == "ddp":
             model = replicated(model, settings.model_copy(update=dict(overrides)), ranks)
-        stepper = Stepper(model, build_optimizer(model, settings), settings, ranks)
-        order = Order(material.train, batch_size=settings.batch_size, rank=0, world_size=1, seed=3)
+        stepper = OptimizerSteps(model, build_optimizer(model, settings), settings, ranks)
+        order = BlockOrder(material.train, batch_size=settings.batch_size, rank=0, world_size=1, seed=3)
         for step in range(14):
             batches = [batch.to(place) for batch in passes(material, order, step, settings)]
             stepper.step(batches, settings.batch_size * settings.block_size, 1e-3)
@@ -271,8 +270,8 @@ def clip_rank(rank: int, world_size: int, project: Path, overrides: Mapping[str,
     ranks = distributed.join(rank=rank, world_size=world_size, local_rank=rank, device="cpu", timeout_s=60)
     material = prepare(settings, seed=3, ranks=ranks, project=project)
     model = parallel(material.model, settings, ranks)
-    stepper = Stepper(model, build_optimizer(model, settings), settings, ranks)
-    order = Order(material.train, batch_size=settings.batch_size, rank=rank, world_size=world_size, seed=3)
+    stepper = OptimizerSteps(model, build_optimizer(model, settings), settings, ranks)
+    order = BlockOrder(material.train, batch_size=settings.batch_size, rank=rank, world_size=world_size, seed=3)
     stepper.backward(passes(material, order, 0, settings), settings.batch_size * settings.block_size)
     before = _lists(_gradients(material.model))
     norm = stepper.clip()

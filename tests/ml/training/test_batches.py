@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from papergen.core.errors import PapergenError
-from papergen.ml.training.batches import IGNORED, Blocks, Order, encode
-from papergen.ml.training.optim import learning_rate
+from papergen.ml.training.batches import IGNORED, BlockOrder, Blocks, encode
+from papergen.ml.training.optimizer import learning_rate
 from papergen.ml.training.settings import TrainingSettings
 from papergen.ml.training.tokenizer import END_OF_TEXT, train_tokenizer, wrap
 
@@ -36,7 +36,9 @@ def test_the_sequences_of_a_step_do_not_depend_on_the_world_size() -> None:
     blocks = Blocks([torch.arange(53 * 4 + 1)], 4)
 
     def at(step: int, world_size: int) -> set[int]:
-        ranks = [Order(blocks, batch_size=8, rank=rank, world_size=world_size, seed=1) for rank in range(world_size)]
+        ranks = [
+            BlockOrder(blocks, batch_size=8, rank=rank, world_size=world_size, seed=1) for rank in range(world_size)
+        ]
         shards = [order.at(step) for order in ranks]
         assert [len(shard) for shard in shards] == [8 // world_size] * world_size
         return {index for shard in shards for index in shard}
@@ -49,7 +51,9 @@ def test_the_sequences_of_a_step_do_not_depend_on_the_world_size() -> None:
 
 def test_set_epoch_changes_the_order_and_without_it_the_first_repeats() -> None:
     blocks = Blocks([torch.arange(48 * 4 + 1)], 4)
-    new, old = (Order(blocks, batch_size=8, rank=0, world_size=2, seed=1, set_epoch=flag) for flag in (True, False))
+    new, old = (
+        BlockOrder(blocks, batch_size=8, rank=0, world_size=2, seed=1, set_epoch=flag) for flag in (True, False)
+    )
     per_epoch = new.steps_per_epoch
     assert per_epoch == 6
     assert [new.at(step) for step in range(per_epoch)] != [new.at(step + per_epoch) for step in range(per_epoch)]
@@ -58,7 +62,7 @@ def test_set_epoch_changes_the_order_and_without_it_the_first_repeats() -> None:
 
 def test_the_order_is_addressed_by_step_not_by_history() -> None:
     blocks = Blocks([torch.arange(48 * 4 + 1)], 4)
-    orders = [Order(blocks, batch_size=8, rank=1, world_size=2, seed=1) for _ in range(2)]
+    orders = [BlockOrder(blocks, batch_size=8, rank=1, world_size=2, seed=1) for _ in range(2)]
     for step in range(20):
         orders[0].at(step)
     assert orders[0].at(20) == orders[1].at(20)
@@ -66,7 +70,7 @@ def test_the_order_is_addressed_by_step_not_by_history() -> None:
 
 def test_too_little_text_for_a_batch_is_refused() -> None:
     with pytest.raises(PapergenError, match="makes 4 sequences, fewer than batch_size = 8"):
-        Order(Blocks([torch.arange(17)], 4), batch_size=8, rank=0, world_size=1, seed=0)
+        BlockOrder(Blocks([torch.arange(17)], 4), batch_size=8, rank=0, world_size=1, seed=0)
 
 
 def test_the_tokenizer_is_deterministic_and_writes_every_text() -> None:

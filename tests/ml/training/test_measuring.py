@@ -11,9 +11,14 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from papergen.core.errors import PapergenError
-from papergen.ml.training.flops import flops_per_token, utilisation
 from papergen.ml.training.profile import StepProfiler, broken_down, union
-from papergen.ml.training.timing import NUM_WARMUP_STEPS, StepClock, percentile
+from papergen.ml.training.throughput import (
+    NUM_WARMUP_STEPS,
+    StepClock,
+    flops_per_token,
+    model_flops_utilisation,
+    percentile,
+)
 
 
 def test_nested_and_parallel_operators_count_once() -> None:
@@ -69,10 +74,10 @@ def test_flops_follow_the_formula_of_palm() -> None:
 
 def test_utilisation_needs_a_known_peak() -> None:
     h100 = "NVIDIA H100 80GB HBM3"
-    assert utilisation(1e6, 4.947e8, gpu=h100, num_gpus=1, dtype="bfloat16") == pytest.approx(50)
-    assert utilisation(1e6, 4.947e8, gpu=h100, num_gpus=2, dtype="bfloat16") == pytest.approx(25)
-    assert utilisation(1e6, 1e9, gpu=h100, num_gpus=1, dtype="float32") is None
-    assert utilisation(1e6, 1e9, gpu="Mystery 9000", num_gpus=1, dtype="bfloat16") is None
+    assert model_flops_utilisation(1e6, 4.947e8, gpu=h100, num_gpus=1, dtype="bfloat16") == pytest.approx(50)
+    assert model_flops_utilisation(1e6, 4.947e8, gpu=h100, num_gpus=2, dtype="bfloat16") == pytest.approx(25)
+    assert model_flops_utilisation(1e6, 1e9, gpu=h100, num_gpus=1, dtype="float32") is None
+    assert model_flops_utilisation(1e6, 1e9, gpu="Mystery 9000", num_gpus=1, dtype="bfloat16") is None
 
 
 def test_the_benchmark_for_gpus_goes_its_road_to_the_end_on_a_cpu() -> None:

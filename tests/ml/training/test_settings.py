@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from papergen.ml.training.available import unavailable
-from papergen.ml.training.settings import TrainingSettings, local_model
+from papergen.ml.training.settings import TrainingSettings, local_model, unavailable
 
 
 def test_the_defaults_are_possible() -> None:

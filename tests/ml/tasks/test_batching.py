@@ -8,19 +8,18 @@ import pytest
 import taskslab as lab
 import torch
 
-from papergen.ml.tasks.batching import batches, padded
+from papergen.ml.tasks.batching import ExampleOrder, batches, padded
 from papergen.ml.tasks.encoding import IGNORED
 from papergen.ml.tasks.examples import Text
+from papergen.ml.tasks.finetuning import output_of
 from papergen.ml.tasks.heads import build_head
-from papergen.ml.tasks.learning import output_of
-from papergen.ml.tasks.ordering import Order
 
 LENGTHS = [5 + (7 * i * i) % 91 for i in range(1000)]
 
 
-def order(**changes: Any) -> Order:
+def order(**changes: Any) -> ExampleOrder:
     given = {"batch_size": 8, "rank": 0, "world_size": 1, "seed": 3, "group_by_length": True, **changes}
-    return Order(LENGTHS, **given)
+    return ExampleOrder(LENGTHS, **given)
 
 
 @pytest.mark.parametrize("group_by_length", [True, False])
@@ -42,7 +41,7 @@ def test_ranks_share_the_batch_that_one_rank_sees() -> None:
 
 
 def test_batches_of_like_length_pad_less_and_come_in_no_order_of_length() -> None:
-    def padding(one: Order) -> float:
+    def padding(one: ExampleOrder) -> float:
         shapes = [[LENGTHS[index] for index in one.at(step)] for step in range(125)]
         return 1 - sum(map(sum, shapes)) / sum(max(shape) * len(shape) for shape in shapes)
 

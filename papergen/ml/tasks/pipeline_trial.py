@@ -12,12 +12,12 @@ import torch
 
 from papergen.core.errors import PapergenError
 from papergen.ml.tasks.agreement import TOLERANCE, call_pipeline, largest_difference, pipeline_of
-from papergen.ml.tasks.fitting import refuse_foreign_tokens
-from papergen.ml.tasks.inputs import inputs_for, load_for
+from papergen.ml.tasks.compatibility import refuse_foreign_tokens
+from papergen.ml.tasks.pipeline_inputs import inputs_for, load_for
 from papergen.ml.tasks.pipeline_settings import DATA, PipelineSettings
 from papergen.ml.tasks.pipelines import TextClassification, stages_of
+from papergen.ml.tasks.stage_timing import NAMES, run_stages, seconds_of
 from papergen.ml.tasks.stages import Options, Stages
-from papergen.ml.tasks.staging import NAMES, run_stages, seconds_of
 
 
 @dataclass(frozen=True, kw_only=True)

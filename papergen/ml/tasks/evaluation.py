@@ -15,11 +15,11 @@ from torch import nn
 from papergen.ml.decoding.jackknife import contributions
 from papergen.ml.distributed import Ranks
 from papergen.ml.tasks import metrics as m
+from papergen.ml.tasks.answer_spans import Span, Window, answer, read_window
 from papergen.ml.tasks.encoding import IGNORED, Encoder, Feature, num_targets
 from papergen.ml.tasks.examples import Choice, Example, Labelled, Question, Tagged
-from papergen.ml.tasks.learning import on_device, output_of
-from papergen.ml.tasks.spans import Span, Window, answer, read_window
-from papergen.ml.training.stepping import autocast
+from papergen.ml.tasks.finetuning import on_device, output_of
+from papergen.ml.training.optimizer import autocast
 
 
 @dataclass(frozen=True, kw_only=True)

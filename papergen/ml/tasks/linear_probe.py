@@ -11,7 +11,7 @@ from papergen.core.errors import PapergenError
 from papergen.ml.distributed import Ranks
 from papergen.ml.tasks.encoding import Encoder
 from papergen.ml.tasks.examples import Example
-from papergen.ml.tasks.learning import on_device
+from papergen.ml.tasks.finetuning import on_device
 
 PENALTIES = torch.logspace(-2, 5, 22, dtype=torch.float64)
 """Ridge penalties that are tried, for features of unit variance: from hardly any to one that leaves class shares."""

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from papergen.core.errors import PapergenError
 from papergen.ml.distributed import Ranks
 from papergen.ml.tasks.heads import build_head
-from papergen.ml.tasks.probing import PENALTIES, features_of, linear_probe
+from papergen.ml.tasks.linear_probe import PENALTIES, features_of, linear_probe
 from papergen.ml.tasks.settings import HEADS
 
 ALONE = Ranks(rank=0, world_size=1, local_rank=0, device=torch.device("cpu"), backend="none")

@@ -11,16 +11,15 @@ from torch import nn
 
 from papergen.core.errors import PapergenError
 from papergen.ml.distributed import Ranks
+from papergen.ml.tasks.batching import ExampleOrder
 from papergen.ml.tasks.encoding import IGNORED, Encoder, Feature, num_targets
-from papergen.ml.tasks.ordering import Order
-from papergen.ml.tasks.selecting import has_projection, logits_at
+from papergen.ml.tasks.heads import has_projection, logits_at
 from papergen.ml.tasks.settings import TaskSettings
 from papergen.ml.training.curve import Curve, Log
 from papergen.ml.training.model import parallel
-from papergen.ml.training.optim import build_optimizer, learning_rate
+from papergen.ml.training.optimizer import autocast, build_optimizer, learning_rate
 from papergen.ml.training.settings import TrainingSettings
-from papergen.ml.training.stepping import autocast
-from papergen.ml.training.timing import StepClock
+from papergen.ml.training.throughput import StepClock
 
 LOG_EVERY = 5
 """Steps between two points of the loss curve."""
@@ -59,7 +58,7 @@ def finetune(
             f"{len(features)} training examples are fewer than batch_size = {settings.batch_size}.",
             hint=f"Use batch_size: {max(1, len(features) // 2)} or less, or more examples.",
         )
-    order = Order(
+    order = ExampleOrder(
         [feature.length for feature in features],
         batch_size=settings.batch_size,
         rank=ranks.rank,

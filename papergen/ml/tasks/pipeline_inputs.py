@@ -10,9 +10,9 @@ import transformers
 
 from papergen.core.errors import PapergenError
 from papergen.ml.models import load_weights
+from papergen.ml.tasks.compatibility import fit
 from papergen.ml.tasks.embedded import embedded
 from papergen.ml.tasks.examples import Labelled, Question, Tagged, Text
-from papergen.ml.tasks.fitting import fit
 from papergen.ml.tasks.heads import load_tokenizer
 from papergen.ml.tasks.stages import AUTO, Asked
 

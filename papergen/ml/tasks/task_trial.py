@@ -17,14 +17,14 @@ from papergen.core.errors import PapergenError, counted
 from papergen.core.files import digest_json
 from papergen.ml import distributed
 from papergen.ml.distributed import Ranks
+from papergen.ml.tasks.compatibility import fit, refuse_foreign_tokens
 from papergen.ml.tasks.embedded import embedded
 from papergen.ml.tasks.encoding import Encoder
-from papergen.ml.tasks.evaluating import Scores, classes, evaluate
+from papergen.ml.tasks.evaluation import Scores, classes, evaluate
 from papergen.ml.tasks.examples import Choice, Example, Labelled, Question, Tagged, read_examples
-from papergen.ml.tasks.fitting import fit, refuse_foreign_tokens
+from papergen.ml.tasks.finetuning import Learned, finetune, on_device
 from papergen.ml.tasks.heads import Head, build_head, load_head, load_tokenizer, reload_difference
-from papergen.ml.tasks.learning import Learned, finetune, on_device
-from papergen.ml.tasks.probing import features_of, linear_probe
+from papergen.ml.tasks.linear_probe import features_of, linear_probe
 from papergen.ml.tasks.settings import TaskSettings
 from papergen.ml.tasks.vocabulary import texts_of, train_wordpiece, wrap
 from papergen.ml.training.material import derived_seed
