@@ -17,8 +17,9 @@ from papergen.execution.multihost.network import Endpoint
 from papergen.execution.multihost.run import Rendezvous
 from papergen.execution.settings import RunOptions, RunSettings, Timeouts, read_settings
 from papergen.experiment.availability import Availability, availability_of
-from papergen.experiment.plan import Planned, with_upstream
+from papergen.experiment.plan import with_upstream
 from papergen.experiment.project import Project
+from papergen.experiment.states import TrialState
 from papergen.store.records import Trial
 
 
@@ -36,7 +37,7 @@ class RunPlan:
     """Where the machines of a run meet; None for one machine."""
     needed: Sequence[Trial]
     """The trials that are asked for and all that they need, in plan order."""
-    states: Mapping[str, Planned]
+    states: Mapping[str, TrialState]
     """By digest."""
     num_finished: int
     """Trials of `needed` that have their results already."""

@@ -11,8 +11,9 @@ from papergen.config.sweeps import is_of_row
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.experiment.api import Metric
 from papergen.experiment.kind import Kind
-from papergen.experiment.plan import Planned, assess, plan_trials
+from papergen.experiment.plan import plan_trials
 from papergen.experiment.registry import load_kinds
+from papergen.experiment.states import TrialState, assess
 from papergen.store.records import Trial
 from papergen.store.runs import Store
 
@@ -51,7 +52,7 @@ class Project:
         """Where the PDF is published."""
         return self.root / "build" / f"{self.name}.pdf"
 
-    def states(self) -> tuple[Planned, ...]:
+    def states(self) -> tuple[TrialState, ...]:
         """How things stand with every trial of the plan."""
         return assess(self.store, self.trials)
 

@@ -15,8 +15,8 @@ from papergen.execution.launchers.choose import choose_launcher
 from papergen.execution.progress import view_for
 from papergen.execution.run_trials import run_trials
 from papergen.execution.settings import RunSettings, read_settings
-from papergen.experiment.plan import Planned
 from papergen.experiment.project import Project
+from papergen.experiment.states import TrialState
 from papergen.report.comparable import is_speed
 from papergen.store.records import Result, Trial
 from papergen.store.runs import Store
@@ -49,7 +49,7 @@ class Rerun:
         return asdict(self)
 
 
-def trials_named(project: Project, states: Sequence[Planned], key: str) -> list[Trial]:
+def trials_named(project: Project, states: Sequence[TrialState], key: str) -> list[Trial]:
     """The finished trials of the plan behind `experiment/row[/metric]`, a label, or the beginning of a digest."""
     name = "/".join(key.split("/")[:2])
     found = [item for item in states if item.trial.digest.startswith(key) or name in {item.trial.key, item.trial.label}]

@@ -13,7 +13,7 @@ from typing import Any
 from papergen.core.errors import PapergenError
 from papergen.core.numbers import short
 from papergen.core.widths import ljust, rjust, width_of
-from papergen.experiment.plan import differences
+from papergen.experiment.states import differences
 from papergen.report import statistics
 from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare, difference, paired

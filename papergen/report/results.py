@@ -9,7 +9,7 @@ from typing import Self
 
 from papergen.core.errors import PapergenError, ResultError, did_you_mean, nearest_name
 from papergen.experiment.api import Metric
-from papergen.experiment.plan import Planned
+from papergen.experiment.states import TrialState
 from papergen.report.statistics import mean, t_interval
 from papergen.store.records import Result, State, Trial
 from papergen.store.runs import Store
@@ -93,7 +93,7 @@ class Results:
     """Digest -> why a trial is not finished: "num_beams 4 -> 5", "ValueError: ..."."""
 
     @classmethod
-    def read(cls, store: Store, planned: Sequence[Planned], metrics: Mapping[str, Sequence[Metric]]) -> Self:
+    def read(cls, store: Store, planned: Sequence[TrialState], metrics: Mapping[str, Sequence[Metric]]) -> Self:
         """Everything the store has for this plan."""
         loaded = {item.trial.digest: store.load(item.trial) for item in planned if item.state == "finished"}
         return cls(

@@ -9,7 +9,7 @@ from plans import finish, plan
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import digest_bytes
-from papergen.experiment.plan import assess
+from papergen.experiment.states import assess
 from papergen.store.runs import Store
 
 KIND = """

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import pytest
 from fakes import FAKE_KIND
-from plans import finish, plan, provenance
+from plans import plan
 
 from papergen.core.errors import PapergenError
-from papergen.core.files import write_json
-from papergen.experiment.plan import assess, differences, with_upstream
+from papergen.experiment.plan import with_upstream
 from papergen.experiment.registry import load_kinds
-from papergen.store.records import Outcome
-from papergen.store.runs import Store
 
 
 def test_every_row_and_seed_is_a_trial_in_rounds_of_one_seed_and_unseeded_rows_only_one(project: Path) -> None:
@@ -94,59 +91,6 @@ def test_a_function_may_say_that_it_only_words_what_was_run(project: Path) -> No
     assert before.isdisjoint({trial.digest for trial in plan(project)})
 
 
-def test_states_and_why_a_result_is_stale(project: Path) -> None:
-    store = Store(project)
-    first = plan(project)[0]
-    finish(store, first)
-    states = {item.trial.label: item.state for item in assess(store, plan(project))}
-    assert states["first/small seed 0"] == "finished"
-    assert states["first/small seed 1"] == "pending"
-    changed = assess(store, plan(project, overrides=["first.rate=0.25"]))[0]
-    assert (changed.state, changed.reason) == ("stale", "rate 0.001 -> 0.25")
-    (project / "experiments" / "fake.py").write_text(FAKE_KIND.replace("FACTOR = 2", "FACTOR = 3"))
-    edited = assess(store, plan(project))[0]
-    assert (edited.state, edited.reason) == ("stale", "code: experiments/fake.py changed")
-
-
-def test_a_parameter_that_the_kind_got_later_is_said_to_be_new() -> None:
-    old = {"params": {"size": 1, "model": None, "gone": 3}}
-    new = {"params": {"size": 1, "model": {"lr": 2}, "world_size": 1, "cap": None}}
-    assert differences(old, new) == [
-        "cap = None is a parameter that the result did not have yet",
-        "gone = 3 is no parameter any more",
-        "model.lr None -> 2",
-        "world_size = 1 is a parameter that the result did not have yet",
-    ]
-
-
-def test_damaged_result_is_set_aside_and_named(project: Path) -> None:
-    store = Store(project)
-    trial = plan(project)[0]
-    finish(store, trial, score=0.5)
-    path = store.run(trial).result_file
-    path.write_text(path.read_text().replace("0.5", "0.9"))
-    with pytest.raises(PapergenError, match="damaged or edited by hand"):
-        store.load(trial)
-    assert not store.is_finished(trial)
-    assert len(list((project / "results" / ".damaged").iterdir())) == 1
-
-
-def test_result_survives_the_round_trip(project: Path) -> None:
-    store = Store(project)
-    trial = plan(project)[1]
-    run = store.begin(trial)
-    (run.folder / "model").mkdir()
-    (run.folder / "model" / "weights.bin").write_bytes(b"123")
-    write_json(run.outcome_file, {"metrics": {"score": None}, "series": {"loss": [[0, 1.5]]}})
-    store.publish(trial, provenance())
-    result = store.load(trial)
-    assert result is not None
-    assert result.trial == trial
-    assert result.outcome == Outcome(metrics={"score": None}, series={"loss": [[0, 1.5]]})  # type: ignore[list-item]
-    assert list(result.artifacts) == ["model/weights.bin"]
-    assert not store.attempt(trial).folder.exists()
-
-
 def test_upstream_changes_pass_down_and_order_follows_need(project: Path) -> None:
     kind = FAKE_KIND.replace(
         "class Params(Base):", "from papergen.experiment.api import From\nclass Params(Base):\n    model: From | str"
@@ -196,9 +140,3 @@ def test_the_same_kind_twice_names_both_files(project: Path) -> None:
     (project / "experiments" / "training.py").write_text(FAKE_KIND)
     with pytest.raises(PapergenError, match="experiment kind of this name already"):
         load_kinds(project)
-
-
-def test_of_many_changed_files_a_few_are_named_and_the_others_counted() -> None:
-    old = {"code": {f"papergen/ml/{name}.py": "1" for name in "abcdef"}}
-    new = {"code": {f"papergen/ml/{name}.py": "2" for name in "abcdef"}}
-    assert differences(old, new) == [f"code: papergen/ml/{name}.py changed" for name in "abcd"] + ["code: 2 more files"]

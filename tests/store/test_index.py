@@ -10,7 +10,7 @@ import pytest
 from plans import finish, plan
 
 from papergen.core.files import read_json
-from papergen.experiment.plan import assess
+from papergen.experiment.states import assess
 from papergen.store.index import Index
 from papergen.store.records import SCHEMA
 from papergen.store.runs import Run, Store

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from papergen.core.widths import ljust, width_of
-from papergen.experiment.plan import differences
+from papergen.experiment.states import differences
 from papergen.paper.share.plain import with_numbers
 from papergen.paper.snapshots import ClaimSeen, Number, Snapshot
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.core.files import read_json, slug
-from papergen.experiment.plan import Planned, differences
 from papergen.experiment.project import Project, open_project
+from papergen.experiment.states import TrialState, differences
 from papergen.latex.pdf import inspect_pdf
 from papergen.latex.problems import Problem
 from papergen.latex.venues.typesetting import typeset
@@ -124,7 +124,7 @@ def _results(project: Project) -> Results:
         if item.state != "finished" and (earlier := list(_earlier(project, item.trial))):
             parts = item.trial.parts
             nearest = min(earlier, key=lambda trial: len(differences(trial.parts, parts)))
-            planned.append(Planned(trial=nearest, state="finished"))
+            planned.append(TrialState(trial=nearest, state="finished"))
         else:
             planned.append(item)
     return Results.read(project.store, planned, project.metrics)
