@@ -90,6 +90,7 @@ class ForkServerStarter(Starter):
         ours, theirs = socket.socketpair()
         self._num_fork_servers += 1
         log = self.server.folder / f"forkserver{self._num_fork_servers}.log"
+        # -P: the working folder must not come before the standard library in the search for modules.
         with log.open("wb") as output, theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "papergen.execution.worker", "--forkserver", str(os.getpid())],

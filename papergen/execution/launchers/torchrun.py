@@ -191,6 +191,7 @@ class AgentStarter(Starter):
 
 def _status(pid: int) -> int:
     """The exit status of a child that has ended, which stays a zombie; negative: a signal."""
+    # WNOWAIT leaves the zombie: while it is there, its number and its session's belong to nobody else.
     found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert found is not None, "without WNOHANG waitid waits"
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status

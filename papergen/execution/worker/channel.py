@@ -66,7 +66,7 @@ class Channel:
         self._flush()
         self.send("returned")
         with contextlib.suppress(OSError):
-            self._socket.recv(1)
+            self._socket.recv(1)  # one byte, or the end of a launcher that is gone
         return True
 
     def _flush(self) -> None:
@@ -85,16 +85,20 @@ class Channel:
         if self._socket is None:
             return
         line = json.dumps(message).encode() + b"\n"
-        with self._lock, contextlib.suppress(OSError):  # BlockingIOError when it may be dropped and there is no room
+        # MSG_DONTWAIT, not a socket that never blocks: messages that must arrive use the same socket. No room at all is
+        # a BlockingIOError, and the message is dropped.
+        with self._lock, contextlib.suppress(OSError):
             sent = self._socket.send(line, socket.MSG_DONTWAIT if may_drop else 0)
-            self._socket.sendall(line[sent:])
+            self._socket.sendall(line[sent:])  # half a line would spoil the next one: this may wait
 
 
 def _place() -> str:
     """A short word for where the main thread is: the calls that led there, and the function, not the line, in it."""
+    # A private function that CPython documents: the only way to see another thread's calls without stopping it.
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     calls: list[tuple[str, int]] = []
     while frame is not None:
+        # The innermost line is left out: a loop that waits for ever passes over a few lines of one function.
         calls.append((f"{frame.f_code.co_filename}:{frame.f_code.co_qualname}", frame.f_lineno if calls else 0))
         frame = frame.f_back
     return f"{hash(tuple(calls)) & 0xFFFF_FFFF:x}" if calls else ""

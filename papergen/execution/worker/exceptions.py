@@ -35,6 +35,8 @@ _TORCH_MESSAGES: tuple[tuple[re.Pattern[str], FailureKind], ...] = (
     (re.compile(r"name: EADDRINUSE|EADDRINUSE, message: address already in use"), FailureKind.PORT_TAKEN),
     # c10/cuda/CUDACachingAllocator.cpp; torch before 2.5 raises it as RuntimeError in some places.
     (re.compile(r"^CUDA out of memory\. "), FailureKind.OUT_OF_MEMORY),
+    # cudaErrorMemoryAllocation where torch's allocator was not asked: a context, a library's workspace.
+    (re.compile(r"^CUDA error: out of memory\b"), FailureKind.OUT_OF_MEMORY),
     # c10/core/impl/alloc_cpu.cpp: "[enforce fail at alloc_cpu.cpp:127] ... can't allocate memory: you tried to ...".
     (re.compile(r"DefaultCPUAllocator: (can't allocate|not enough) memory"), FailureKind.OUT_OF_MEMORY),
     # gloo/transport/tcp/pair.cc:537 "Connection closed by peer", unbound_buffer.cc:78 "Timed out waiting 3000ms".
@@ -80,6 +82,8 @@ def kind_of(error: BaseException) -> FailureKind:
 def _kind_of_os_error(error: OSError) -> FailureKind:
     if error.errno in _NO_ROOM:
         return FailureKind.DISK_FULL
+    if error.errno == errno.ENOMEM:  # fork and mmap say so by an OSError
+        return FailureKind.OUT_OF_MEMORY
     if error.errno == errno.EADDRINUSE:
         return FailureKind.PORT_TAKEN
     if isinstance(error, ConnectionError | TimeoutError):

@@ -57,6 +57,7 @@ def run_rank(spec: RankSpec, rank_id: RankId) -> NoReturn:
 def set_environment(spec: RankSpec, rank_id: RankId) -> None:
     """Variables, threads, working folder and import path of the rank; before torch is used for anything."""
     os.environ.update({**spec.environment, **rank_id.environment(), JOB_VARIABLE: spec.job})
+    # OMP_NUM_THREADS is read when torch is loaded, which the fork server did long before.
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(spec.num_threads)
     if (random := sys.modules.get("numpy.random")) is not None:
@@ -110,6 +111,8 @@ def _run(spec: RankSpec, rank_id: RankId, channel: Channel, restart: int) -> Non
         recorder.close()
         outcome = recorder.outcome(metrics, [metric.name for metric in kind.metrics(trial.params)], kind.path.name)
     machine = machine_facts(spec, rank_id)
+    # No rank ends before all have returned: the end of a process closes its connections, which the others would take
+    # for a fault in the middle of a collective operation.
     if not channel.wait_to_finish():
         _barrier()
     if outcome is not None:  # every rank has returned: what they wrote is complete

@@ -56,6 +56,8 @@ def sqlite_full() -> sqlite3.OperationalError:
         (OSError(errno.EDQUOT, "Disk quota exceeded"), FailureKind.DISK_FULL),
         (sqlite_full(), FailureKind.DISK_FULL),
         (MemoryError(), FailureKind.OUT_OF_MEMORY),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), FailureKind.OUT_OF_MEMORY),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported"), FailureKind.OUT_OF_MEMORY),
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), FailureKind.OUT_OF_MEMORY),
         (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."), FailureKind.OUT_OF_MEMORY),
         (
