@@ -38,12 +38,12 @@ def results(
 
     from papergen.experiment.project import open_project
     from papergen.store.index import Index
-    from papergen.store.listing import chosen, rows_of, to_csv, to_parquet
+    from papergen.store.listing import filter_results, rows_of, to_csv, to_parquet
 
     project = open_project()
     current = {trial.digest for trial in project.trials}
     index = Index(project.store)
-    entries = [entry for entry in chosen(index.entries(), only, where) if is_all or entry.digest in current]
+    entries = [entry for entry in filter_results(index.entries(), only, where) if is_all or entry.digest in current]
     rows = rows_of(entries, current)
     if parquet is not None:
         to_parquet(rows, Path(parquet))
@@ -83,11 +83,11 @@ def rm(keys: tuple[str, ...], yes: bool) -> None:
     from papergen.core.errors import PapergenError, counted
     from papergen.experiment.project import open_project
     from papergen.store.index import Index
-    from papergen.store.maintenance import delete_results, named
+    from papergen.store.maintenance import delete_results, find_results
 
     project = open_project()
     with project.store.held():
-        found = named(list(Index(project.store).entries()), keys, {trial.digest for trial in project.trials})
+        found = find_results(list(Index(project.store).entries()), keys, {trial.digest for trial in project.trials})
         for entry in found:
             click.echo(f"{entry.digest[:12]}  {entry.label}", err=True)
         if not found:
@@ -118,11 +118,13 @@ def archive(file: str, only: tuple[str, ...], is_all: bool) -> None:
     from papergen.experiment.project import open_project
     from papergen.store.archive import write_archive
     from papergen.store.index import Index
-    from papergen.store.listing import chosen
+    from papergen.store.listing import filter_results
 
     project = open_project()
     current = {trial.digest for trial in project.trials}
-    entries = [entry for entry in chosen(Index(project.store).entries(), only, ()) if is_all or entry.digest in current]
+    entries = [
+        entry for entry in filter_results(Index(project.store).entries(), only, ()) if is_all or entry.digest in current
+    ]
     count = write_archive(project.store, [entry.path for entry in entries], Path(file))
     click.echo(f"{count} results", err=True)
     click.echo(file)
@@ -177,11 +179,11 @@ def export(tracker: str, target: str | None, only: tuple[str, ...]) -> None:
 
     from papergen.experiment.project import open_project
     from papergen.store.index import Index
-    from papergen.store.listing import chosen
+    from papergen.store.listing import filter_results
     from papergen.store.trackers import export as hand_over
 
     project = open_project()
-    digests = {entry.digest for entry in chosen(Index(project.store).entries(), only, ())}
+    digests = {entry.digest for entry in filter_results(Index(project.store).entries(), only, ())}
     trials = {trial.digest: trial for trial in project.trials if trial.digest in digests}
     found = [result for trial in trials.values() if (result := project.store.load(trial)) is not None]
     folder = Path(target) if target is not None else project.root / "build" / tracker
@@ -207,7 +209,7 @@ def clean(is_all: bool, dry_run: bool) -> None:
     papergen results clean --all
     """
     from papergen.experiment.project import open_project
-    from papergen.store.maintenance import leftovers, remove
+    from papergen.store.maintenance import leftovers, remove_leftover
 
     project = open_project()
     store = project.store
@@ -222,6 +224,6 @@ def clean(is_all: bool, dry_run: bool) -> None:
             if not is_kept:
                 total += item.num_bytes
                 if not dry_run:
-                    remove(item)
+                    remove_leftover(item)
             click.echo(f"{verb:<12}  {item.num_bytes / 2**20:8.1f} MiB  {store.shown(item.folder)}")
     click.echo(f"{total / 2**20:.1f} MiB {'would be freed' if dry_run else 'freed'}", err=True)

@@ -19,7 +19,7 @@ from papergen.execution.settings import RunOptions
 from papergen.execution.summary import Summary
 from papergen.execution.supervision.supervisor import Supervisor
 from papergen.experiment.project import Project, open_project
-from papergen.store.maintenance import adopt, recover
+from papergen.store.maintenance import copy_renamed, recover
 from papergen.store.records import Trial
 from papergen.store.runs import Store
 
@@ -121,7 +121,7 @@ def _adopt(project: Project, say: Say) -> None:
     if not project.store.root.is_dir():
         return
     with contextlib.suppress(PapergenError), project.store.held():
-        for trial, label in adopt(project.store, project.trials):
+        for trial, label in copy_renamed(project.store, project.trials):
             say(f"{trial.label}: the same trial as {label}, which is finished; not run again")
 
 

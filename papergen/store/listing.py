@@ -14,7 +14,7 @@ from papergen.store.index import Entry
 Row = dict[str, Any]
 
 
-def chosen(entries: Iterable[Entry], only: Sequence[str], where: Sequence[str]) -> list[Entry]:
+def filter_results(entries: Iterable[Entry], only: Sequence[str], where: Sequence[str]) -> list[Entry]:
     """The whole results that `only` (experiment or experiment/row) and `where` (PARAMETER=VALUE) name."""
     found = [entry for entry in entries if not entry.fault]
     known = {entry.experiment for entry in found} | {f"{entry.experiment}/{entry.row}" for entry in found}

@@ -75,7 +75,7 @@ def recover(store: Store) -> list[Trial]:
     return found
 
 
-def adopt(store: Store, trials: Collection[Trial]) -> list[tuple[Trial, str]]:
+def copy_renamed(store: Store, trials: Collection[Trial]) -> list[tuple[Trial, str]]:
     """Give trials the results that stand under another name: a renamed row is the same trial, and is not run again.
 
     Call it while the store is held. The other folder stays; returns each trial with the label of where it came from.
@@ -107,7 +107,7 @@ def adopt(store: Store, trials: Collection[Trial]) -> list[tuple[Trial, str]]:
     return found
 
 
-def remove(leftover: Leftover) -> None:
+def remove_leftover(leftover: Leftover) -> None:
     """Delete it, and the folder of its experiment when that is empty then."""
     try:
         shutil.rmtree(leftover.folder)
@@ -118,7 +118,7 @@ def remove(leftover: Leftover) -> None:
         raise disk_error(error, leftover.folder) from error
 
 
-def named(entries: Sequence[Entry], keys: Sequence[str], current: Collection[str]) -> list[Entry]:
+def find_results(entries: Sequence[Entry], keys: Sequence[str], current: Collection[str]) -> list[Entry]:
     """The results that the keys name: a digest's beginning, experiment, experiment/row, or "old" (not in `current`)."""
     found: dict[str, Entry] = {}
     for key in keys:

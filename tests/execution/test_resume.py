@@ -18,7 +18,7 @@ from plans import finish, plan, provenance
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.core.files import write_json
-from papergen.store.maintenance import adopt, recover
+from papergen.store.maintenance import copy_renamed, recover
 from papergen.store.runs import Store
 
 
@@ -188,11 +188,11 @@ def test_a_renamed_row_is_the_same_trial_and_keeps_its_result(project: Path) -> 
     )
     (renamed,) = [other for other in plan(project) if other.digest == trial.digest]
     assert renamed.row == "renamed"
-    assert adopt(store, plan(project)) == [(renamed, trial.label)]
+    assert copy_renamed(store, plan(project)) == [(renamed, trial.label)]
     again = store.load(renamed)
     assert again is not None
     assert again.trial == renamed
     assert again.outcome.metrics["score"] == 3.0
     assert (store.run(renamed).folder / "model.txt").read_text() == "weights"
     assert store.load(trial) is not None
-    assert adopt(store, plan(project)) == []
+    assert copy_renamed(store, plan(project)) == []
