@@ -16,7 +16,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 """A package imports only packages of earlier entries and itself, lazy and type-checking imports included."""
 
 FORBIDDEN: frozenset[tuple[str, str]] = frozenset({("report", "execution"), ("ml", "execution"), ("paper", "ml")})
-"""(importer, imported) pairs that the order would allow: recipes bring `ml` and `execution` together, and nothing
+"""(importer, imported) pairs that the order would allow: kinds bring `ml` and `execution` together, and nothing
 that prints a paper knows a shipped kind."""
 
 SCIENCE = "ml"

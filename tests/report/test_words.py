@@ -57,7 +57,7 @@ LATIN = re.compile(
 
 
 def written_by(source: str) -> set[str]:
-    """Every literal label, heading, axis, corner, group and name that a recipe writes."""
+    """Every literal label, heading, axis, corner, group and name that a kind writes."""
     tree = ast.parse(source)
     asked = {"label", "heading", "group", "unit", "corner", "x_label", "y_label"}
     found: set[str] = set()

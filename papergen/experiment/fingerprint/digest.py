@@ -49,11 +49,11 @@ class Code:
     libraries: Mapping[str, str]
 
 
-def code_behind(recipe: Path, project: Path) -> Code:
-    """The code behind the recipe's `run`, for the digest of its trials."""
-    digest, imports = _answer(ANSWERS.answer("reached", [recipe], lambda: (_reached(recipe), ())))
-    first = {f"experiments/{recipe.name}": digest}
-    return _followed(first, {recipe: imports}, (recipe.parent, project), project)
+def code_behind(kind_file: Path, project: Path) -> Code:
+    """The code behind `run` of a kind, for the digest of its trials."""
+    digest, imports = _answer(ANSWERS.answer("reached", [kind_file], lambda: (_reached(kind_file), ())))
+    first = {f"experiments/{kind_file.name}": digest}
+    return _followed(first, {kind_file: imports}, (kind_file.parent, project), project)
 
 
 def code_of_command(files: Iterable[Path], roots: Sequence[Path], project: Path) -> Code:
@@ -129,8 +129,8 @@ def _plain(digest: str, imports: Iterable[Import]) -> Answer:
     return [digest, [[item.name, item.level, item.is_open, item.is_path] for item in dict.fromkeys(imports)]]
 
 
-def _reached(recipe: Path) -> Answer:
-    kept, imports = reached(read_source(recipe), recipe)
+def _reached(kind_file: Path) -> Answer:
+    kept, imports = reached(read_source(kind_file), kind_file)
     return _plain(digest_bytes(kept.encode()), imports)
 
 

@@ -14,7 +14,7 @@ from papergen.core.cache import Cache
 from papergen.core.stamps import ReadLog, stamp_of
 from papergen.experiment.fingerprint import code_behind, digest, locate
 
-RECIPE = "import helper\nclass Params: pass\nMETRICS = ()\ndef run(params, ctx):\n    return helper.f()\n"
+KIND = "import helper\nclass Params: pass\nMETRICS = ()\ndef run(params, ctx):\n    return helper.f()\n"
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def new_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments/kind.py").write_text(RECIPE)
+    (tmp_path / "experiments/kind.py").write_text(KIND)
     (tmp_path / "helper.py").write_text("def f(): return 1\n")
     time.sleep(0.01)
     return tmp_path

@@ -12,7 +12,7 @@ from papergen.experiment.fingerprint import code_behind, code_of_command
 from papergen.experiment.fingerprint.locate import _source_of_library
 from papergen.experiment.fingerprint.source import without_comments
 
-RECIPE = """
+KIND = """
 {head}
 class Params: pass
 METRICS = ()
@@ -26,15 +26,15 @@ LABEL = "a table"
 
 
 def files(project: Path, head: str = "", body: str = "pass", **others: str) -> dict[str, str]:
-    """The files that count for a recipe with these lines, beside other files given as path -> text."""
-    recipe = project / "experiments" / "kind.py"
-    recipe.parent.mkdir(parents=True, exist_ok=True)
-    recipe.write_text(RECIPE.format(head=head, body=body), encoding="utf-8")
+    """The files that count for a kind with these lines, beside other files given as path -> text."""
+    kind_file = project / "experiments" / "kind.py"
+    kind_file.parent.mkdir(parents=True, exist_ok=True)
+    kind_file.write_text(KIND.format(head=head, body=body), encoding="utf-8")
     for name, text in others.items():
         path = project / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return dict(code_behind(recipe, project).files)
+    return dict(code_behind(kind_file, project).files)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_a_module_chosen_when_it_runs_makes_all_candidates_count(tmp_path: Path)
 def test_what_only_reports_does_not_count(tmp_path: Path) -> None:
     before = files(tmp_path, "", "return 1", **{"experiments/drawing": "X = 1\n"})
     assert set(before) == {"experiments/kind.py"}
-    recipe = tmp_path / "experiments" / "kind.py"
-    recipe.write_text(recipe.read_text().replace("a table", "another table"))
-    assert dict(code_behind(recipe, tmp_path).files) == before
+    kind_file = tmp_path / "experiments" / "kind.py"
+    kind_file.write_text(kind_file.read_text().replace("a table", "another table"))
+    assert dict(code_behind(kind_file, tmp_path).files) == before
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_what_runs_when_the_file_is_loaded_counts(tmp_path: Path, head: str, is_
 
 def test_methods_of_params_count_and_the_help_of_its_fields_does_not(tmp_path: Path) -> None:
     def of(text: str) -> dict[str, str]:
-        recipe = tmp_path / "kind.py"
-        recipe.write_text(f"class Params:\n{text}\ndef run(params, ctx):\n    return params.twice\n")
-        return dict(code_behind(recipe, tmp_path).files)
+        kind_file = tmp_path / "kind.py"
+        kind_file.write_text(f"class Params:\n{text}\ndef run(params, ctx):\n    return params.twice\n")
+        return dict(code_behind(kind_file, tmp_path).files)
 
     method = "    @property\n    def twice(self):\n        return 2 * self.size\n"
     assert of("    size: int = Field(help='one')\n" + method) == of("    size: int = Field(help='two')\n" + method)
