@@ -8,7 +8,7 @@ undefined control sequence named `\PapergenUnknownResult`), never "??"; in draft
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 RESULTS_FILE = "papergen-results.tex"
 KEY = re.compile(r"""[\w/.\-@+*,()\[\]"= ]+""")
@@ -124,14 +124,14 @@ TAIL = r"""\DeclareExpandableDocumentCommand{\claim}{+O{}+m}{#2}
 """
 
 
-def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False) -> str:
+def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False, packages: Iterable[str] = ()) -> str:
     r"""The text of `papergen-results.tex` for key -> {format name -> TeX}; the format name "" is the default.
 
     Keys are letters, digits, spaces and `/ _ . - @ + * , ( ) [ ] = "`; the TeX must be complete (balanced,
     no comment), which is asserted. With `draft`, an unknown key prints visibly marked, and `\papergenstale{...}` marks
-    a value that is out of date.
+    a value that is out of date. `packages` are lines that load what the tables and figures need.
     """
-    lines = [HEAD.replace(r"\UNKNOWN", UNKNOWN[draft])]
+    lines = [HEAD.replace(r"\UNKNOWN", UNKNOWN[draft]), *(f"{line}\n" for line in packages)]
     for key in sorted(values):
         assert KEY.fullmatch(key), f"{key!r} cannot be a key of \\result"
         for name, tex in sorted(values[key].items()):
@@ -140,6 +140,11 @@ def results_tex(values: Mapping[str, Mapping[str, str]], *, draft: bool = False)
             lines.append(f"\\papergen@def{{{key}}}{{{name}}}{{{tex}}}%\n")
     links = LINK_MACROS if r"\papergenlink" in "".join(lines) else ""
     return "".join([*lines, SIGN_MACROS, links, LONGROWS, TAIL])
+
+
+def package_lines(results: str) -> list[str]:
+    """The lines of a written `papergen-results.tex` that load packages."""
+    return [line for line in results.splitlines() if line.startswith(r"\@ifpackageloaded")]
 
 
 def is_complete(tex: str) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import quote
 
+from pylatex import Command
+from pylatex.base_classes import LatexObject
 from pylatex.utils import NoEscape
 
 from papergen.core.errors import PapergenError
@@ -132,9 +134,9 @@ def _one(char: str, engine: Engine | None) -> str:
     return char if engine is None else visible_code(char)
 
 
-def as_tex(text: str, escape: Escape) -> str:
+def as_tex(text: str, escape: Escape) -> Tex:
     """The LaTeX of a cell or label: `Tex` (any PyLaTeX NoEscape) as it is, other text escaped."""
-    return str(text) if isinstance(text, NoEscape) else str(escape(text))
+    return Tex(text if isinstance(text, NoEscape) else escape(text))
 
 
 def number_tex(written: str, *, minus: str = r"\papergenminus{}", plus_minus: str = r"\papergenpm{}") -> Tex:
@@ -144,15 +146,20 @@ def number_tex(written: str, *, minus: str = r"\papergenminus{}", plus_minus: st
     return Tex(written.replace("[", "{[}").replace("]", "{]}"))
 
 
+def command(name: str, *arguments: str) -> Tex:
+    r"""`\name{...}{...}` of arguments that are LaTeX already."""
+    return Tex(Command(name, [Tex(argument) for argument in arguments]).dumps())
+
+
 def to_tex(value: Any, engine: Engine) -> str:
     r"""Any value as TeX, such as that of `\VAR{value}`; PapergenError for None and for a number nobody has formatted.
 
-    Tex and PyLaTeX objects (anything with `dumps()`) pass, strings are escaped, integers are printed.
+    Tex passes, PyLaTeX objects print themselves, strings are escaped, integers are printed.
     """
     if hasattr(value, "__html__"):
         return Tex(value.__html__())
-    if callable(dumps := getattr(value, "dumps", None)):
-        return Tex(dumps())
+    if isinstance(value, LatexObject):
+        return printable(value.dumps(), engine)
     if isinstance(value, NoEscape):
         return Tex(value)
     if isinstance(value, str):
@@ -173,6 +180,24 @@ def to_tex(value: Any, engine: Engine) -> str:
     raise PapergenError(
         f"a value of type {type(value).__name__} cannot be printed.",
         hint="Print its parts, or join a list with |tex_list.",
+    )
+
+
+def printable(tex: str, engine: Engine) -> Tex:
+    """TeX in which what `engine` cannot print is its command or its visible code; what is ASCII stays.
+
+    PyLaTeX escapes TeX's special characters and knows nothing of engines.
+    """
+    return Tex("".join(char if char.isascii() else _one(char, engine) for char in tex))
+
+
+def packages_of(value: Any) -> dict[str, None]:
+    r"""The packages that a PyLaTeX object needs, as lines for the preamble that load what is not loaded yet."""
+    if not isinstance(value, LatexObject):
+        return {}
+    value.dumps_packages()  # a container learns those of what it holds when it is asked to print them
+    return dict.fromkeys(
+        f"\\@ifpackageloaded{package.arguments.dumps()}{{}}{{{package.dumps()}}}" for package in value.packages
     )
 
 

@@ -85,7 +85,8 @@ def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: 
     content, own = read_bib(project.root / "references.bib")
     problems += [_in_bib(project.root, fault) for fault in own.faults]
     bibliography = merge(content, own, built_in, cited)
-    macros = results_tex({**values, **claimed.claimed_texts(project)}, draft=is_draft).encode()
+    texts = claimed.claimed_texts(project)
+    macros = results_tex({**values, **texts}, draft=is_draft, packages=generated.packages).encode()
     sources = drafted.with_files({RESULTS_FILE: macros, "references.bib": bibliography})
     tree = sources.tree(folder)
     explained = _missing_files(tree, generated)

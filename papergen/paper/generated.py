@@ -13,7 +13,7 @@ from papergen.core.strict_yaml import read_yaml
 from papergen.experiment.project import Project
 from papergen.experiment.registry import load_module
 from papergen.latex.problems import Code, Place, Problem
-from papergen.latex.text import Escape, escape
+from papergen.latex.text import Escape, escape, packages_of, to_tex
 from papergen.latex.venues.template import Template
 from papergen.latex.venues.typesetting import Typeset
 from papergen.report import appendix
@@ -43,6 +43,8 @@ class Generated:
     """File name -> the figure and its width in inches: drawn only when the paper is built."""
     problems: list[Problem] = field(default_factory=list)
     """Declarations of paper.yaml that ask for what there is not."""
+    packages: dict[str, None] = field(default_factory=dict)
+    r"""The `\usepackage` lines that PyLaTeX objects ask for, each once."""
     missing: dict[str, NotFinishedError] = field(default_factory=dict)
     """Beginning of the names of an experiment's files -> why there are none."""
 
@@ -80,7 +82,9 @@ def generate(project: Project, results: Results, setting: Typeset) -> Generated:
                 table = in_language(piece, project.paper.language)
                 generated.files[file] = _printed(table, in_tex, template, project.paper.language)
             else:
-                generated.files[file] = f"{piece}".encode()
+                text = piece if isinstance(piece, str) else to_tex(piece, setting.engine)
+                generated.files[file] = f"{text}".encode()
+                generated.packages |= packages_of(piece)
     if results.results:
         for english in (
             appendix.machine_table(results),

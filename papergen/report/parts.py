@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
+
+from pylatex.base_classes import LatexObject
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import slug
@@ -19,26 +21,32 @@ from papergen.report.words import either
 from papergen.store.records import Result
 from papergen.store.runs import Store
 
-Piece = Table | Figure | Tex
+Piece: TypeAlias = Table | Figure | Tex | LatexObject
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """The pieces by their short names; in the paper they are `tables/<experiment>-<name>.tex` and so on.
 
-    A name may be any text, such as that of a logged curve: what stands in the file's name is its slug.
+    A name may be any text, such as that of a logged curve: what stands in the file's name is its slug. Instead of our
+    tables, figures and TeX a kind may give PyLaTeX's objects (`pylatex.Tabular`, `Figure`, `Command` ...), by name:
+    `tables={"sizes": Tabular("lr")}`. They are printed as PyLaTeX prints them, their packages loaded.
     """
 
-    tables: Sequence[Table] = ()
-    figures: Sequence[Figure] = ()
-    texts: Mapping[str, Tex] = field(default_factory=dict)
+    tables: Sequence[Table] | Mapping[str, Table | LatexObject] = ()
+    figures: Sequence[Figure] | Mapping[str, Figure | LatexObject] = ()
+    """A Figure is drawn (`figures/<experiment>-<name>.pdf`), a PyLaTeX object is TeX to input (`.tex`)."""
+    texts: Mapping[str, Tex | LatexObject] = field(default_factory=dict)
 
     def files(self, experiment: str) -> list[tuple[str, str, Piece]]:
         """File in the paper, name, piece: of all pieces; two files are the same where the slugs of two names are."""
-        tables, figures, texts = file_names(experiment)
-        found: list[tuple[str, str, Piece]] = [(f"{tables}{slug(one.name)}.tex", one.name, one) for one in self.tables]
-        found += [(f"{figures}{slug(one.name)}.pdf", one.name, one) for one in self.figures]
-        found += [(f"{texts}{slug(name)}.tex", name, text) for name, text in self.texts.items()]
+        found: list[tuple[str, str, Piece]] = []
+        for start, pieces in zip(file_names(experiment), (self.tables, self.figures, self.texts), strict=True):
+            named: Iterable[tuple[str, Piece]]
+            named = pieces.items() if isinstance(pieces, Mapping) else [(piece.name, piece) for piece in pieces]
+            for name, piece in named:
+                ending = ".pdf" if isinstance(piece, Figure) else ".tex"
+                found.append((f"{start}{slug(name)}{ending}", name, piece))
         return found
 
 

@@ -163,3 +163,28 @@ def test_a_rare_character_of_a_name_is_left_to_tex_and_that_of_a_sample_is_a_cod
 def test_where_the_engine_is_not_known_what_only_some_print_is_left() -> None:
     assert escape("α ms·%\u2009你语") == r"\ensuremath{\alpha} ms·\%\,你语"
     assert escape("a\u202eb") == r"a{[}U+202E{]}\hspace{0pt}b"
+
+
+def test_packages_of_pylatex_objects_are_loaded_once_and_only_where_they_are_missing() -> None:
+    from pylatex import Figure, MultiRow, Package, Tabular
+
+    from papergen.latex.text import packages_of
+
+    table = Tabular("ll")
+    table.add_row(MultiRow(2, data="a"), "b")
+    outer = Figure(data=[table])
+    outer.packages.add(Package("xcolor", options="table"))
+    assert set(packages_of(outer)) == {
+        r"\@ifpackageloaded{multirow}{}{\usepackage{multirow}}",
+        r"\@ifpackageloaded{xcolor}{}{\usepackage[table]{xcolor}}",
+    }
+    assert packages_of("text") == {}
+
+
+def test_what_an_engine_cannot_print_of_a_pylatex_object_is_a_code() -> None:
+    from pylatex import Command
+
+    from papergen.latex.text import to_tex
+
+    assert to_tex(Command("emph", "50% é 中"), "pdflatex") == r"\emph{50\% é {[}U+4E2D{]}\hspace{0pt}}"
+    assert to_tex(Command("emph", "50% é 中"), "xelatex") == r"\emph{50\% é 中}"

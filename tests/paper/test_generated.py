@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent / "check"))
 from checklab import make_paper
 from commands import papergen
+from texlab import pdf_pages
 
 from papergen.core.files import slug
 from papergen.experiment.project import open_project
@@ -85,3 +86,65 @@ def test_two_curves_of_one_file_name_are_told(tmp_path: Path) -> None:
     assert "'train_loss' of logs would be written to figures/logs-train-loss.pdf, as 'train/loss' of logs is" in str(
         problem
     )
+
+
+PYLATEX = '''
+"""A kind whose report hands over PyLaTeX's objects."""
+from papergen.experiment.api import Metric, Params as Base
+
+METRICS = (Metric(name="score", label="Score"),)
+
+class Params(Base):
+    pass
+
+def is_seeded(params):
+    return False
+
+def run(params, ctx):
+    return {"score": 0.5}
+
+def report(view):
+    from pylatex import Command, Figure, MultiColumn, NoEscape, Tabular, Tabularx
+    from papergen.report.parts import Part
+
+    sizes = Tabular("|l|r|")
+    sizes.add_hline()
+    sizes.add_row([MultiColumn(2, data="50% of R&D_x")])
+    sizes.add_row("é β", f"{view.value('one', 'score').mean:.1f}")
+    sizes.add_hline()
+    wide = Tabularx("lX", width_argument=NoEscape(r"\\columnwidth"))
+    wide.add_row("left", "stretched")
+    figure = Figure(position="h")
+    figure.append(Command("centering"))
+    figure.append(Command("fbox", "A drawing in TeX"))
+    figure.add_caption("Handed over.")
+    return Part(
+        tables={"sizes": sizes, "Wide one": wide},
+        figures={"my_drawing": figure},
+        texts={"said": Command("emph", "A passage of 100 %.")},
+    )
+'''
+
+
+@pytest.mark.tex
+def test_an_author_hands_over_pylatex_objects(tmp_path: Path) -> None:
+    paper = paper_with(tmp_path / "paper", PYLATEX)
+    made = generated(paper)
+    assert made.packages == {
+        r"\@ifpackageloaded{tabularx}{}{\usepackage{tabularx}}": None,
+    }
+    files = [name for name in made.files if "logs-" in name]
+    assert files == [
+        "tables/logs-sizes.tex",
+        "tables/logs-wide-one.tex",
+        "figures/logs-my-drawing.tex",
+        "text/logs-said.tex",
+    ]
+    taken_in = "\n\n".join(f"\\input{{{name.removesuffix('.tex')}}}" for name in files)
+    text = paper / "sections" / "text.tex"
+    text.write_text(f"{text.read_text()}\n{taken_in}\n", encoding="utf-8")
+    build(open_project(paper), progress=lambda _: None)
+    page = " ".join(" ".join(pdf_pages(paper / "build" / f"{paper.name}.pdf")).split())
+    for printed in ("50% of R&D_x", "é", "0.5", "left stretched", "A drawing in TeX", "Figure 1: Handed over."):
+        assert printed in page, page
+    assert "A passage of 100 %." in page

@@ -5,8 +5,10 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pylatex
 import pytest
 from made import constant_gap, decoding_results, make_result, make_results, make_trial, speed_results
+from pylatex.errors import TableRowSizeError
 
 from papergen.core.errors import PapergenError
 from papergen.experiment.registry import load_kinds
@@ -15,7 +17,7 @@ from papergen.report.derived import compare, extreme
 from papergen.report.results import NotFinishedError, Results
 from papergen.report.statistics import holm
 from papergen.report.tables.table import Column, Row, Table, marked_against, row_label, table_of
-from papergen.report.tables.tabular import fits, tabular_tex
+from papergen.report.tables.tabular import fits, tabular_of, tabular_tex
 from papergen.report.values import Value, summary, value_of
 
 
@@ -281,3 +283,20 @@ def test_a_column_of_huge_numbers_has_powers_of_ten() -> None:
     assert r"1.0\papergenpower{28}" in tex
     assert r"\textbf{2.5\papergenpower{31}}" in tex
     assert "1" + "0" * 28 in tabular_tex(simple({"a": 1e28}, decimals=0)).replace(r"\,", "")
+
+
+def test_the_tabular_is_a_pylatex_object_and_checks_its_rows() -> None:
+    made = tabular_of(simple({"a": 1.0}))
+    assert isinstance(made, pylatex.Tabular)
+    assert made.dumps_packages() == r"\usepackage{booktabs}"
+    assert made.dumps().splitlines() == [
+        r"\begin{tabular}{@{}lc@{}}",
+        r"\toprule",
+        r" & M~$\uparrow$ \\",
+        r"\midrule",
+        r"a & 1 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    with pytest.raises(TableRowSizeError):
+        made.add_row("only one cell")

@@ -95,7 +95,7 @@ def _plain(files: Mapping[str, bytes], built: Built) -> tuple[dict[str, bytes], 
         plain = {name: without_comments(text, opaque=opaque) for name, text in plain.items()}
     main = built.assembly.sources.main
     if not uses_our_macros([*plain.values(), *styles]):
-        macros = standing_macros("".join(plain.values()))
+        macros = standing_macros("".join(plain.values()), texts.get(RESULTS_FILE, ""))
         plain[main] = OUR_INPUT.sub(lambda _: macros.rstrip("\n"), plain[main], count=1)
     if built.engine.engine == "pdflatex":
         plain[main] = PDF_OUTPUT + plain[main]

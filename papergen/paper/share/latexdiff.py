@@ -71,7 +71,9 @@ def flat(version: Version) -> str:
     names = [name for name in tree.names if name.endswith(".tex") and name != RESULTS_FILE]
     texts = {name: without_comments(with_numbers(tree.text(name), values)) for name in names}
     whole = one_file(texts, version.snapshot.main)
-    return OUR_INPUT.sub(lambda _: standing_macros(r"\papergenpm\begin{longrows}").rstrip("\n"), whole, count=1)
+    results = tree.text(RESULTS_FILE) if RESULTS_FILE in tree else ""
+    macros = standing_macros(r"\papergenpm\begin{longrows}", results)
+    return OUR_INPUT.sub(lambda _: macros.rstrip("\n"), whole, count=1)
 
 
 def _fill(tree: Path, marked: str, old: Version, new: Version) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from papergen.latex.macros import LINK_MACROS, LONGROWS, RESULTS_FILE, SIGN_MACROS
+from papergen.latex.macros import LINK_MACROS, LONGROWS, RESULTS_FILE, SIGN_MACROS, package_lines
 from papergen.latex.sources import OPAQUE_ENVIRONMENTS, group, masked, spans
 
 Values = Mapping[str, Mapping[str, str]]
@@ -158,9 +158,11 @@ def _file(texts: Mapping[str, str], argument: str) -> str | None:
     return next((full for full in (f"{name}.tex", name) if full in texts), None)
 
 
-def standing_macros(text: str) -> str:
-    r"""What is left of `papergen-results.tex` in the preamble when every `\result` has become a number."""
+def standing_macros(text: str, results: str) -> str:
+    r"""What is left of `papergen-results.tex` (`results`) in the preamble when every `\result` has become a number."""
+    lines = package_lines(results)
+    packages = "\n".join([r"\makeatletter", *lines, r"\makeatother", ""]) if lines else ""
     signs = SIGN_MACROS if re.search(r"\\papergen(?:minus|pm|power)(?![A-Za-z])", text) else ""
     links = LINK_MACROS if r"\papergenlink" in text else ""
     rows = f"\\makeatletter\n{LONGROWS}\\makeatother\n" if r"\begin{longrows}" in text else ""
-    return signs + links + rows
+    return packages + signs + links + rows

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from papergen.core.numbers import EXACT, grouped, number_of, rounded, scientific, significant
-from papergen.latex.text import Escape, Tex, as_tex, number_tex
+from papergen.latex.text import Escape, Tex, as_tex, command, number_tex
 from papergen.report.formats import MAX_DECIMALS, decimals_of, plain
 from papergen.report.tables.table import Cell, Column, NotAvailable, Table
 from papergen.report.values import Text, Value
@@ -20,7 +20,7 @@ MAX_PLAIN_DECIMALS = 3
 """Decimals that a column may be given for its smallest number; beyond, all are written as powers of ten."""
 
 
-def column_cells(table: Table, index: int, escape: Escape) -> list[str]:
+def column_cells(table: Table, index: int, escape: Escape) -> list[Tex]:
     """The TeX of every cell of a column, numbers padded to stand under each other, the best marked."""
     column = table.columns[index]
     cells = [row.cells[index] for row in table.rows]
@@ -31,23 +31,23 @@ def column_cells(table: Table, index: int, escape: Escape) -> list[str]:
     widest_half = max(halves.values(), key=len, default="")
     notes = [(table.notes or {}).get((row.name, column.name), "") for row in table.rows]
     widest_note = max(notes, key=len, default="")
-    out: list[str] = []
+    out: list[Tex] = []
     for at, cell in enumerate(cells):
         if at not in means:
             out.append(text_of(cell, escape, table.footnotes))
             continue
         mean = number_in_tex(means[at])
-        mean = rf"\textbf{{{mean}}}" if at in bold else rf"\underline{{{mean}}}" if at in underlined else mean
-        note = notes[at] or (rf"\phantom{{{widest_note}}}" if widest_note else "")
+        mean = command("textbf", mean) if at in bold else command("underline", mean) if at in underlined else mean
+        note = notes[at] or (command("phantom", widest_note) if widest_note else "")
         spread = ""
         if widest_half and at in halves:
             spread = rf"\,{{\scriptsize$\pm$\,{padding(widest_half, halves[at])}{number_in_tex(halves[at])}}}"
         elif widest_half:
-            spread = rf"\phantom{{\,{{\scriptsize$\pm$\,{number_in_tex(widest_half)}}}}}"
+            spread = command("phantom", rf"\,{{\scriptsize$\pm$\,{number_in_tex(widest_half)}}}")
         before, after = padding(widest_mean, means[at]), ""
         if column.significant:
             before, after = around_point(list(means.values()), means[at])
-        out.append(f"{before}{mean}{after}{spread}{note}")
+        out.append(Tex(f"{before}{mean}{after}{spread}{note}"))
     return out
 
 
@@ -133,18 +133,16 @@ def _column_decimals(values: Sequence[Value], scale: float) -> int:
     return min(MAX_DECIMALS, usual + prints_zero)
 
 
-def text_of(cell: Cell, escape: Escape, reasons: Sequence[str]) -> str:
+def text_of(cell: Cell, escape: Escape, reasons: Sequence[str]) -> Tex:
     """A cell that holds no number; n/a bears the letter of its reason among `reasons`."""
     if cell is None:
-        return "---"
+        return Tex("---")
     if isinstance(cell, NotAvailable):
-        return f"n/a{reason_mark(reasons.index(cell.reason))}"
-    if isinstance(cell, Tex):
-        return str(cell)
+        return Tex(f"n/a{reason_mark(reasons.index(cell.reason))}")
     return as_tex(cell.text if isinstance(cell, Text) else str(cell), escape)
 
 
-def number_in_tex(written: str) -> str:
+def number_in_tex(written: str) -> Tex:
     """A number's plain text for a table, whose minus stands in math mode."""
     return number_tex(written, minus="$-$", plus_minus=r"$\pm$")
 
@@ -153,7 +151,7 @@ def padding(widest: str, text: str) -> str:
     """An invisible copy of what `widest` has in front of where `text` begins; nothing beside powers of ten."""
     missing = widest[: len(widest) - len(text)]
     is_power = "^" in widest  # cut anywhere, it would be half a formula
-    return rf"\phantom{{{number_in_tex(missing)}}}" if missing and not is_power else ""
+    return command("phantom", number_in_tex(missing)) if missing and not is_power else ""
 
 
 def around_point(column: Sequence[str], text: str) -> tuple[str, str]:
@@ -162,7 +160,7 @@ def around_point(column: Sequence[str], text: str) -> tuple[str, str]:
     widest = max((one.partition(".")[0] for one in column), key=len)
     most = max((one.partition(".")[2] for one in column), key=len)
     missing = ("." if most and not point else "") + most[len(decimals) :]
-    return padding(widest, whole), rf"\phantom{{{missing}}}" if missing else ""
+    return padding(widest, whole), command("phantom", missing) if missing else ""
 
 
 def ems(text: str) -> float:
@@ -173,6 +171,6 @@ def ems(text: str) -> float:
     return wide if not text.startswith("\\") else 0.6 * wide
 
 
-def reason_mark(index: int) -> str:
+def reason_mark(index: int) -> Tex:
     """The raised letter of the reason of that number."""
-    return rf"\textsuperscript{{{chr(ord('a') + index)}}}"
+    return command("textsuperscript", chr(ord("a") + index))

@@ -1,8 +1,9 @@
 r"""A long table as rows that TeX may set in one column or page and go on with in the next.
 
 A `tabular` is one box, and longtable refuses two columns; a bare `\halign` in vertical mode gives its rows to the page
-one by one, in any class. Inside a box (`\fitted`, a float) the same text is a box too. `longrows` cuts the rows itself
-(`latex.macros`) and is told where the head ends (`\longrowscut`) and in which group a row is (`\longrowsgroup`).
+one by one, in any class: an alignment of plain TeX, for which PyLaTeX has no object. Inside a box (`\fitted`, a float)
+the same text is a box too. `longrows` cuts the rows itself (`latex.macros`) and is told where the head ends
+(`\longrowscut`) and in which group a row is (`\longrowsgroup`).
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def long_tex(table: Table, escape: Escape, *, width_in: float) -> Tex:
             label = ""
         of_row = [of_column[index] for of_column in cells]
         if wrap_in:
-            of_row[-1] = f"\\parbox[t]{{{wrap_in:.2f}in}}{{\\raggedright\\strut {of_row[-1]}\\strut}}"
+            of_row[-1] = Tex(f"\\parbox[t]{{{wrap_in:.2f}in}}{{\\raggedright\\strut {of_row[-1]}\\strut}}")
         lines.append(f"{' & '.join([label, *of_row])}\\cr")
     return Tex("\n".join([*lines, BOTTOM, "}\\egroup"]) + "\n")
 

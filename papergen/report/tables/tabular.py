@@ -6,10 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
+from typing import Any, ClassVar
 
-from papergen.latex.text import Escape, Tex, as_tex, escape
+import pylatex
+from pylatex import Command, MultiColumn, Package
+from pylatex.base_classes import Environment, LatexObject
+from pylatex.base_classes.containers import Fragment
+from pylatex.utils import dumps_list
+
+from papergen.latex.text import Escape, Tex, as_tex, command, escape
 from papergen.report.tables.cells import column_cells, reason_mark, widths_em
-from papergen.report.tables.table import Column, Table
+from papergen.report.tables.table import Column, Row, Table
 
 ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$", "none": ""}
 SIZES = ("", "small", "footnotesize", "scriptsize")
@@ -18,25 +26,58 @@ POINTS = {"": 10.0, "small": 9.0, "footnotesize": 8.0, "scriptsize": 7.0}
 CONTINUED = {"en": " (continued)", "zh": "（续）"}
 
 
+class Tabular(pylatex.Tabular):  # type: ignore[misc]
+    r"""A `tabular` without space at its sides, one row per line.
+
+    PyLaTeX's own writes `a&b\\%`: hard to read where an author opens a generated table, or a diff of one.
+    """
+
+    content_separator = "\n"
+    packages: ClassVar[list[Package]] = [Package("booktabs")]
+
+    def __init__(self, align: str) -> None:
+        super().__init__(f"@{{}}{align}@{{}}", width=len(align))
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """One row; PyLaTeX checks that its cells are as many as the columns, and gathers the packages they need."""
+        super().add_row(cells, **options)
+        self[-1] = Tex(dumps_list(cells, escape=self.escape, token=" & ") + r" \\")
+
+    def add_rule(self, name: str) -> None:
+        """A rule of booktabs: `toprule`, `midrule`, `bottomrule`; also `addlinespace`."""
+        self.append(command(name))
+
+
+class Float(Environment):  # type: ignore[misc]
+    """`table`, or `table*` over both columns, one command per line."""
+
+    _latex_name = "table"
+    content_separator = "\n"
+
+    def __init__(self, *, place: str, is_wide: bool) -> None:
+        self._star_latex_name = is_wide
+        super().__init__(options=place)
+
+
+def tabular_of(table: Table, escape: Escape = escape) -> LatexObject:
+    """The tabular, with the reasons of its n/a cells below it."""
+    tabular = Tabular("l" + "".join(column.align for column in table.columns))
+    tabular.add_rule("toprule")
+    _add_heading(tabular, table, escape)
+    tabular.add_rule("midrule")
+    _add_rows(tabular, table, escape)
+    tabular.add_rule("bottomrule")
+    return _with_notes(tabular, [as_tex(reason, escape) for reason in table.footnotes])
+
+
 def tabular_tex(table: Table, escape: Escape = escape, *, width_in: float | None = None) -> Tex:
-    """The tabular; with `width_in`, in the largest of the usual sizes in which it fits that width."""
-    body = "\n".join(
-        [
-            rf"\begin{{tabular}}{{@{{}}l{''.join(column.align for column in table.columns)}@{{}}}}",
-            r"\toprule",
-            *_heading(table, escape),
-            r"\midrule",
-            *_body(table, escape),
-            r"\bottomrule",
-            r"\end{tabular}",
-        ]
-    )
-    body = footnoted(body, [as_tex(reason, escape) for reason in table.footnotes])
+    """The tabular as text; with `width_in`, in the largest of the usual sizes in which it fits that width."""
+    body = tabular_of(table, escape).dumps()
     if width_in is None:
-        return Tex(body + "\n")
+        return Tex(f"{body}\n")
     size, separation = size_that_fits(table, width_in) or (SIZES[-1], 2.0)
-    command = f"\\{size}" if size else ""
-    return Tex(f"{{{command}\\setlength{{\\tabcolsep}}{{{separation:g}pt}}%\n{body}}}\n")
+    columns = command("setlength", r"\tabcolsep", f"{separation:g}pt")
+    return Tex(f"{{{command(size) if size else ''}{columns}%\n{body}}}\n")
 
 
 def fits(table: Table, width_in: float) -> bool:
@@ -54,63 +95,55 @@ def size_that_fits(table: Table, width_in: float) -> tuple[str, float] | None:
     return None
 
 
-def _heading(table: Table, escape: Escape) -> list[str]:
-    lines: list[str] = []
-    groups = [column.group for column in table.columns]
-    if any(groups):
-        cells, rules, start = [], [], 0
-        while start < len(groups):
-            end = start
-            while end + 1 < len(groups) and groups[end + 1] == groups[start]:
-                end += 1
-            cells.append(rf"\multicolumn{{{end - start + 1}}}{{c}}{{{escape(groups[start])}}}")
-            if groups[start]:
-                rules.append(rf"\cmidrule(lr){{{start + 2}-{end + 2}}}")
-            start = end + 1
-        lines += [f" & {' & '.join(cells)} \\\\", "".join(rules)]
-    headings = [as_tex(table.corner, escape), *(column_heading(column, escape) for column in table.columns)]
-    return [*lines, f"{' & '.join(headings)} \\\\"]
+def _add_heading(tabular: Tabular, table: Table, escape: Escape) -> None:
+    groups = [(group, len(list(columns))) for group, columns in groupby(column.group for column in table.columns)]
+    if any(group for group, _ in groups):
+        tabular.add_row("", *(MultiColumn(size, data=as_tex(group, escape)) for group, size in groups))
+        rules, start = "", 2
+        for group, size in groups:
+            span = f"{start}-{start + size - 1}"
+            rules += command("cmidrule(lr)", span) if group else ""
+            start += size
+        tabular.append(Tex(rules))
+    tabular.add_row(as_tex(table.corner, escape), *(column_heading(column, escape) for column in table.columns))
 
 
-def column_heading(column: Column, escape: Escape) -> str:
+def column_heading(column: Column, escape: Escape) -> Tex:
     """The heading of a column with its unit and the arrow of its direction."""
-    text = as_tex(column.heading, escape)
+    text = str(as_tex(column.heading, escape))
     unit = "%" if column.percent else column.unit
     if unit and column.show != "n":
         text += f" ({escape(unit)})"
     arrow = ARROWS[column.direction] if not column.target and column.show != "n" else ""
-    return f"{text}~{arrow}" if arrow else text
+    return Tex(f"{text}~{arrow}" if arrow else text)
 
 
-def _body(table: Table, escape: Escape) -> list[str]:
+def _add_rows(tabular: Tabular, table: Table, escape: Escape) -> None:
     printed = [column_cells(table, index, escape) for index in range(len(table.columns))]
-    lines: list[str] = []
     start, end = table.shown or (0, len(table.rows))
+    before: Row | None = None
     for index, row in list(enumerate(table.rows))[start:end]:
-        before = table.rows[index - 1] if index > start else None
         if before is not None and before.is_reference != row.is_reference:
-            lines.append(r"\midrule")
+            tabular.add_rule("midrule")
         elif before is not None and before.group != row.group:
-            lines.append(r"\addlinespace")
+            tabular.add_rule("addlinespace")
         if row.group and (before is None or before.group != row.group):
-            lines.append(rf"\multicolumn{{{len(table.columns) + 1}}}{{@{{}}l}}{{\emph{{{escape(row.group)}}}}} \\")
-        label = ("\\quad " if row.group else "") + as_tex(row.label, escape)
-        lines.append(f"{' & '.join([label, *(cells[index] for cells in printed)])} \\\\")
-    return lines
+            group = command("emph", as_tex(row.group, escape))
+            tabular.add_row(MultiColumn(len(table.columns) + 1, align=Tex("@{}l"), data=group))
+        label = Tex(("\\quad " if row.group else "") + as_tex(row.label, escape))
+        tabular.add_row(label, *(cells[index] for cells in printed))
+        before = row
 
 
-def footnoted(tabular: str, notes: Sequence[str]) -> str:
+def _with_notes(tabular: Tabular, notes: Sequence[str]) -> LatexObject:
     """The tabular with lettered notes below it, in lines as long as it is wide."""
     if not notes:
         return tabular
     lines = "\\par ".join(f"{reason_mark(index)}\\,{note}" for index, note in enumerate(notes))
-    return (
-        f"\\sbox0{{{tabular}}}%\n"
-        "\\begin{tabular}{@{}l@{}}\n"
-        "\\usebox0\\\\[2pt]\n"
-        f"\\parbox{{\\wd0}}{{\\scriptsize\\raggedright {lines}}}\n"
-        "\\end{tabular}"
-    )
+    below = Tabular("l")
+    below.append(Tex(r"\usebox0\\[2pt]"))
+    below.append(command("parbox", r"\wd0", rf"\scriptsize\raggedright {lines}"))
+    return Fragment(data=[command("sbox0", tabular.dumps()), below])
 
 
 def float_tex(
@@ -130,20 +163,24 @@ def float_tex(
     """
     is_wide = not fits(table, column_in)
     width = text_in if is_wide else column_in
-    environment = "table*" if is_wide and text_in > column_in else "table"
     parts = list(parts_of(table, max_rows))
     bodies = [str(tabular_tex(part, escape, width_in=width)).rstrip("\n") for part in parts]
     if not fits(table, width):
-        bodies = [f"\\resizebox{{{width:g}in}}{{!}}{{%\n{body}}}" for body in bodies]
+        bodies = [command("resizebox", f"{width:g}in", "!", f"%\n{body}") for body in bodies]
     if not caption:
         return Tex("\n\\par\\bigskip\n".join(bodies) + "\n")
     floats = []
     for index, body in enumerate(bodies):
-        heading = [f"\\caption{{{caption}}}", f"\\label{{tab:{table.name}}}"]
+        one = Float(place=place, is_wide=is_wide and text_in > column_in)
+        one.append(Tex(r"\centering\small"))
         if index:
-            heading = [r"\addtocounter{table}{-1}", f"\\caption[]{{{caption}{CONTINUED[language]}}}"]
-        lines = [f"\\begin{{{environment}}}[{place}]", r"\centering\small", *heading, body, f"\\end{{{environment}}}"]
-        floats.append("\n".join(lines) + "\n")
+            one.append(command("addtocounter", "table", "-1"))
+            one.append(Command("caption", Tex(caption + CONTINUED[language]), options=""))
+        else:
+            one.append(command("caption", caption))
+            one.append(command("label", f"tab:{table.name}"))
+        one.append(Tex(body))
+        floats.append(f"{one.dumps()}\n")
     return Tex("".join(floats))
 
 
