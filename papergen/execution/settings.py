@@ -1,6 +1,7 @@
-"""How a project's trials are launched: `launch.yaml`, changed by `--launch KEY=VALUE`. Generic words, for any cluster.
+"""How a run-exp runs its trials: `RunOptions` as typed, `LaunchSettings` of launch.yaml, and `RunSettings` of both.
 
-It decides where and when trials run, never what comes out: nothing here reaches a digest.
+launch.yaml has generic words, for any cluster; `--launch KEY=VALUE` changes one. All of this decides where and when
+trials run, never what comes out: nothing here reaches a digest.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
 
 
 class LaunchSettings(BaseModel):
-    """The settings, each with what it means."""
+    """The settings of launch.yaml, each with what it means."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
