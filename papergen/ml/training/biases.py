@@ -1,7 +1,7 @@
 """What two shortcuts of data-parallel training change: averaging the ranks' means, and padding the evaluation.
 
 Ranks are simulated in one process: the gradient of several ranks is the mean of their shards' gradients, bitwise
-(`tests/training/test_exactness.py`), so that 64 ranks can be studied on a laptop.
+(`tests/ml/training/test_exactness.py`), so that 64 ranks can be studied on a laptop.
 """
 
 from __future__ import annotations
