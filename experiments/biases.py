@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 import papergen
-from papergen import Context, From, Metric
+from papergen import Context, From, Metric, Phrase
 from papergen.ml.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
 LABEL = "Biases of shortcuts in data-parallel training"
 
+MNAT = Phrase("mnat", "毫奈特")
+
 METRICS = (
-    Metric(name="gradient_bias", label="Gradient", unit="%", direction="lower", over="batches"),
-    Metric(name="padded_bias", label="padded", unit="mnat"),
-    Metric(name="rank_mean_bias", label="rank means", unit="mnat"),
-    Metric(name="num_repeated", label="repeated"),
-    Metric(name="validation_loss", label="Val. loss", direction="lower"),
+    Metric(name="gradient_bias", label=Phrase("Gradient", "梯度"), unit="%", direction="lower", over="batches"),
+    Metric(name="padded_bias", label=Phrase("padded", "补齐"), unit=MNAT),
+    Metric(name="rank_mean_bias", label=Phrase("rank means", "进程均值"), unit=MNAT),
+    Metric(name="num_repeated", label=Phrase("repeated", "重复数")),
+    Metric(name="validation_loss", label=Phrase("Val. loss", "验证损失"), direction="lower"),
 )
 
 
@@ -111,7 +113,7 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
 def report(view: View) -> Part:
     """The biases by number of ranks, as a table and the gradient's as a figure."""
-    from papergen.report.appendix import hyperparameter_table
+    from papergen.ml.training.scaling import RANKS
     from papergen.report.figures.figure import Figure, Series
     from papergen.report.parts import Part
     from papergen.report.tables.table import table_of
@@ -125,9 +127,9 @@ def report(view: View) -> Part:
         ["gradient_bias", "padded_bias", "rank_mean_bias", "num_repeated"],
         rows=rows,
         labels=lambda row: str(params[row].world_size),
-        corner="Ranks",
+        corner=RANKS,
         marks_best=False,
-        groups={"padded_bias": "Evaluation", "rank_mean_bias": "Evaluation", "num_repeated": "Evaluation"},
+        groups=dict.fromkeys(("padded_bias", "rank_mean_bias", "num_repeated"), Phrase("Evaluation", "评估")),
     )
     bias = [view.value(row, "gradient_bias") for row in rows]
     sizes = [params[row].world_size for row in rows]
@@ -144,32 +146,31 @@ def report(view: View) -> Part:
                 digests=[digest for value in bias for digest in value.digests],
             ),
         ),
-        x_label="Ranks",
-        y_label="Error of the gradient (%)",
+        x_label=RANKS,
+        y_label=Phrase("Error of the gradient (%)", "梯度误差 (%)"),
         x_scale="log",
         x_ticks=sorted(set(sizes)),
         y_limits=(0, None),
     )
-    return Part(tables=(table, hyperparameter_table(params)), figures=(figure,), texts={"method": method(view)})
+    return Part(tables=(table, view.hyperparameters()), figures=(figure,), texts={"method": method(view)})
 
 
 def method(view: View) -> Any:
     """What was compared, from the recorded parameters."""
     from papergen.latex.text import Tex
 
-    if view.language == "zh":
-        return Tex(
-            f"在训练所得的权重处，我们将一步中全部词元上均值的梯度与各进程均值的平均相比较，"
-            f"共 {view.each('num_batches')} 步，每步 {view.each('batch_size')} 个随文档结束的序列"
-            f"（最长 {view.each('block_size')} 个词元）；"
-            f"误差为二者之差的范数与前者范数之比。"
-            f"留出的文本既作准确评分，也按采样器所报告的方式评分，即重复一些序列，直到各进程的序列数相等。\n"
-        )
     return Tex(
-        f"At the weights of the trained model we compare the gradient of the mean over all tokens of a step with the "
-        f"mean of the ranks' means, over {view.each('num_batches')} steps of {view.each('batch_size')} sequences that "
-        f"end with their document (at most {view.each('block_size')} tokens); "
-        f"the error is the norm of the difference over the norm of the "
-        f"former. The held-out text is scored exactly, and as a sampler reports it that repeats sequences until all "
-        f"ranks have equally many.\n"
+        view.said(
+            Phrase(
+                "At the weights of the trained model we compare the gradient of the mean over all tokens of a step "
+                "with the mean of the ranks' means, over {steps} steps of {sequences} sequences that end with their "
+                "document (at most {tokens} tokens); the error is the norm of the difference over the norm of the "
+                "former. The held-out text is scored exactly, and as a sampler reports it that repeats sequences until "
+                "all ranks have equally many.\n",
+                "在训练所得的权重处，我们将一步中全部词元上均值的梯度与各进程均值的平均相比较，"
+                "共 {steps} 步，每步 {sequences} 个随文档结束的序列（最长 {tokens} 个词元）；"
+                "误差为二者之差的范数与前者范数之比。"
+                "留出的文本既作准确评分，也按采样器所报告的方式评分，即重复一些序列，直到各进程的序列数相等。\n",
+            ).format(steps=view.each("num_batches"), sequences=view.each("batch_size"), tokens=view.each("block_size"))
+        )
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from papergen import Context, Metric
+from papergen import Context, Metric, Phrase
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding.reported_metrics import HUMAN, TEXT_METRICS
 from papergen.ml.decoding.settings import DecodingSettings, digests, shared_models
@@ -20,22 +20,30 @@ from papergen.ml.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
     from papergen.experiment.shared_models import SharedModel
-    from papergen.report.figures.figure import Figure
     from papergen.report.parts import Part, View
-    from papergen.report.tables.table import Table
 
 LABEL = "Early ends of text"
-NONE = "none"
-"""Name of the row without a remedy, with which the others are compared."""
-
 LIMITS = ("max_new_tokens", "max_length")
 
 METRICS = (
-    Metric(name="early_rate", label="Early", unit="%", over="prompts", closest_to=HUMAN),
-    Metric(name="inner_eos", label="EOS inside", over="prompts", direction="lower"),
-    Metric(name="changed", label="Changed", unit="%", over="prompts"),
+    Metric(name="early_rate", label=Phrase("Early", "过早结束"), unit="%", over="prompts", closest_to=HUMAN),
+    Metric(name="inner_eos", label=Phrase("EOS inside", "内含 EOS"), over="prompts", direction="lower"),
+    Metric(name="changed", label=Phrase("Changed", "有改动"), unit="%", over="prompts"),
     *TEXT_METRICS,
 )
+
+ROW_LABELS = {
+    "human": Phrase("human", "人类文本", also=("人类",)),
+    "none": Phrase("none", "无"),
+    "min_new_tokens": Phrase("min new tokens", "最少新词元数"),
+    "min_length": Phrase("min length", "最小长度"),
+    "suppress_tokens": Phrase("suppress tokens", "禁止 EOS"),
+    "sequence_bias": Phrase("sequence bias", "EOS 偏置"),
+    "eos_disabled": Phrase("eos disabled", "忽略 EOS"),
+    "beam": Phrase("beam", "束搜索", also=("集束搜索",)),
+    "length_penalty": Phrase("length penalty", "长度惩罚"),
+    "wording": Phrase("wording", "改写提示"),
+}
 
 
 class Params(DecodingSettings):
@@ -148,205 +156,11 @@ def run(params: Params, ctx: Context) -> Mapping[str, float]:
 
 def report(view: View) -> Part:
     """The remedies side by side, how many texts still run at each length, what each costs, and the set-up in words."""
-    from papergen.report.appendix import hyperparameter_table
+    from papergen.ml.decoding import early_eos_report as early
     from papergen.report.parts import Part
 
     return Part(
-        tables=(remedies(view), hyperparameter_table({row: view.params(row) for row in view.rows})),
-        figures=(survival(view), cost(view)),
-        texts={"method": method(view), "idle": idle(view)},
+        tables=(early.remedies(view), view.hyperparameters()),
+        figures=(early.survival(view), early.cost(view)),
+        texts={"method": early.method(view), "idle": early.idle(view)},
     )
-
-
-def of(view: View, row: str) -> Params:
-    """The typed parameters of a row."""
-    found = view.params(row)
-    assert isinstance(found, Params)
-    return found
-
-
-def remedies(view: View) -> Table:
-    """Rate and length, what was changed, and the cost; marks for what differs from the row without a remedy."""
-    import dataclasses
-
-    from papergen.latex.text import Tex
-    from papergen.report.tables.table import marked_against, table_of
-
-    names = ["early_rate", "eos_rate", "length", "inner_eos", "changed", "perplexity", "rep_4", "diversity"]
-    label = lambda row: Tex(rf"\texttt{{{view.escape(row)}}}")  # noqa: E731
-    table = table_of(view.results, "remedies", view.experiment, names, labels=label, corner="Remedy")
-    at = names.index("changed")
-    rows = []
-    for row in table.rows:
-        group = "Without effect" if of(view, row.name).idle_remedy else ""
-        cells = list(row.cells)
-        cells[at] = changed(view, row.name) if cells[at] is None else cells[at]
-        rows.append(dataclasses.replace(row, cells=tuple(cells), group=group))
-    rows.sort(key=lambda row: bool(row.group))
-    table = dataclasses.replace(table, rows=tuple(rows))
-    return marked_against(table, NONE) if NONE in view.rows else table
-
-
-def changed(view: View, row: str) -> Any:
-    """Share of the prompts whose text differs from that of the row without a remedy; None where there is none."""
-    from papergen.report.values import Value, summary
-
-    if NONE not in view.rows or row == NONE or of(view, row).reference:
-        return None
-    base = {sample["prompt_index"]: sample["ids"] for sample in view.samples(NONE)}
-    flags = [100.0 * (sample["ids"] != base.get(sample["prompt_index"])) for sample in view.samples(row)]
-    digests = tuple(view.finished(name)[0].trial.digest for name in (row, NONE))
-    return Value(key=view.key(row, "changed"), unit="%", over="prompts", digests=digests, **summary(flags))
-
-
-def survival(view: View) -> Figure:
-    """Share of texts that are not over yet, by the number of tokens."""
-    from papergen.ml.decoding.setup import most_new
-    from papergen.report.figures.figure import Figure, Rule, Series
-    from papergen.report.tables.table import row_label
-
-    series = []
-    for row in view.rows:
-        if of(view, row).idle_remedy:
-            continue
-        found = view.samples(row)
-        # A text that the limit cut off is not over at its length.
-        ends = [len(sample["ids"]) if sample["finish"] == "eos" else None for sample in found]
-        steps = range(most_new(view, row) + 1)
-        open_ = [100.0 * sum(end is None or end > step for end in ends) / len(ends) for step in steps]
-        series.append(
-            Series(
-                label=row_label(row),
-                x=list(steps),
-                y=open_,
-                is_reference=of(view, row).reference,
-                digests=tuple(result.trial.digest for result in view.finished(row)),
-            )
-        )
-    early = of(view, view.rows[0]).early_tokens
-    return Figure(
-        name="survival",
-        kind="line",
-        series=tuple(series),
-        x_label="Tokens",
-        y_label="Texts not ended (%)",
-        y_limits=(0, 105),
-        rules=(Rule(value=early, axis="x", label="early"),),
-    )
-
-
-def cost(view: View) -> Figure:
-    """Perplexity against the rate of early ends: what an end that is kept away costs."""
-    from papergen.report.figures.figure import Figure, Series
-    from papergen.report.tables.table import row_label
-
-    series = []
-    for row in view.rows:
-        if of(view, row).idle_remedy:
-            continue
-        rate, perplexity = view.value(row, "early_rate"), view.value(row, "perplexity")
-        ends = [end for end in (rate.low, rate.high, perplexity.low, perplexity.high) if end is not None]
-        has_interval = len(ends) == 4 and perplexity.low is not None and perplexity.low > 0
-        series.append(
-            Series(
-                label="",
-                x=[rate.mean],
-                y=[perplexity.mean],
-                x_low=[max(0.0, ends[0])] if has_interval else None,
-                x_high=[min(100.0, ends[1])] if has_interval else None,
-                low=[ends[2]] if has_interval else None,
-                high=[ends[3]] if has_interval else None,
-                names=[row_label(row)],
-                is_reference=of(view, row).reference,
-                digests=rate.digests,
-            )
-        )
-    return Figure(
-        name="cost",
-        kind="scatter",
-        series=tuple(series),
-        x_label="Texts that end early (%)",
-        y_label="Perplexity",
-        y_scale="log",
-    )
-
-
-def method(view: View) -> Any:
-    """The set-up in words, from the parameters of the rows."""
-    from papergen.latex.text import Tex
-    from papergen.ml.decoding.describing import describe
-    from papergen.ml.decoding.setup import limits
-
-    rows = [row for row in view.rows if not of(view, row).reference and of(view, row).idle_remedy is None]
-    if view.language == "zh":
-        return Tex(_method_zh(view, rows))
-    phrases = []
-    for row in rows:
-        params = of(view, row)
-        words = describe(params)
-        wording = [
-            f"the words ``{view.escape(text.strip())}'' {where} every prompt"
-            for text, where in ((params.prompt_prefix, "before"), (params.prompt_suffix, "after"))
-            if text
-        ]
-        phrases.append(", ".join([f"\\texttt{{{view.escape(row)}}}: {words}", *wording]))
-    return Tex(
-        f"The model continues the first {view.each('prompt_tokens')} tokens of {view.each('num_prompts')} held-out "
-        f"documents by up to {limits(view)} tokens. "
-        "Documents are single paragraphs, after which the model has learnt to end. "
-        f"A continuation that the end-of-text token closes before token {view.each('early_tokens')} has ended early. "
-        "How the authors went on is measured alike, with the ends that they chose. "
-        "Perplexity and repetition~\\cite{welleck2020neural} of the longer texts are the cost of a remedy. "
-        f"The remedies are {'; '.join(phrases)}.\n"
-    )
-
-
-def _method_zh(view: View, rows: list[str]) -> str:
-    """`method` in Chinese."""
-    from papergen.ml.decoding.describing_zh import describe
-    from papergen.ml.decoding.setup import limits
-    from papergen.report.words import translated
-
-    phrases = []
-    for row in rows:
-        params = of(view, row)
-        wording = [
-            f"在每个提示{where}加上“{view.escape(text.strip())}”"
-            for text, where in ((params.prompt_prefix, "前"), (params.prompt_suffix, "后"))
-            if text
-        ]
-        name = translated(row, "zh")  # as the figures call it; the table has the names of the parameters
-        shown = f"\\texttt{{{view.escape(row)}}}" + (f"（{view.escape(name)}）" if name != row else "")
-        phrases.append(f"{shown}：{'，'.join([describe(params), *wording])}")
-    return (
-        f"模型读入 {view.each('num_prompts')} 篇留出文档各自开头的 {view.each('prompt_tokens')} 个词元，续写至多 "
-        f"{limits(view)} 个词元。每篇文档是一个段落，模型在训练中学会了在段落之后结束文本。"
-        f"续写若在第 {view.each('early_tokens')} 个词元之前以文本结束符收尾，即为过早结束。"
-        "作者本人的续写以同样的方式测量，其结尾由作者自己决定。"
-        "文本变长之后的困惑度与重复率~\\cite{welleck2020neural} 即为对策的代价。"
-        f"所用对策为：{'；'.join(phrases)}。\n"
-    )
-
-
-def idle(view: View) -> Any:
-    """What is often tried and does nothing: the reasons, and how many texts it changed where that was run."""
-    from papergen.latex.text import Tex
-    from papergen.ml.decoding.early_eos import refused
-    from papergen.ml.decoding.setup import most_new
-    from papergen.report.words import translated
-
-    tried = {of(view, row).idle_remedy: view.value(row, "changed") for row in view.rows if of(view, row).idle_remedy}
-    lines = []
-    for one in refused(Strategy(max_new_tokens=most_new(view, view.rows[0])), eos_token_id=0):
-        outcome = ""
-        if one.name in tried:
-            number = tried[one.name]
-            count = round(number.mean * number.n / 100)
-            outcome = f" It changed {count} of {number.n} texts."
-            if view.language == "zh":
-                outcome = f"在 {number.n} 个文本中改变了 {count} 个。"
-        lines.append(
-            f"\\item[\\texttt{{{view.escape(one.name)}}}] {view.escape(translated(one.why, view.language))}{outcome}"
-        )
-    body = "\n".join(lines)
-    return Tex(f"\\begin{{description}}\n{body}\n\\end{{description}}\n")

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from papergen import Context, Metric
+from papergen import Context, Metric, Phrase
 from papergen.ml.ops.catalogue import CEILINGS, ITEM_BYTES, OPERATIONS
 from papergen.ml.ops.settings import OpsSettings
 from papergen.ml.ops.settings import unavailable as unavailable
@@ -24,14 +24,14 @@ LABEL = "Tensor operations"
 METRICS = (
     Metric(name="torch_us", label="torch", unit="µs", direction="lower", over="rounds"),
     Metric(name="numpy_us", label="numpy", unit="µs", direction="lower", over="rounds"),
-    Metric(name="compiled_us", label="compiled", unit="µs", direction="lower", over="rounds"),
-    Metric(name="relative_error", label="Rel. error", direction="lower"),
-    Metric(name="error_bound", label="Error bound"),
+    Metric(name="compiled_us", label=Phrase("compiled", "编译"), unit="µs", direction="lower", over="rounds"),
+    Metric(name="relative_error", label=Phrase("Rel. error", "相对误差"), direction="lower"),
+    Metric(name="error_bound", label=Phrase("Error bound", "误差界")),
     Metric(name="gflops", label="GFLOP/s", direction="higher"),
     Metric(name="gbytes_per_s", label="GB/s", direction="higher"),
-    Metric(name="peak_gflops", label="Peak GFLOP/s", direction="higher"),
-    Metric(name="peak_gbytes_per_s", label="Peak GB/s", direction="higher"),
-    Metric(name="cached_gbytes_per_s", label="Peak GB/s in cache", direction="higher"),
+    Metric(name="peak_gflops", label=Phrase("Peak GFLOP/s", "峰值 GFLOP/s"), direction="higher"),
+    Metric(name="peak_gbytes_per_s", label=Phrase("Peak GB/s", "峰值 GB/s"), direction="higher"),
+    Metric(name="cached_gbytes_per_s", label=Phrase("Peak GB/s in cache", "缓存峰值 GB/s"), direction="higher"),
 )
 
 
@@ -117,7 +117,6 @@ def report(view: View) -> Part:
         rows,
         num_threads=sorted({view.finished(row)[0].provenance.num_threads for row in view.rows}),
         working_sets=[] if roof is None else [int(size) for size, _ in roof.bandwidths],
-        language=view.language,
     )
     return Part(
         tables=(
@@ -128,5 +127,5 @@ def report(view: View) -> Part:
             ops.settings(rows),
         ),
         figures=figures,
-        texts={"method": Tex(words)},
+        texts={"method": Tex(view.said(words))},
     )

@@ -9,11 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from papergen.experiment.api import WORDS_ONLY, Context, From, Input, Metric, Params
+    from papergen.experiment.api import WORDS_ONLY, Context, From, Input, Metric, Params, Phrase
 
 __version__ = "0.1.0"
 
-__all__ = ["WORDS_ONLY", "Context", "From", "Input", "Metric", "Params"]
+__all__ = ["WORDS_ONLY", "Context", "From", "Input", "Metric", "Params", "Phrase"]
 
 _MODULES = dict.fromkeys(__all__, "papergen.experiment.api")
 """Public name -> the module that defines it."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from papergen.core.phrase import Phrase as Phrase
 from papergen.store.records import Trial
 
 
@@ -78,7 +79,7 @@ class Metric:
 
     name: str
     label: str
-    """Plain text for table headings and axes."""
+    """Plain text for table headings and axes; a `Phrase` where papers in Chinese have a word of their own for it."""
     direction: Literal["higher", "lower", "none"] = "none"
     """Which way is better; "none" where no row may be called best."""
     unit: str = ""
@@ -87,6 +88,11 @@ class Metric:
     """What the interval runs over: "seeds", or the name of the units that the trial reports a value for ("prompts")."""
     closest_to: str | None = None
     """Row whose value is the target (a human reference); best is then the nearest to it."""
+
+    @property
+    def axis(self) -> str:
+        """The label of an axis: with the unit, where there is one."""
+        return Phrase("{} ({})", "{} ({})").format(self.label, self.unit) if self.unit else self.label
 
 
 @dataclass(frozen=True, kw_only=True)

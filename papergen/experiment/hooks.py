@@ -30,6 +30,9 @@ class Hooks(Protocol):
     METRICS: Sequence[Metric]
     """The numbers that every trial reports."""
 
+    ROW_LABELS: Mapping[str, str]
+    """Row -> what tables and figures call it, where its name with spaces for underscores is not enough."""
+
     PRELOAD: Sequence[str]
     """Modules that a fork server imports before it forks; without it, the libraries that the code imports."""
 

@@ -50,6 +50,11 @@ class Kind:
         return tuple(self._ask("metrics", (), self.params_of(params)))
 
     @property
+    def row_labels(self) -> Mapping[str, str]:
+        """Row -> what tables and figures call it, of the rows that have a label of their own."""
+        return dict(getattr(self.module, "ROW_LABELS", {}))
+
+    @property
     def reveals_secrets(self) -> bool:
         """Whether its `run` takes references to secrets and reveals them itself, at the last moment."""
         return bool(getattr(self.module, "REVEALS_SECRETS", False))

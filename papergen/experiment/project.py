@@ -48,6 +48,11 @@ class Project:
         return {name: tuple(metrics.values()) for name, metrics in found.items()}
 
     @property
+    def row_labels(self) -> dict[str, Mapping[str, str]]:
+        """Experiment -> what its kind calls rows in tables and figures."""
+        return {name: self.kinds[config.kind].row_labels for name, config in self.configs.items()}
+
+    @property
     def pdf(self) -> Path:
         """Where the PDF is published."""
         return self.root / "build" / f"{self.name}.pdf"

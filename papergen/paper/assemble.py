@@ -54,7 +54,7 @@ class Assembly:
 
 def read_results(project: Project) -> Results:
     """Everything the store has for the project's plan."""
-    return Results.read(project.store, project.states(), project.metrics)
+    return Results.read(project.store, project.states(), project.metrics, project.row_labels)
 
 
 def assemble(project: Project, results: Results, setting: Typeset, *, is_draft: bool = False) -> Assembly:

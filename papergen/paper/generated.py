@@ -122,7 +122,7 @@ def _declared(project: Project, results: Results, setting: Typeset, escape: Esca
 
     def table(name: str, spec: TableSpec) -> None:
         made = table_from(results, name, spec)
-        stars = stars_said(made, spec, escape, paper.language) if spec.caption else ""
+        stars = stars_said(results, made, spec, escape, paper.language) if spec.caption else ""
         text = float_tex(
             in_language(made, paper.language),
             escape,

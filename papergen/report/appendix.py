@@ -6,23 +6,28 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params
 from papergen.latex.text import Escape, Tex, escape
 from papergen.report.results import Results
 from papergen.report.tables.table import Column, Row, Table
 from papergen.store.records import Provenance, Result
 
-ALL_ROWS = "All rows"
+ALL_ROWS = Phrase("All rows", "所有行")
 OFF: tuple[Any, ...] = (None, False, 0, "none", [], {})
 """Values at which a parameter does nothing."""
 
 
-def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparameters") -> Table:
+def hyperparameter_table(
+    rows: Mapping[str, Params], *, name: str = "hyperparameters", labels: Mapping[str, str] | None = None
+) -> Table:
     """Every parameter that is switched on: first those of all rows, then, row by row, what differs from them.
 
     A parameter that rows leave at its default stands once with that default, "unless given below". Left out is what
-    no row touched and whose default is off (absent, false, none or zero), and what is idle in every row.
+    no row touched and whose default is off (absent, false, none or zero), and what is idle in every row. A row stands
+    under its name as it is typed, in Chinese under its Chinese label where `labels` has one.
     """
+    groups = {row: Phrase(row, label.zh) if isinstance(label, Phrase) else row for row, label in (labels or {}).items()}
     values = {row: params.model_dump(mode="json", by_alias=True) for row, params in rows.items()}
     defaults = _defaults(next(iter(rows.values())))
     lines: list[Row] = []
@@ -39,27 +44,45 @@ def hyperparameter_table(rows: Mapping[str, Params], *, name: str = "hyperparame
             continue
         default = defaults.get(key)
         if default is not None and default in of_rows.values():
-            lines.append(_parameter(key, f"{_shown(default)}, unless given below", ALL_ROWS))
-        own += [_parameter(key, _shown(value), row) for row, value in of_rows.items() if value != default]
+            usual = Phrase("{}, unless given below", "{}（另列者除外）").format(_shown(default))
+            lines.append(_parameter(key, usual, ALL_ROWS))
+        own += [
+            _parameter(key, _shown(value), groups.get(row, row)) for row, value in of_rows.items() if value != default
+        ]
     order = list(rows)
     lines += sorted(own, key=lambda line: order.index(line.group))
-    column = Column(name="value", heading="Value", align="l")
-    return Table(name=name, columns=(column,), rows=tuple(lines), corner="Parameter", marks_best=False, is_long=True)
+    column = Column(name="value", heading=Phrase("Value", "值"), align="l")
+    return Table(
+        name=name,
+        columns=(column,),
+        rows=tuple(lines),
+        corner=Phrase("Parameter", "参数"),
+        marks_best=False,
+        is_long=True,
+    )
 
 
 def machine_table(results: Results) -> Table:
     """Hardware and versions, one column per machine that results came from."""
-    machines = _machines(results) or [{"Device": "none: all results are imported"}]
+    machines = _machines(results) or [{"Device": Phrase("none: all results are imported", "无：全部结果均为导入")}]
     names = list(dict.fromkeys(name for machine in machines for name in machine))
     return Table(
         name="environment",
         columns=tuple(
-            Column(name=str(index), heading="Value" if len(machines) == 1 else f"Machine {index + 1}", align="l")
-            for index in range(len(machines))
+            Column(name=str(index), heading=_machine(index, len(machines)), align="l") for index in range(len(machines))
         ),
-        rows=tuple(Row(name=key, label=key, cells=tuple(machine.get(key) for machine in machines)) for key in names),
+        rows=tuple(
+            Row(name=key, label=_FACTS.get(key, key), cells=tuple(machine.get(key) for machine in machines))
+            for key in names
+        ),
         marks_best=False,
     )
+
+
+def _machine(index: int, count: int) -> str:
+    if count == 1:
+        return Phrase("Value", "值")
+    return Phrase("Machine {}", "机器 {}").format(index + 1)
 
 
 def runs_table(results: Results, *, has_targets: bool = False) -> Table:
@@ -83,12 +106,14 @@ def runs_table(results: Results, *, has_targets: bool = False) -> Table:
         for result in sorted(_in_order(results), key=lambda result: order.index(result.trial.experiment))
     ]
     columns = (
-        Column(name="seed", heading="Seed"),
-        Column(name="digest", heading="Digest", align="l"),
-        Column(name="started", heading="Started", align="l"),
-        Column(name="seconds", heading="Time (s)", align="r"),
+        Column(name="seed", heading=Phrase("Seed", "种子")),
+        Column(name="digest", heading=Phrase("Digest", "摘要值"), align="l"),
+        Column(name="started", heading=Phrase("Started", "开始日期"), align="l"),
+        Column(name="seconds", heading=Phrase("Time (s)", "用时 (s)"), align="r"),
     )
-    return Table(name="runs", columns=columns, rows=tuple(rows), corner="Run", marks_best=False, is_long=True)
+    return Table(
+        name="runs", columns=columns, rows=tuple(rows), corner=Phrase("Run", "运行"), marks_best=False, is_long=True
+    )
 
 
 def _seconds(duration_s: float) -> str:
@@ -131,6 +156,16 @@ def machine_text(results: Results, escape: Escape, *, language: str = "en") -> T
 
 
 _NAMES = {"torch": "PyTorch", "transformers": "transformers"}
+
+
+_FACTS = {
+    "Processor": Phrase("Processor", "处理器"),
+    "Cores": Phrase("Cores", "核心数"),
+    "Memory": Phrase("Memory", "内存"),
+    "Device": Phrase("Device", "设备"),
+    "System": Phrase("System", "系统"),
+}
+"""What the table of machines calls a fact; other names (GPU, Python, torch) are the same in both languages."""
 
 
 def _in_order(results: Results) -> Sequence[Result]:
@@ -177,6 +212,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
+        if set(value) == {"from", "row", "seed"} and None not in value.values():  # a `From`, traced to its trial
+            return Phrase("from {} row {} seed {}", "实验 {} 的 {} 行，种子 {}").format(*value.values())
         return " ".join(f"{name} {item}" for name, item in value.items() if item is not None)
     if isinstance(value, list):
         return "[" + ", ".join(_shown(item) for item in value) + "]"

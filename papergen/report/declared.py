@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from papergen.config.paper import FigureSpec, TableSpec
 from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.phrase import Phrase, said
 from papergen.latex.text import Escape
 from papergen.report.figures.figure import Figure, Series
 from papergen.report.results import NotApplicableError, Results
-from papergen.report.tables.table import Table, marked_against, row_label, table_of
+from papergen.report.tables.table import Table, marked_against, table_of
 from papergen.report.values import Text, Value, value_of
-from papergen.report.words import translated
 
 Index = int | slice | str | Sequence[int | str]
 
@@ -65,11 +65,11 @@ STARS = {
 }
 
 
-def stars_said(table: Table, spec: TableSpec, escape: Escape, language: str) -> str:
+def stars_said(results: Results, table: Table, spec: TableSpec, escape: Escape, language: str) -> str:
     """What the stars of a table say, as the end of its caption; "" where it has none."""
     if spec.against is None or not table.notes:
         return ""
-    label = spec.labels.get(spec.against) or translated(row_label(spec.against), language)
+    label = spec.labels.get(spec.against) or said(results.row_label(spec.source, spec.against), language)
     return STARS[language].format(row=escape(label), level=spec.level)
 
 
@@ -132,7 +132,7 @@ def _logged(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
         digests = [result.trial.digest for result in results.finished(spec.source, row)]
         series.append(
             Series(
-                label=spec.labels.get(row) or row_label(row),
+                label=_label(results, spec, row),
                 x=band.steps,
                 y=band.mean,
                 low=band.low,
@@ -141,7 +141,7 @@ def _logged(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
                 digests=digests,
             )
         )
-    return series, "Steps", results.metric(spec.source, spec.y).label
+    return series, Phrase("Steps", "步数"), results.metric(spec.source, spec.y).label
 
 
 def _bars(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
@@ -149,7 +149,7 @@ def _bars(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
     has_intervals = all(value.low is not None for value in values.values())
     bars = Series(
         label="",
-        x=[spec.labels.get(row) or row_label(row) for row in values],
+        x=[_label(results, spec, row) for row in values],
         y=[value.mean for value in values.values()],
         low=[value.low or 0.0 for value in values.values()] if has_intervals else None,
         high=[value.high or 0.0 for value in values.values()] if has_intervals else None,
@@ -166,7 +166,7 @@ def _points(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
             label="",
             x=[across[row].mean],
             y=[upwards[row].mean],
-            names=[spec.labels.get(row) or row_label(row)],
+            names=[_label(results, spec, row)],
             is_reference=row in spec.references,
             digests=[*across[row].digests, *upwards[row].digests],
         )
@@ -177,11 +177,11 @@ def _points(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
 
 def _samples(results: Results, spec: FigureSpec, rows: Sequence[str]) -> Made:
     series = [
-        Series(label=spec.labels.get(row) or row_label(row), x=list(value.samples), digests=value.digests)
+        Series(label=_label(results, spec, row), x=list(value.samples), digests=value.digests)
         for row, value in _values(results, spec, rows, spec.y).items()
         if value.samples
     ]
-    return series, _axis(results, spec, spec.y), "Count"
+    return series, _axis(results, spec, spec.y), Phrase("Count", "频数")
 
 
 def _values(results: Results, spec: FigureSpec, rows: Sequence[str], metric: str) -> dict[str, Value]:
@@ -198,8 +198,11 @@ def _values(results: Results, spec: FigureSpec, rows: Sequence[str], metric: str
 
 
 def _axis(results: Results, spec: FigureSpec, metric: str) -> str:
-    how = results.metric(spec.source, metric)
-    return f"{how.label} ({how.unit})" if how.unit else how.label
+    return results.metric(spec.source, metric).axis
+
+
+def _label(results: Results, spec: FigureSpec, row: str) -> str:
+    return spec.labels.get(row) or results.row_label(spec.source, row)
 
 
 def _known(results: Results, experiment: str, names: Sequence[str], what: str) -> None:

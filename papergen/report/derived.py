@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Literal
 
 from papergen.core.errors import PapergenError
+from papergen.core.phrase import Phrase
 from papergen.report import statistics
 from papergen.report.results import NotApplicableError, Results
 from papergen.report.values import Text, Value, summary, value_of
@@ -117,7 +118,11 @@ def compare(a: Value, b: Value, test: str = "t") -> statistics.Test:
 
 
 def verdicts(
-    values: Mapping[str, Value], baseline: str, *, better: str = "better", worse: str = "worse"
+    values: Mapping[str, Value],
+    baseline: str,
+    *,
+    better: str = Phrase("better", "更好"),
+    worse: str = Phrase("worse", "更差"),
 ) -> dict[str, str]:
     """Row -> better, worse, or within noise; "" for the baseline, and why where nothing can be tested.
 
@@ -129,9 +134,10 @@ def verdicts(
     found = dict.fromkeys(values, "")
     for (row, test), p in zip(tests.items(), statistics.holm([test.p for test in tests.values()]), strict=True):
         if p is None:
-            found[row] = "one round" if test.untestable is statistics.Untestable.SINGLE else "no spread"
+            is_single = test.untestable is statistics.Untestable.SINGLE
+            found[row] = Phrase("one round", "仅一轮") if is_single else Phrase("no spread", "无波动，无法检验")
         elif p >= 1 - statistics.LEVEL:
-            found[row] = "within noise"
+            found[row] = Phrase("within noise", "无显著差异")
         else:
             found[row] = better if is_better(values[row], base) else worse
     return found

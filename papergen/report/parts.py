@@ -10,9 +10,11 @@ from pylatex.base_classes import LatexObject
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import slug
+from papergen.core.phrase import said
 from papergen.experiment.api import Params
 from papergen.experiment.kind import Kind
 from papergen.latex.text import Escape, Tex
+from papergen.report.appendix import hyperparameter_table
 from papergen.report.figures.figure import Figure
 from papergen.report.results import Band, Results
 from papergen.report.tables.table import Table
@@ -83,6 +85,10 @@ class View:
             raise PapergenError(f"{found.key}: is a text ({found.text!r}), not a number.")
         return found
 
+    def label(self, row: str) -> str:
+        """What the row is called in tables and figures."""
+        return self.results.row_label(self.experiment, row)
+
     def finished(self, row: str) -> list[Result]:
         """The results of all seeds of a row."""
         return self.results.finished(self.experiment, row)
@@ -93,9 +99,18 @@ class View:
         trial = next(planned) if row in self.unavailable else self.finished(row)[0].trial
         return self.kind.params_of(trial.params)
 
+    def said(self, text: str) -> str:
+        """A `Phrase` in the paper's language; any other text as it is."""
+        return said(text, self.language)
+
     def each(self, name: str, show: Callable[[Any], str] = str) -> str:
         """A parameter or property of the rows' parameters in words: `32`, or `32 or 64` where rows differ."""
         return either([show(getattr(self.params(row), name)) for row in self.rows], self.language)
+
+    def hyperparameters(self) -> Table:
+        """Every parameter that is switched on, of all rows and row by row."""
+        labels = {row: self.label(row) for row in self.rows}
+        return hyperparameter_table({row: self.params(row) for row in self.rows}, labels=labels)
 
     def series(self, row: str, name: str) -> Band:
         """A logged series of a row over its seeds."""

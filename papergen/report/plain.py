@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from papergen.core.errors import PapergenError
+from papergen.core.phrase import Phrase, said
 from papergen.experiment.api import Params
 from papergen.latex.text import Tex
 from papergen.report.appendix import hyperparameter_table
 from papergen.report.figures.figure import Figure, Series
 from papergen.report.parts import Part, View
 from papergen.report.results import NotFinishedError, UnknownKeyError
-from papergen.report.tables.table import row_label, table_of
+from papergen.report.tables.table import table_of
 
 
 def part_of(view: View) -> Part:
@@ -30,13 +31,13 @@ def plain_part(view: View, *, params: Mapping[str, Params] | None = None) -> Par
     `params` are the parameters that the last table shows, those of the experiment when None.
     """
     names = [metric.name for metric in view.results.metrics.get(view.experiment, ())]
-    labels = {row: view.escape(row_label(row)) for row in view.rows}
-    tables = [table_of(view.results, "results", view.experiment, names, labels=labels)]
+    tables = [table_of(view.results, "results", view.experiment, names)]
     shown = {row: view.params(row) for row in view.rows} if params is None else params
     if any(type(item).model_fields or item.model_extra for item in shown.values()):
         tables.append(hyperparameter_table(shown))
     figures = [figure for name in _common_series(view) if (figure := _curves(view, name)) is not None]
-    return Part(tables=tuple(tables), figures=tuple(figures), texts={"rows": Tex(", ".join(map(str, labels.values())))})
+    rows_listed = ", ".join(said(view.label(row), view.language) for row in view.rows)
+    return Part(tables=tuple(tables), figures=tuple(figures), texts={"rows": Tex(view.escape(rows_listed))})
 
 
 def _common_series(view: View) -> list[str]:
@@ -54,9 +55,14 @@ def _curves(view: View, name: str) -> Figure | None:
         except UnknownKeyError:
             continue
         if band.steps:
-            curves.append(Series(label=row_label(row), x=band.steps, y=band.mean, low=band.low, high=band.high))
+            curves.append(Series(label=view.label(row), x=band.steps, y=band.mean, low=band.low, high=band.high))
     if not curves:
         return None
     metric = view.results.metric(view.experiment, name)
-    label = f"{metric.label} ({metric.unit})" if metric.unit else metric.label
-    return Figure(name=name, kind="band", series=tuple(curves), x_label="Steps", y_label=label)
+    return Figure(
+        name=name,
+        kind="band",
+        series=tuple(curves),
+        x_label=Phrase("Steps", "步数"),
+        y_label=metric.axis,
+    )

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Self
 
 from papergen.core.errors import PapergenError, ResultError, did_you_mean, nearest_name
+from papergen.core.phrase import listed
 from papergen.experiment.api import Metric
 from papergen.experiment.states import TrialState
 from papergen.report.statistics import mean, t_interval
@@ -69,6 +70,13 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (f" and {more} more (papergen status lists them)" if more > 0 else "")
 
 
+def row_label(row: str, labels: Mapping[str, str] | None = None) -> str:
+    """`my_row@top_p-0.9` is called `my row, top_p 0.9`, `labels` said otherwise."""
+    stem, *grid = row.split("@")
+    label = (labels or {}).get(stem, stem.replace("_", " "))
+    return listed([label, *(item.replace("-", " ", 1) for item in grid)])
+
+
 @dataclass(frozen=True)
 class Band:
     """A logged series of one row: step, mean over seeds, and the 95 % interval over two or more seeds."""
@@ -89,11 +97,19 @@ class Results:
     states: Mapping[str, State]
     metrics: Mapping[str, Sequence[Metric]]
     """Experiment -> what its trials report."""
+    row_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Experiment -> what its kind calls rows in tables and figures."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Digest -> why a trial is not finished: "num_beams 4 -> 5", "ValueError: ..."."""
 
     @classmethod
-    def read(cls, store: Store, planned: Sequence[TrialState], metrics: Mapping[str, Sequence[Metric]]) -> Self:
+    def read(
+        cls,
+        store: Store,
+        planned: Sequence[TrialState],
+        metrics: Mapping[str, Sequence[Metric]],
+        row_labels: Mapping[str, Mapping[str, str]],
+    ) -> Self:
         """Everything the store has for this plan."""
         loaded = {item.trial.digest: store.load(item.trial) for item in planned if item.state == "finished"}
         return cls(
@@ -101,6 +117,7 @@ class Results:
             results={digest: result for digest, result in loaded.items() if result is not None},
             states={item.trial.digest: item.state for item in planned},
             metrics=metrics,
+            row_labels=row_labels,
             reasons={item.trial.digest: item.reason for item in planned if item.reason},
         )
 
@@ -113,6 +130,10 @@ class Results:
         """Names of the experiment's rows, in plan order."""
         self._known_experiment(experiment, experiment)
         return list(dict.fromkeys(trial.row for trial in self.trials if trial.experiment == experiment))
+
+    def row_label(self, experiment: str, row: str) -> str:
+        """What a row is called in tables and figures: by its kind, else by its name; a grid's parameters follow."""
+        return row_label(row, self.row_labels.get(experiment, {}))
 
     def unavailable(self, experiment: str) -> dict[str, str]:
         """Row -> why it cannot run on the device where it was tried."""

@@ -33,6 +33,7 @@ from papergen.core.files import (
     write_json,
 )
 from papergen.core.locks import holder_of, locked
+from papergen.core.phrase import Phrase
 from papergen.store.failures import Failure
 from papergen.store.records import SCHEMA, Outcome, Provenance, Result, Trial
 
@@ -165,13 +166,19 @@ class Store:
     def unavailable(self, trial: Trial) -> str | None:
         """Why the trial cannot run on the device where it was last tried; None when nothing of the kind is known."""
         path = self.unavailable_run(trial).unavailable_file
-        return str(_record(path).get("reason", "its record does not say why")) if path.exists() else None
+        if not path.exists():
+            return None
+        record = _record(path)
+        reason = str(record.get("reason", "its record does not say why"))
+        return Phrase(reason, str(record["reason_zh"])) if "reason_zh" in record else reason
 
     def set_unavailable(self, trial: Trial, reason: str, *, device: str, hostname: str) -> None:
         """Record that the trial cannot run on that device; a result of it, made elsewhere later, takes the place."""
         run = self.unavailable_run(trial)
         write_json(run.trial_file, trial.to_json())
         record = {"schema": SCHEMA, "reason": reason, "device": device, "hostname": hostname}
+        if isinstance(reason, Phrase):
+            record["reason_zh"] = reason.zh
         write_json(run.unavailable_file, record)
         shutil.rmtree(self.failed(trial).folder, ignore_errors=True)
 

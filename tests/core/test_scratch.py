@@ -9,6 +9,7 @@ import pytest
 from commands import papergen, results, start, wait_for
 from fakes import FAKE_KIND
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.project import open_project
 
 COUNTING = FAKE_KIND.replace(
@@ -82,6 +83,15 @@ def test_other_code_finds_an_empty_scratch_and_clean_removes_the_old_one(project
     assert scratch_files(project) == ["large-seed0"]
     papergen("results", "clean", "--all", cwd=project)
     assert scratch_files(project) == []
+
+
+def test_why_a_row_cannot_run_is_recorded_in_both_languages(project: Path) -> None:
+    opened = open_project(project)
+    reason = Phrase("It needs two GPUs.", "需要两块 GPU。")
+    opened.store.set_unavailable(opened.trials[0], reason, device="cpu", hostname="here")
+    found = opened.store.unavailable(opened.trials[0])
+    assert isinstance(found, Phrase)
+    assert (found, found.zh) == (reason, reason.zh)
 
 
 def test_notes_of_rows_that_cannot_run_go_when_the_plan_has_them_no_more(project: Path) -> None:

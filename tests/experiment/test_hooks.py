@@ -87,7 +87,7 @@ def test_every_hook_has_a_method_of_the_kind_that_asks_it_and_a_sentence() -> No
     for name in FUNCTIONS:
         assert hasattr(Kind, {"code": "code_of"}.get(name, name))
         assert getattr(Hooks, name).__doc__
-    assert {"Params", "METRICS", "PRELOAD", "REVEALS_SECRETS"} == CONSTANTS
+    assert {"Params", "METRICS", "ROW_LABELS", "PRELOAD", "REVEALS_SECRETS"} == CONSTANTS
 
 
 def test_the_guide_lists_every_hook() -> None:

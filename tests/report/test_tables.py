@@ -14,9 +14,9 @@ from papergen.core.errors import PapergenError
 from papergen.experiment.registry import load_kinds
 from papergen.latex.text import Tex
 from papergen.report.derived import compare, extreme
-from papergen.report.results import NotFinishedError, Results
+from papergen.report.results import NotFinishedError, Results, row_label
 from papergen.report.statistics import holm
-from papergen.report.tables.table import Column, Row, Table, marked_against, row_label, table_of
+from papergen.report.tables.table import Column, Row, Table, marked_against, table_of
 from papergen.report.tables.tabular import fits, tabular_of, tabular_tex
 from papergen.report.values import Value, summary, value_of
 
@@ -269,8 +269,8 @@ def test_a_row_of_a_grid_is_called_by_its_parameters() -> None:
     assert row_label("my_row@top_p-0.9@num_beams-4") == "my row, top_p 0.9, num_beams 4"
     assert row_label("ddp@shift--1", {"ddp": "DDP"}) == "DDP, shift -1"
     for kind in ("training", "throughput", "decoding", "tasks", "pipeline"):
-        label = load_kinds(None)[kind].module.row_label
-        assert label("nucleus@top_p-0.9") == "nucleus, top_p 0.9", kind
+        labels = load_kinds(None)[kind].row_labels
+        assert row_label("nucleus@top_p-0.9", labels) == "nucleus, top_p 0.9", kind
 
 
 def test_a_difference_that_does_not_vary_gets_no_star() -> None:

@@ -134,7 +134,7 @@ def test_one_unfinished_seed_makes_the_row_unprintable(state: str, reason: str, 
         partial.results,
         {**partial.states, missing.digest: state},  # type: ignore[dict-item]
         partial.metrics,
-        {missing.digest: reason},
+        reasons={missing.digest: reason},
     )
     with pytest.raises(NotFinishedError) as caught:
         value_of(partial, "decoding/nucleus/rep_4")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from papergen.core.phrase import Phrase
 from papergen.ml.decoding.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -39,9 +40,18 @@ class Refused:
 
 
 WHY = {
-    "pad_token_id": "The padding token set to the end-of-text token: padding is masked and decides nothing.",
-    "bad_words_ids": "The end-of-text token among the forbidden words: transformers takes it off that list unasked.",
-    "length_penalty": "A length penalty without beams: it ranks hypotheses, and greedy decoding has one.",
+    "pad_token_id": Phrase(
+        "The padding token set to the end-of-text token: padding is masked and decides nothing.",
+        "把填充符设为文本结束符：填充处被掩码屏蔽，不起任何作用。",
+    ),
+    "bad_words_ids": Phrase(
+        "The end-of-text token among the forbidden words: transformers takes it off that list unasked.",
+        "把文本结束符列入禁用词：transformers 会自行把它从列表中去掉。",
+    ),
+    "length_penalty": Phrase(
+        "A length penalty without beams: it ranks hypotheses, and greedy decoding has one.",
+        "不用束搜索时的长度惩罚：它只给候选排序，而贪心搜索只有一个候选。",
+    ),
 }
 
 

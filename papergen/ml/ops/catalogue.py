@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
+from papergen.core.phrase import Phrase
+
 Family = Literal["product", "elementwise", "attention", "mask", "shape", "slice", "creation", "ceiling"]
 Accuracy = Literal["exact", "product", "elementwise", "attention", "random"]
 
@@ -105,18 +107,27 @@ def _product(name: str, label: str, first: Sized, second: Sized, torch: str = "t
 
 
 _PRODUCTS = (
-    _product("matmul_1d_1d", "matmul, 1-D by 1-D (dot product)", lambda n: (n * n,), lambda n: (n * n,)),
-    _product("matmul_2d_2d", "matmul, 2-D by 2-D", _matrix, _matrix),
-    _product("matmul_1d_2d", "matmul, 1-D by 2-D", lambda n: (n,), _matrix),
-    _product("matmul_2d_1d", "matmul, 2-D by 1-D", _matrix, lambda n: (n,)),
-    _product("matmul_batched", "matmul, batch by batch", _batch, _batch),
-    _product("matmul_batched_1d", "matmul, batch by 1-D", _batch, lambda n: (n // 4,)),
-    _product("matmul_1d_batched", "matmul, 1-D by batch", lambda n: (n // 4,), _batch),
-    _product("matmul_batched_2d", "matmul, batch by 2-D", _batch, lambda n: (n // 4, n // 4)),
-    _product("matmul_2d_batched", "matmul, 2-D by batch", lambda n: (n // 4, n // 4), _batch),
+    _product(
+        "matmul_1d_1d",
+        Phrase("matmul, 1-D by 1-D (dot product)", "matmul，一维乘一维（点积）"),
+        lambda n: (n * n,),
+        lambda n: (n * n,),
+    ),
+    _product("matmul_2d_2d", Phrase("matmul, 2-D by 2-D", "matmul，二维乘二维"), _matrix, _matrix),
+    _product("matmul_1d_2d", Phrase("matmul, 1-D by 2-D", "matmul，一维乘二维"), lambda n: (n,), _matrix),
+    _product("matmul_2d_1d", Phrase("matmul, 2-D by 1-D", "matmul，二维乘一维"), _matrix, lambda n: (n,)),
+    _product("matmul_batched", Phrase("matmul, batch by batch", "matmul，批乘批"), _batch, _batch),
+    _product("matmul_batched_1d", Phrase("matmul, batch by 1-D", "matmul，批乘一维"), _batch, lambda n: (n // 4,)),
+    _product("matmul_1d_batched", Phrase("matmul, 1-D by batch", "matmul，一维乘批"), lambda n: (n // 4,), _batch),
+    _product(
+        "matmul_batched_2d", Phrase("matmul, batch by 2-D", "matmul，批乘二维"), _batch, lambda n: (n // 4, n // 4)
+    ),
+    _product(
+        "matmul_2d_batched", Phrase("matmul, 2-D by batch", "matmul，二维乘批"), lambda n: (n // 4, n // 4), _batch
+    ),
     _product(
         "matmul_broadcast",
-        "matmul, broadcast over the batch",
+        Phrase("matmul, broadcast over the batch", "matmul，沿批广播"),
         lambda n: (4, 1, n // 4, n // 4),
         lambda n: (4, n // 4, n // 4),
     ),
@@ -150,11 +161,11 @@ _ELEMENTWISE = tuple(
         takes_integers=name not in {"sin", "cos"},
     )
     for name, label, torch, numpy, num_read, arity in (
-        ("add", "addition", "a + b", "a + b", 2, 2),
-        ("add_out", "addition, out=", "torch.add(a, b, out=c)", "np.add(a, b, out=c)", 2, 3),
-        ("power", "power", "torch.pow(a, 3)", "np.power(a, 3)", 1, 1),
-        ("sin", "sine", "torch.sin(a)", "np.sin(a)", 1, 1),
-        ("cos", "cosine", "torch.cos(a)", "np.cos(a)", 1, 1),
+        ("add", Phrase("addition", "加法"), "a + b", "a + b", 2, 2),
+        ("add_out", Phrase("addition, out=", "加法，out="), "torch.add(a, b, out=c)", "np.add(a, b, out=c)", 2, 3),
+        ("power", Phrase("power", "幂"), "torch.pow(a, 3)", "np.power(a, 3)", 1, 1),
+        ("sin", Phrase("sine", "正弦"), "torch.sin(a)", "np.sin(a)", 1, 1),
+        ("cos", Phrase("cosine", "余弦"), "torch.cos(a)", "np.cos(a)", 1, 1),
     )
 )
 
@@ -173,7 +184,11 @@ _ATTENTION = tuple(
         num_terms=lambda n: n,
     )
     for name, label, torch in (
-        ("attention_composed", "attention from matmul, mask and softmax", "causal_attention(a, b, c)"),
+        (
+            "attention_composed",
+            Phrase("attention from matmul, mask and softmax", "由矩阵乘法、掩码和 softmax 组成的注意力"),
+            "causal_attention(a, b, c)",
+        ),
         (
             "attention_sdpa",
             "scaled_dot_product_attention",
@@ -230,7 +245,7 @@ _MASKS = (
     _exact(
         "mask",
         "causal_mask",
-        "causal mask by tril",
+        Phrase("causal mask by tril", "由 tril 得到的因果掩码"),
         "torch.tril(torch.ones(n, n, device=device)) == 0",
         "np.tril(np.ones((n, n))) == 0",
         shapes=_no_operands,
@@ -251,11 +266,17 @@ _MASKS = (
 
 _SHAPES = (
     _exact("shape", "view", "view", "a.view(n * n)", "a.reshape(n * n)"),
-    _exact("shape", "reshape", "reshape, contiguous", "a.reshape(2 * n, n // 2)", "a.reshape(2 * n, n // 2)"),
+    _exact(
+        "shape",
+        "reshape",
+        Phrase("reshape, contiguous", "reshape，连续"),
+        "a.reshape(2 * n, n // 2)",
+        "a.reshape(2 * n, n // 2)",
+    ),
     _exact(
         "shape",
         "reshape_transposed",
-        "reshape, transposed",
+        Phrase("reshape, transposed", "reshape，转置后"),
         "a.transpose(0, 1).reshape(n * n)",
         "a.T.reshape(n * n)",
         moved=_copied,
@@ -264,7 +285,7 @@ _SHAPES = (
     _exact(
         "shape",
         "contiguous",
-        "transpose, then contiguous",
+        Phrase("transpose, then contiguous", "转置后连续化"),
         "a.transpose(0, 1).contiguous()",
         "np.ascontiguousarray(a.T)",
         moved=_copied,
@@ -278,8 +299,22 @@ _SLICES = (
     _exact("slice", "slice_negative", "[:-1, -8:]", "a[:-1, -8:]", "a[:-1, -8:]"),
     _exact("slice", "slice_row", "[-1]", "a[-1]", "a[-1]"),
     # A torch slice takes no negative step: flip copies where numpy returns a view.
-    _exact("slice", "slice_reversed", "flip, [::-1] in numpy", "torch.flip(a, (0,))", "a[::-1]", moved=_copied),
-    _exact("slice", "index_list", "rows by a list", "a[[0, -1, 1]]", "a[[0, -1, 1]]", moved=lambda n: 6.0 * n),
+    _exact(
+        "slice",
+        "slice_reversed",
+        Phrase("flip, [::-1] in numpy", "flip，numpy 为 [::-1]"),
+        "torch.flip(a, (0,))",
+        "a[::-1]",
+        moved=_copied,
+    ),
+    _exact(
+        "slice",
+        "index_list",
+        Phrase("rows by a list", "按列表取行"),
+        "a[[0, -1, 1]]",
+        "a[[0, -1, 1]]",
+        moved=lambda n: 6.0 * n,
+    ),
 )
 
 _CREATION = (
@@ -295,7 +330,7 @@ _CREATION = (
     _exact(
         "creation",
         "arange_reshape",
-        "arange, then reshape",
+        Phrase("arange, then reshape", "arange 后 reshape"),
         "torch.arange(n * n, device=device).reshape(n, n)",
         "np.arange(n * n).reshape(n, n)",
         shapes=_no_operands,
@@ -316,7 +351,7 @@ _CREATION = (
     _exact(
         "creation",
         "array",
-        "tensor or array from nested lists",
+        Phrase("tensor or array from nested lists", "由嵌套列表建张量或数组"),
         "torch.tensor(lists, dtype=dtype, device=device)",
         "np.array(lists, dtype)",
         shapes=_no_operands,

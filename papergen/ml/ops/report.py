@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from papergen.core.phrase import Phrase
 from papergen.ml.ops.catalogue import CEILINGS, OPERATIONS
 from papergen.ml.ops.roofline import Reached, Roof
 from papergen.ml.ops.settings import OpsSettings
+from papergen.ml.words import SPEED_UP
 from papergen.report.appendix import hyperparameter_table
 from papergen.report.derived import ratio
 from papergen.report.figures.figure import Figure, Series
@@ -20,13 +22,13 @@ SIGNIFICANT = 3
 """Digits of times and throughputs, which span six orders of magnitude in one column."""
 
 FAMILIES = {
-    "product": "Products",
-    "attention": "Attention",
-    "elementwise": "Elementwise",
-    "mask": "Masks",
-    "shape": "Shapes",
-    "slice": "Slices",
-    "creation": "Creation",
+    "product": Phrase("Products", "矩阵乘法"),
+    "attention": Phrase("Attention", "注意力"),
+    "elementwise": Phrase("Elementwise", "逐元素"),
+    "mask": Phrase("Masks", "掩码"),
+    "shape": Phrase("Shapes", "形状"),
+    "slice": Phrase("Slices", "切片"),
+    "creation": Phrase("Creation", "创建"),
 }
 
 
@@ -97,7 +99,7 @@ def by_family(view: View, rows: Mapping[str, OpsSettings]) -> dict[str, list[Rea
     for family, label in FAMILIES.items():
         of_family = [reached(view, row) for row, params in rows.items() if OPERATIONS[params.op].family == family]
         if some := [one for one in of_family if one is not None]:
-            found[label.lower()] = some
+            found[Phrase(label.lower(), label.zh)] = some
     return found
 
 
@@ -113,9 +115,9 @@ def operations(view: View, rows: Mapping[str, OpsSettings], roof: Roof | None) -
             row: OPERATIONS[chosen[row].op].label
             for row in sorted(chosen, key=lambda row: order.index(OPERATIONS[chosen[row].op].family))
         },
-        corner="Operation",
+        corner=Phrase("Operation", "运算"),
     )
-    columns = [Column(name="copies", heading="Result"), *table.columns]
+    columns = [Column(name="copies", heading=Phrase("Result", "结果")), *table.columns]
     lines = [
         replace(
             row,
@@ -125,7 +127,9 @@ def operations(view: View, rows: Mapping[str, OpsSettings], roof: Roof | None) -
         for row in table.rows
     ]
     if roof is not None:
-        columns.append(Column(name="share", heading="Of ceiling", unit="%", show="mean", significant=SIGNIFICANT))
+        columns.append(
+            Column(name="share", heading=Phrase("Of ceiling", "占上限"), unit="%", show="mean", significant=SIGNIFICANT)
+        )
         lines = [replace(row, cells=(*row.cells, _share(view, row.name, roof))) for row in lines]
     return replace(table, columns=tuple(columns), rows=tuple(lines))
 
@@ -142,7 +146,9 @@ def dtypes(view: View, rows: Mapping[str, OpsSettings]) -> list[Table]:
         dtypes_of.setdefault(params.op, set()).add(params.dtype)
     labels = {row: params.dtype for row, params in at_size.items() if len(dtypes_of[params.op]) > 1}
     metrics = ["relative_error", "error_bound", "torch_us", "gflops"]
-    return _grouped(view, rows, "dtypes", metrics, labels, corner="Operation and dtype", varies=("dtype",))
+    return _grouped(
+        view, rows, "dtypes", metrics, labels, corner=Phrase("Operation and dtype", "运算与类型"), varies=("dtype",)
+    )
 
 
 def devices(view: View, rows: Mapping[str, OpsSettings]) -> list[Table]:
@@ -154,7 +160,15 @@ def devices(view: View, rows: Mapping[str, OpsSettings]) -> list[Table]:
         for row, params in named.items()
     }
     metrics = ["relative_error", "torch_us", "gflops", "gbytes_per_s"]
-    return _grouped(view, rows, "devices", metrics, labels, corner="Operation and device", varies=("dtype", "hardware"))
+    return _grouped(
+        view,
+        rows,
+        "devices",
+        metrics,
+        labels,
+        corner=Phrase("Operation and device", "运算与设备"),
+        varies=("dtype", "hardware"),
+    )
 
 
 def compiled(view: View, rows: Mapping[str, OpsSettings]) -> list[Table]:
@@ -166,9 +180,14 @@ def compiled(view: View, rows: Mapping[str, OpsSettings]) -> list[Table]:
     if not labels:
         return []
     table = _table(
-        view, "compiled", ["numpy_us", "torch_us", "compiled_us"], labels, corner="Operation", varies=("dtype",)
+        view,
+        "compiled",
+        ["numpy_us", "torch_us", "compiled_us"],
+        labels,
+        corner=Phrase("Operation", "运算"),
+        varies=("dtype",),
     )
-    column = Column(name="speed_up", heading="Speed-up", show="mean", significant=SIGNIFICANT)
+    column = Column(name="speed_up", heading=SPEED_UP, show="mean", significant=SIGNIFICANT)
     lines = [replace(row, cells=(*row.cells, _speed_up(view, row.name))) for row in table.rows]
     return [replace(table, columns=(*table.columns, column), rows=tuple(lines))]
 
@@ -193,7 +212,10 @@ def over_size(view: View, rows: Mapping[str, OpsSettings]) -> list[Figure]:
     """Time over size: a matrix product by torch and numpy, and attention composed and fused; where sizes vary."""
     wanted = {
         "matmul": (("matmul_2d_2d", "torch_us", "torch"), ("matmul_2d_2d", "numpy_us", "numpy")),
-        "attention": (("attention_composed", "torch_us", "composed"), ("attention_sdpa", "torch_us", "fused")),
+        "attention": (
+            ("attention_composed", "torch_us", Phrase("composed", "组合")),
+            ("attention_sdpa", "torch_us", Phrase("fused", "融合")),
+        ),
     }
     figures = []
     for name, lines in wanted.items():
@@ -205,8 +227,8 @@ def over_size(view: View, rows: Mapping[str, OpsSettings]) -> list[Figure]:
                     name=name,
                     kind="line",
                     series=series,
-                    x_label="Size" if name == "matmul" else "Sequence length",
-                    y_label="Time (µs)",
+                    x_label=Phrase("Size", "规模") if name == "matmul" else Phrase("Sequence length", "序列长度"),
+                    y_label=Phrase("Time (µs)", "时间 (µs)"),
                     x_scale="log",
                     y_scale="log",
                     x_ticks=[float(x) for x in series[0].x],
@@ -281,7 +303,9 @@ def _memory(view: View, row: str, op: str) -> Cell:
     shares = view.finished(row)[0].outcome.facts.get("shares_memory")
     if shares is None:
         return None
-    return "new" if not shares else "out" if "out=" in OPERATIONS[op].torch else "view"
+    if not shares:
+        return Phrase("new", "新建")
+    return "out" if "out=" in OPERATIONS[op].torch else Phrase("view", "视图")
 
 
 def _line(view: View, rows: Mapping[str, OpsSettings], op: str, metric: str, label: str) -> Series | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from papergen.core.phrase import Phrase
 from papergen.report.figures.figure import Figure, Series
 from papergen.report.values import Value
 
@@ -65,7 +66,7 @@ def roofline_figure(roof: Roof, families: Mapping[str, Sequence[Reached]]) -> Fi
     intensities = [one.flops_per_byte for reached in points.values() for one in reached]
     left, right = min(intensities) / 2, max(*intensities, roof.peak.mean / roof.main) * 2
     series: list[Series] = []
-    for label, bandwidth in (("main memory", roof.main), ("cache", roof.cached)):
+    for label, bandwidth in ((Phrase("main memory", "主存"), roof.main), (Phrase("cache", "缓存"), roof.cached)):
         ridge = roof.peak.mean / bandwidth
         x = [left, ridge, right] if left < ridge < right else [left, right]
         y = [min(roof.peak.mean, bandwidth * at) for at in x]
@@ -79,7 +80,7 @@ def roofline_figure(roof: Roof, families: Mapping[str, Sequence[Reached]]) -> Fi
         name="roofline",
         kind="scatter",
         series=tuple(series),
-        x_label="Arithmetic intensity (FLOP/byte)",
+        x_label=Phrase("Arithmetic intensity (FLOP/byte)", "计算强度 (FLOP/字节)"),
         y_label="GFLOP/s",
         x_scale="log",
         y_scale="log",
@@ -92,7 +93,7 @@ def bandwidth_figure(roof: Roof, families: Mapping[str, Sequence[Reached]]) -> F
     Left out is what arithmetic bounds: operations beyond the ridge of the roofline at their bytes.
     """
     curve = Series(
-        label="ceiling",
+        label=Phrase("ceiling", "上限"),
         x=[size / MIB for size, _ in roof.bandwidths],
         y=[rate for _, rate in roof.bandwidths],
         is_curve=True,
@@ -110,7 +111,7 @@ def bandwidth_figure(roof: Roof, families: Mapping[str, Sequence[Reached]]) -> F
         name="bandwidth",
         kind="scatter",
         series=(curve, *(_points(label, points) for label, points in bounded.items() if points)),
-        x_label="Read and written (MiB)",
+        x_label=Phrase("Read and written (MiB)", "读写量 (MiB)"),
         y_label="GB/s",
         x_scale="log",
         y_scale="log",

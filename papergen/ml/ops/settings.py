@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from papergen.core.errors import did_you_mean
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params
 from papergen.ml.ops.catalogue import CEILINGS, INTEGERS, OPERATIONS
 
@@ -55,12 +56,15 @@ class OpsSettings(Params):
 def unavailable(settings: OpsSettings, device: str, num_gpus: int) -> str | None:
     """Why an operation cannot run on such a machine, as a sentence for a paper; None when it can."""
     if settings.device == "cuda" and device != "cuda":
-        return "A row on CUDA needs a GPU; this run has none."
+        return Phrase("A row on CUDA needs a GPU; this run has none.", "在 CUDA 上运行的行需要 GPU，而本次运行没有。")
     where = settings.device or device
     if where == "cuda" and settings.dtype in INTEGERS and OPERATIONS[settings.op].family == "product":
-        return "PyTorch has no products of integer matrices on CUDA."
+        return Phrase("PyTorch has no products of integer matrices on CUDA.", "PyTorch 在 CUDA 上没有整数矩阵乘法。")
     if settings.compiled and not has_compiler():
-        return "torch.compile needs a C++ compiler; this machine has none."
+        return Phrase(
+            "torch.compile needs a C++ compiler; this machine has none.",
+            "torch.compile 需要 C++ 编译器，而这台机器没有。",
+        )
     return None
 
 

@@ -7,10 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from papergen.core.files import digest_json
+from papergen.core.phrase import Phrase
+from papergen.ml.words import SPEED_UP, STEP
 from papergen.report.derived import ratio
 from papergen.report.figures.figure import Figure, Series
 from papergen.report.tables.table import Column, Row, Table
 from papergen.report.values import Value
+
+RANKS = Phrase("Ranks", "进程数")
+BATCH = Phrase("Batch", "批大小")
 
 WEAK = "per_device_batch_size"
 """Parameter that keeps the work per rank: rows that set it show weak scaling."""
@@ -75,7 +80,11 @@ def _one(base: Value) -> Value:
 def _label(facet: tuple[int, int, Mapping[str, Any]]) -> str:
     _, batch, rest = facet
     each = rest.get(WEAK)
-    return f"strong ({batch} sequences)" if each is None else f"weak ({each} per rank)"
+    return (
+        Phrase("strong ({} sequences)", "强扩展 ({} 个序列)").format(batch)
+        if each is None
+        else Phrase("weak ({} per rank)", "弱扩展 (每进程 {} 个)").format(each)
+    )
 
 
 def scaling_figure(found: list[Line]) -> Figure:
@@ -92,14 +101,14 @@ def scaling_figure(found: list[Line]) -> Figure:
         )
         for line in found
     ]
-    series.append(Series(label="ideal", x=sizes, y=sizes, is_reference=True))
+    series.append(Series(label=Phrase("ideal", "理想"), x=sizes, y=sizes, is_reference=True))
     is_wide = sizes[-1] >= 8 * sizes[0]
     return Figure(
         name="scaling",
         kind="line",
         series=tuple(series),
-        x_label="Ranks",
-        y_label="Speed-up",
+        x_label=RANKS,
+        y_label=SPEED_UP,
         x_scale="log" if is_wide else "linear",
         y_scale="log" if is_wide else "linear",
         x_ticks=sizes,
@@ -123,9 +132,9 @@ def scaling_table(found: list[Line], *, step: Mapping[str, Value]) -> Table:
         for point in line.points
     )
     columns = (
-        Column(name="batch", heading="Batch"),
-        Column(name="step", heading="Step", unit="ms"),
-        Column(name="speed_up", heading="Speed-up"),
-        Column(name="efficiency", heading="Efficiency", unit="%"),
+        Column(name="batch", heading=BATCH),
+        Column(name="step", heading=STEP, unit="ms"),
+        Column(name="speed_up", heading=SPEED_UP),
+        Column(name="efficiency", heading=Phrase("Efficiency", "效率"), unit="%"),
     )
-    return Table(name="scaling", columns=columns, rows=rows, corner="Ranks", marks_best=False)
+    return Table(name="scaling", columns=columns, rows=rows, corner=RANKS, marks_best=False)

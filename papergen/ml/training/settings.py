@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params, words_only
 from papergen.ml.model_names import is_hub_id
 
@@ -239,10 +240,16 @@ def unavailable(settings: TrainingSettings, device: str, num_gpus: int) -> str |
     """Why these settings cannot run on such a machine, as a sentence for a paper; None when they can."""
     if settings.strategy == "dp" and (device != "cuda" or num_gpus < 2):
         # Without GPUs DataParallel calls the module directly: a "DP" row would be a second name for one process.
-        seen = {0: "none", 1: "one"}[num_gpus if device == "cuda" else 0]
-        return f"DataParallel splits a batch over two or more GPUs; this run has {seen}."
+        seen = num_gpus if device == "cuda" else 0
+        return Phrase(
+            f"DataParallel splits a batch over two or more GPUs; this run has {('none', 'one')[seen]}.",
+            f"DataParallel 把一批数据分给两块或更多 GPU，而本次运行{('没有 GPU', '只有一块')[seen]}。",
+        )
     if settings.comm_hook == "bf16" and settings.world_size > 1 and device != "cuda":
-        return "The bf16 communication hook needs NCCL, and so GPUs; gloo refuses it."
+        return Phrase(
+            "The bf16 communication hook needs NCCL, and so GPUs; gloo refuses it.",
+            "bf16 通信钩子需要 NCCL，因而需要 GPU；gloo 不支持。",
+        )
     if settings.torch_compile and device != "cuda":
-        return "torch.compile is used on GPUs only."
+        return Phrase("torch.compile is used on GPUs only.", "torch.compile 只在 GPU 上使用。")
     return None

@@ -7,20 +7,29 @@ from typing import Any
 
 from papergen.core.errors import counted
 from papergen.core.numbers import grouped, rounded
+from papergen.core.phrase import Phrase
 from papergen.latex.text import Tex, number_tex
 from papergen.report.parts import View
-from papergen.report.words import either, translated
+from papergen.report.words import either
 
 CITED = {"ddp": "li2020pytorch", "fsdp2": "zhao2023fsdp"}
 NAMES = {"ddp": "DistributedDataParallel", "fsdp2": "FSDP2"}
-SCHEDULES_ZH = {"linear": "线性", "cosine": "余弦", "constant": "恒定"}
+SCHEDULES = {
+    "linear": Phrase("linear", "线性"),
+    "cosine": Phrase("cosine", "余弦"),
+    "constant": Phrase("constant", "恒定"),
+}
+EMBEDDED = Phrase(
+    "the text of the Python language reference that every CPython carries",
+    "每个 CPython 都附带的 Python 语言参考手册",
+)
 
 
 class Setup:
     """What the rows of a training experiment recorded, as lists over the rows and in the words of the paper."""
 
-    def __init__(self, view: View, rows: Sequence[str], label: Callable[[str], str]) -> None:
-        self.view, self.rows, self._label = view, rows, label
+    def __init__(self, view: View, rows: Sequence[str]) -> None:
+        self.view, self.rows = view, rows
         self.params: list[Any] = [view.params(row) for row in rows]
         self._outcomes = [view.finished(row)[0].outcome for row in rows]
         self.backends = [str(outcome.facts["backend"]) for outcome in self._outcomes]
@@ -42,10 +51,7 @@ class Setup:
         """The rows apart, by the model that they start from; None: a new one."""
         starts = dict.fromkeys(params.model for params in self.params)
         rows = list(zip(self.rows, self.params, strict=True))
-        return {
-            model: Setup(self.view, [row for row, params in rows if params.model == model], self._label)
-            for model in starts
-        }
+        return {model: Setup(self.view, [row for row, params in rows if params.model == model]) for model in starts}
 
     def named(self, value: str) -> str:
         """A path or a Hub id."""
@@ -54,8 +60,8 @@ class Setup:
     def rows_with(self, name: str, value: Any) -> str:
         """The rows in which a parameter has that value, by their names."""
         chosen = zip(self.rows, self.params, strict=True)
-        labels = [self._label(row) for row, params in chosen if getattr(params, name) == value]
-        names = [self.view.escape(translated(label, self.view.language)) for label in labels]
+        labels = [self.view.label(row) for row, params in chosen if getattr(params, name) == value]
+        names = [self.view.escape(self.view.said(label)) for label in labels]
         return either(names, self.view.language, last="and")
 
     def spread_over(self, strategy: str) -> tuple[str, str]:
@@ -76,131 +82,114 @@ class Setup:
         return any(params.strategy == "dp" for params in self.params)
 
 
-def method(view: View, label: Callable[[str], str]) -> Tex:
-    """The set-up in words; no row of the experiment contradicts it. `label` says what a row is called."""
-    return Tex((_chinese if view.language == "zh" else _english)(Setup(view, view.rows, label)))
-
-
-def _english(said: Setup) -> str:
-    corpora = {"embedded": "the text of the Python language reference that every CPython carries"}
-    return (
-        f"We train {either([_model(model, rows) for model, rows in said.by_model().items()], 'en', last='and')}. "
-        f"The corpus is {said.of('corpus', lambda name: corpora.get(name) or said.named(name))} "
-        f"({said.recorded('num_characters')} characters), of which {said.recorded('num_validation_characters')} are "
-        f"held out and never trained on. Training takes {counted(said.recorded('num_steps'), 'step')} of "
-        f"{counted(said.of('batch_size'), 'sequence')} of {counted(said.of('block_size'), 'token')} with "
-        f"AdamW~\\cite{{loshchilov2019decoupled}} at a peak learning rate of "
-        f"{said.of('learning_rate', lambda rate: f'${power(rate)}$')} ({said.of('lr_scheduler_type', said.escaped)} "
-        f"schedule, {counted(said.of('warmup_steps'), 'warm-up step')}), "
-        f"in {said.of('dtype', said.escaped)} arithmetic. {_parallel(said)} {_order(said)}, and {_average(said)}.\n"
+def method(view: View) -> Tex:
+    """The set-up in words; no row of the experiment contradicts it."""
+    setup = Setup(view, view.rows)
+    models = [_model(model, rows) for model, rows in setup.by_model().items()]
+    return Tex(
+        view.said(
+            Phrase(
+                "We train {models}. The corpus is {corpus} ({characters} characters), of which {held_out} are held out "
+                "and never trained on. Training takes {steps} of {sequences} of {tokens} with "
+                "AdamW~\\cite{{loshchilov2019decoupled}} at a peak learning rate of {rate} ({schedule} schedule, "
+                "{warmup}), in {dtype} arithmetic. {parallel} {order}, and {average}.\n",
+                "我们训练的是{models}。语料为{corpus}，共 {characters} 个字符，"
+                "其中 {held_out} 个字符留作验证，从不用于训练。"
+                "训练共 {steps} 步，每步 {sequences} 个长 {tokens} 个词元的序列；"
+                "优化器为 AdamW~\\cite{{loshchilov2019decoupled}}，"
+                "峰值学习率为 {rate}（{schedule}调度，预热 {warmup} 步），"
+                "数值精度为 {dtype}。{parallel}{order}，{average}。\n",
+            ).format(
+                models=either(models, view.language, last="and"),
+                corpus=setup.of("corpus", lambda name: EMBEDDED if name == "embedded" else setup.named(name)),
+                characters=setup.recorded("num_characters"),
+                held_out=setup.recorded("num_validation_characters"),
+                steps=_counted(setup.recorded("num_steps"), "step"),
+                sequences=_counted(setup.of("batch_size"), "sequence"),
+                tokens=_counted(setup.of("block_size"), "token"),
+                rate=setup.of("learning_rate", lambda rate: f"${power(rate)}$"),
+                schedule=setup.of("lr_scheduler_type", lambda name: SCHEDULES.get(name) or setup.escaped(name)),
+                warmup=_counted(setup.of("warmup_steps"), "warm-up step"),
+                dtype=setup.of("dtype", setup.escaped),
+                parallel=_parallel(setup),
+                order=_order(setup),
+                average=_average(setup),
+            )
+        )
     )
 
 
-def _model(model: str | None, said: Setup) -> str:
+def _counted(count: str, noun: str) -> Phrase:
+    """A count: with its noun in English, without it in Chinese, where the sentence has the noun."""
+    return Phrase(counted(count, noun), count)
+
+
+def _model(model: str | None, setup: Setup) -> Phrase:
+    parameters = setup.recorded("num_parameters")
     if model is not None:
-        return f"{said.named(model)} with {said.recorded('num_parameters')} parameters"
-    layers, heads = (counted(said.of(name), noun) for name, noun in (("n_layer", "layer"), ("n_head", "head")))
-    return (
-        f"a GPT-2-shaped model~\\cite{{radford2019language}} with {layers} of width {said.of('n_embd')}, {heads} and "
-        f"{said.recorded('num_parameters')} parameters, over a byte-level BPE vocabulary~\\cite{{sennrich2016neural}} "
-        f"of {said.recorded('vocab_size')} tokens"
+        return Phrase("{} with {} parameters", "{}，共 {} 个参数").format(setup.named(model), parameters)
+    return Phrase(
+        "a GPT-2-shaped model~\\cite{{radford2019language}} with {layers} of width {width}, {heads} and "
+        "{parameters} parameters, over a byte-level BPE vocabulary~\\cite{{sennrich2016neural}} of {pieces} tokens",
+        "GPT-2 结构的语言模型~\\cite{{radford2019language}}，共 {layers} 层，宽度 {width}，{heads} 个注意力头，"
+        "{parameters} 个参数；词表由字节级 BPE~\\cite{{sennrich2016neural}} 得到，含 {pieces} 个词元",
+    ).format(
+        layers=_counted(setup.of("n_layer"), "layer"),
+        width=setup.of("n_embd"),
+        heads=_counted(setup.of("n_head"), "head"),
+        parameters=parameters,
+        pieces=setup.recorded("vocab_size"),
     )
 
 
-def _parallel(said: Setup) -> str:
+def _parallel(setup: Setup) -> Phrase:
     clauses = []
     for strategy, name in NAMES.items():
-        sizes, backend = said.spread_over(strategy)
+        sizes, backend = setup.spread_over(strategy)
         if sizes:
             clauses.append(
-                f"{name}~\\cite{{{CITED[strategy]}}} spreads every batch over {sizes} processes (backend {backend})"
+                Phrase(
+                    f"{name}~\\cite{{{CITED[strategy]}}} spreads every batch over {sizes} processes "
+                    f"(backend {backend})",
+                    f"{name}~\\cite{{{CITED[strategy]}}} 把每一批数据分给 {sizes} 个进程（通信后端为 {backend}）",
+                )
             )
-    if said.has_data_parallel:
-        clauses.append("DataParallel splits every batch over the GPUs of one process")
-    if said.has_single:
-        clauses.append("a single process takes whole batches")
+    if setup.has_data_parallel:
+        clauses.append(
+            Phrase(
+                "DataParallel splits every batch over the GPUs of one process",
+                "DataParallel 把每一批数据分给同一进程的多块 GPU",
+            )
+        )
+    if setup.has_single:
+        clauses.append(Phrase("a single process takes whole batches", "单进程独自处理整批数据"))
     sentence = either(clauses, "en", last="and")
-    return sentence[0].upper() + sentence[1:] + ";"
+    return Phrase(sentence[0].upper() + sentence[1:] + ";", "，".join(clause.zh for clause in clauses) + "；")
 
 
-def _order(said: Setup) -> str:
-    several = any(params.world_size > 1 for params in said.params)
-    shuffle = "each process draws its share of a common shuffle" if several else "the batches follow a shuffle"
-    kept = {params.set_epoch for params in said.params}
+def _order(setup: Setup) -> Phrase:
+    if any(params.world_size > 1 for params in setup.params):
+        shuffle = Phrase("each process draws its share of a common shuffle", "，所有进程共用同一顺序，各取一份")
+    else:
+        shuffle = Phrase("the batches follow a shuffle", "")
+    kept = {params.set_epoch for params in setup.params}
     if kept == {False}:
-        return f"{shuffle} that is the same in every epoch"
-    return f"{shuffle} that changes every epoch" + (
-        f" (the same one in every epoch for {said.rows_with('set_epoch', False)})" if False in kept else ""
+        return Phrase("{} that is the same in every epoch", "数据只打乱一次，每轮顺序相同{}").format(shuffle)
+    others = setup.rows_with("set_epoch", False)
+    but = Phrase(f" (the same one in every epoch for {others})", f"（{others}除外）") if False in kept else ""
+    return Phrase("{shuffle} that changes every epoch{but}", "数据每轮重新打乱一次{but}{shuffle}").format(
+        shuffle=shuffle, but=but
     )
 
 
-def _average(said: Setup) -> str:
-    averages = {params.loss_average for params in said.params}
+def _average(setup: Setup) -> Phrase:
+    averages = {params.loss_average for params in setup.params}
     if averages == {"ranks"}:
-        return "the loss is the mean of the processes' means"
-    return "the loss is the mean over all tokens of the step" + (
-        f" (the mean of the processes' means for {said.rows_with('loss_average', 'ranks')})"
-        if "ranks" in averages
-        else ""
-    )
-
-
-def _chinese(said: Setup) -> str:
-    corpora = {"embedded": "每个 CPython 都附带的 Python 语言参考手册"}
-    return (
-        f"我们训练的是{either([_model_zh(model, rows) for model, rows in said.by_model().items()], 'zh', last='and')}。"
-        f"语料为{said.of('corpus', lambda name: corpora.get(name) or said.named(name))}，"
-        f"共 {said.recorded('num_characters')} 个字符，"
-        f"其中 {said.recorded('num_validation_characters')} 个字符留作验证，从不用于训练。"
-        f"训练共 {said.recorded('num_steps')} 步，每步 {said.of('batch_size')} 个"
-        f"长 {said.of('block_size')} 个词元的序列；优化器为 AdamW~\\cite{{loshchilov2019decoupled}}，峰值学习率为 "
-        f"{said.of('learning_rate', lambda rate: f'${power(rate)}$')}"
-        f"（{said.of('lr_scheduler_type', lambda name: SCHEDULES_ZH.get(name, said.escaped(name)))}调度，"
-        f"预热 {said.of('warmup_steps')} 步），数值精度为 {said.of('dtype', said.escaped)}。"
-        f"{_parallel_zh(said)}{_order_zh(said)}，{_average_zh(said)}。\n"
-    )
-
-
-def _model_zh(model: str | None, said: Setup) -> str:
-    if model is not None:
-        return f"{said.named(model)}，共 {said.recorded('num_parameters')} 个参数"
-    return (
-        f"GPT-2 结构的语言模型~\\cite{{radford2019language}}，共 {said.of('n_layer')} 层，宽度 {said.of('n_embd')}，"
-        f"{said.of('n_head')} 个注意力头，{said.recorded('num_parameters')} 个参数；词表由字节级 BPE"
-        f"~\\cite{{sennrich2016neural}} 得到，含 {said.recorded('vocab_size')} 个词元"
-    )
-
-
-def _parallel_zh(said: Setup) -> str:
-    clauses = []
-    for strategy, name in NAMES.items():
-        sizes, backend = said.spread_over(strategy)
-        if sizes:
-            clauses.append(
-                f"{name}~\\cite{{{CITED[strategy]}}} 把每一批数据分给 {sizes} 个进程（通信后端为 {backend}）"
-            )
-    if said.has_data_parallel:
-        clauses.append("DataParallel 把每一批数据分给同一进程的多块 GPU")
-    if said.has_single:
-        clauses.append("单进程独自处理整批数据")
-    return "，".join(clauses) + "；"
-
-
-def _order_zh(said: Setup) -> str:
-    whose = "，所有进程共用同一顺序，各取一份" if any(params.world_size > 1 for params in said.params) else ""
-    kept = {params.set_epoch for params in said.params}
-    if kept == {False}:
-        return f"数据只打乱一次，每轮顺序相同{whose}"
-    others = f"（{said.rows_with('set_epoch', False)}除外）" if False in kept else ""
-    return f"数据每轮重新打乱一次{others}{whose}"
-
-
-def _average_zh(said: Setup) -> str:
-    averages = {params.loss_average for params in said.params}
-    if averages == {"ranks"}:
-        return "损失是各进程均值的均值"
-    return "损失是该步全部词元上的均值" + (
-        f"（{said.rows_with('loss_average', 'ranks')}中为各进程均值的均值）" if "ranks" in averages else ""
+        return Phrase("the loss is the mean of the processes' means", "损失是各进程均值的均值")
+    others = setup.rows_with("loss_average", "ranks")
+    but = Phrase(f" (the mean of the processes' means for {others})", f"（{others}中为各进程均值的均值）")
+    return Phrase("the loss is the mean over all tokens of the step{}", "损失是该步全部词元上的均值{}").format(
+        but if "ranks" in averages else ""
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from papergen.report.words import translated
+from papergen.core.phrase import Phrase
 
 LETTER = r"[^\W\u3400-\u9fff]"
 """A character that makes a number beside it a part of a word; a Chinese one does not."""
@@ -19,38 +19,25 @@ _DIGITS = {"零": 0, "〇": 0, "一": 1, "二": 2, "两": 2, "三": 3, "四": 4,
 _TENS = {"十": 10, "百": 100}
 _SAID = {
     "accuracy": ("准确率", "正确率"),
-    "beam": ("束搜索", "集束搜索"),
-    "ddp": ("数据并行", "两个进程", "两进程"),
-    "diversity": ("多样性",),
-    "eos": ("结束符",),
     "examples": ("每秒",),
-    "greedy": ("贪心", "贪婪"),
-    "human": ("人类",),
     "latency": ("延迟",),
     "length": ("长度",),
     "loss": ("损失",),
     "memory": ("内存", "显存"),
-    "multinomial": ("纯采样",),
-    "nucleus": ("核采样",),
-    "perplexity": ("困惑",),
-    "ppl": ("困惑",),
-    "rep": ("重复",),
-    "repetition": ("重复",),
-    "single": ("单个进程", "单卡"),
     "speed": ("速度", "吞吐", "每秒"),
-    "step": ("每步", "优化步"),
     "throughput": ("吞吐",),
 }
-"""A word of an English name -> what Chinese prose says for it beside the words of the tables."""
+"""A general word of an English name -> what Chinese prose says for it; a kind gives its own in a `Phrase`."""
 _TOO_COMMON = {"模型", "设备", "其他", "参数", "所有行", "词元", "结果"}
 
 
 def chinese_names(names: Iterable[str]) -> frozenset[str]:
-    """What Chinese prose may call the metric or row of these English names: as the tables do, and as people do."""
+    """What Chinese prose may call the metric or row of these names and labels: as the tables do, and as people do."""
     found: set[str] = set()
     for name in names:
-        found |= set(re.findall(r"[\u4e00-\u9fff]{2,}", translated(name, "zh")))
-        for word in re.findall(r"[a-z]{2,}", name.lower()):
+        if isinstance(name, Phrase):
+            found |= {*re.findall(r"[\u4e00-\u9fff]{2,}", name.zh), *name.also}
+        for word in re.findall(r"[a-z]{2,}", name.lower().replace("_", " ")):
             found |= set(_SAID.get(word, ()))
     return frozenset(found - _TOO_COMMON)
 

@@ -72,14 +72,14 @@ def candidates_of(results: Results) -> Iterator[Candidate]:
         if isinstance(value, Value) and value.mean:
             experiment, row, metric = key.split("/")
             label = results.metric(experiment, metric).label
-            yield Candidate(value, _words_for(metric, label), _words_for(row))
+            of_row = _words_for(row) | chinese_names([results.row_label(experiment, row)])
+            yield Candidate(value, _words_for(metric, label) | chinese_names([metric, label]), of_row)
 
 
 def _words_for(*names: str) -> frozenset[str]:
-    """The words by which prose, English or Chinese, speaks of what has these names."""
+    """The words by which English prose speaks of what has these names."""
     spaced = [re.sub(r"[_@]", " ", name) for name in names]
-    telling = frozenset().union(*map(words_of, spaced)) - _COMMON
-    return telling | chinese_names(spaced)
+    return frozenset().union(*map(words_of, spaced)) - _COMMON
 
 
 def _keys(results: Results) -> Iterable[str]:

@@ -127,7 +127,7 @@ def _results(project: Project) -> Results:
             planned.append(TrialState(trial=nearest, state="finished"))
         else:
             planned.append(item)
-    return Results.read(project.store, planned, project.metrics)
+    return Results.read(project.store, planned, project.metrics, project.row_labels)
 
 
 def _earlier(project: Project, trial: Trial) -> Iterator[Trial]:

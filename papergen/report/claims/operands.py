@@ -13,7 +13,7 @@ from papergen.core.errors import PapergenError
 from papergen.core.numbers import short
 from papergen.report import derived
 from papergen.report.formats import plain
-from papergen.report.tables.table import row_label
+from papergen.report.results import row_label
 from papergen.report.values import Text, Value
 
 

@@ -117,12 +117,6 @@ class Table:
         return list(dict.fromkeys(cell.reason for cell in cells if isinstance(cell, NotAvailable)))
 
 
-def row_label(row: str, names: Mapping[str, str] | None = None) -> str:
-    """What a row is called in tables and figures: `my_row@top_p-0.9` is `my row, top_p 0.9`, `names` said otherwise."""
-    stem, *grid = row.split("@")
-    return ", ".join([(names or {}).get(stem, stem.replace("_", " ")), *(item.replace("-", " ", 1) for item in grid)])
-
-
 def table_of(
     results: Results,
     name: str,
@@ -142,9 +136,9 @@ def table_of(
 ) -> Table:
     """A table of an experiment: `rows` down (all in plan order by default), `metrics` across.
 
-    `labels` maps a row to what is printed for it (else `row_label`); `groups` a metric to the heading above it. The
-    rows that are the target of a metric (a human reference) and `references` are set apart, on top unless `rows` says
-    otherwise. `varies` names what may differ between rows that are otherwise refused as not comparable ("data",
+    `labels` maps a row to what is printed for it (else `Results.row_label`); `groups` a metric to the heading above it.
+    The rows that are the target of a metric (a human reference) and `references` are set apart, on top unless `rows`
+    says otherwise. `varies` names what may differ between rows that are otherwise refused as not comparable ("data",
     "dtype", "hardware").
     """
     chosen = list(results.rows(experiment) if rows is None else rows)
@@ -179,7 +173,7 @@ def table_of(
         rows=tuple(
             Row(
                 name=row,
-                label=label(row) or row_label(row),
+                label=label(row) or results.row_label(experiment, row),
                 cells=(*cells[row], *([_first_value(cells[row])] if with_n else [])),
                 is_reference=row in targets,
             )

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 import papergen.report
 from papergen.ml.decoding.algorithm import Algorithm, algorithm_of, algorithms
 from papergen.ml.decoding.describing import describe
-from papergen.ml.decoding.describing_zh import describe as describe_zh
 from papergen.ml.decoding.generate import generate
 from papergen.ml.decoding.stepper import Stepper
 from papergen.ml.decoding.strategy import Strategy
@@ -70,10 +69,10 @@ def test_its_phrases_cite_its_papers_and_the_bibliography_has_them(name: str) ->
     keys = set(re.findall(r"^@\w+\{([^,]+),", METHODS.read_text(encoding="utf-8"), re.MULTILINE))
     citations = set(ALGORITHMS[name].citations)
     assert citations <= keys
-    for phrase in (describe(example(name)), describe_zh(example(name))):
+    for phrase in (describe(example(name)), describe(example(name)).zh):
         cited = {key for group in re.findall(r"\\cite\{([^}]*)\}", phrase) for key in group.split(",")}
         assert citations <= cited <= keys
-    assert re.search(r"[\u4e00-\u9fff]", describe_zh(example(name)))
+    assert re.search(r"[\u4e00-\u9fff]", describe(example(name)).zh)
     assert not re.search(r"[\u4e00-\u9fff]", describe(example(name)))
 
 

@@ -19,7 +19,6 @@ from transformers import (
 from papergen.core.errors import PapergenError
 from papergen.ml.decoding.candidate_generators import PromptLookupGenerator, RaggedTexts
 from papergen.ml.decoding.describing import describe
-from papergen.ml.decoding.describing_zh import describe as describe_zh
 from papergen.ml.decoding.generate import generate
 from papergen.ml.decoding.ragged_stepper import takes_ragged_rows
 from papergen.ml.decoding.settings import DecodingSettings, shared_models
@@ -221,7 +220,7 @@ def test_speculative_sampling_is_described():
         r"speculative sampling with drafts of up to 4 tokens looked up in the text so far~\cite{saxena2023prompt}, "
         r"nucleus truncation with $p=0.9$~\cite{holtzman2020curious}"
     )
-    assert describe_zh(strategy).startswith("推测采样")
+    assert describe(strategy).zh.startswith("推测采样")
 
 
 def test_an_assistant_of_the_project_is_found_by_its_path(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from made import make_provenance
 
+from papergen.core.phrase import said
 from papergen.experiment.registry import load_kinds
 from papergen.latex.text import escape
 from papergen.ml.ops.catalogue import OPERATIONS
@@ -17,7 +18,7 @@ from papergen.report.plain import part_of
 from papergen.report.results import Results
 from papergen.report.tables.table import Table
 from papergen.report.tables.tabular import tabular_tex
-from papergen.report.words import in_language, translated
+from papergen.report.words import in_language
 from papergen.store.records import Outcome, Result, Trial
 from papergen.store.runs import Store
 
@@ -185,8 +186,8 @@ def test_the_words_of_every_operation_and_table_are_chinese_in_a_chinese_paper(v
     names = {"bmm", "Linear", "scaled_dot_product_attention", "masked_fill", "triu", "tril", "from_numpy", "zeros"}
     names |= {"view", "transpose", "unsqueeze", "expand", "randint", "[1:, 0::2]", "[:-1, -8:]", "[-1]"}
     for operation in OPERATIONS.values():
-        said = translated(operation.label, "zh")
-        assert said != operation.label or operation.label in names, f"no Chinese for {operation.label!r}"
+        chinese_name = said(operation.label, "zh")
+        assert chinese_name != operation.label or operation.label in names, f"no Chinese for {operation.label!r}"
 
 
 def test_types_are_compared_only_where_one_operation_ran_in_several(view: View) -> None:

@@ -55,13 +55,14 @@ def said(folder: Path, rows: dict[str, dict[str, Any]], language: str = "en") ->
             results=results,
             states=dict.fromkeys(results, "finished"),
             metrics={"training": KIND.module.METRICS},
+            row_labels={"training": KIND.row_labels},
         ),
         store=Store(folder),
         kind=KIND,
         escape=escape,
         language=language,
     )
-    return str(method(view, KIND.module.row_label))
+    return str(method(view))
 
 
 def test_a_single_process_is_not_said_to_use_ddp(tmp_path: Path) -> None:

@@ -11,17 +11,25 @@ from papergen.paper.check.run import Examined, examine
 
 KIND = '''
 """A kind that needs no torch: repetition per prompt, and a perplexity, given by the row."""
-from papergen import Metric, Params as Base
+from papergen import Metric, Params as Base, Phrase
 from pydantic import Field
 
 class Params(Base):
     level: float = Field(default=10.0, description="Repetition of the first prompt.")
 
 METRICS = (
-    Metric(name="rep_4", label="Repetition", unit="%", direction="lower", over="prompts"),
-    Metric(name="perplexity", label="Perplexity", direction="lower", over="prompts"),
+    Metric(
+        name="rep_4", label=Phrase("Repetition", "重复率", also=("重复",)), unit="%", direction="lower", over="prompts"
+    ),
+    Metric(name="perplexity", label=Phrase("Perplexity", "困惑度"), direction="lower", over="prompts"),
     Metric(name="share", label="Share"),
 )
+
+ROW_LABELS = {
+    "greedy": Phrase("greedy", "贪心搜索", also=("贪心", "贪婪")),
+    "beam": Phrase("beam", "束搜索"),
+    "nucleus": Phrase("nucleus", "核采样"),
+}
 
 def is_seeded(params):
     return False
