@@ -35,8 +35,10 @@ def is_seeded(params):
     return False
 
 def run(params, ctx):
-    repetition = [params.level + index * 0.37 for index in range(6)]
-    perplexity = [2 * params.level + index * 0.91 for index in range(6)]
+    # Each row has the same values in another order: a difference that is equal for every prompt cannot be tested.
+    order = [(index + int(params.level)) % 6 for index in range(6)]
+    repetition = [params.level + index * 0.37 for index in order]
+    perplexity = [2 * params.level + index * 0.91 for index in order]
     ctx.units("rep_4", repetition)
     ctx.units("perplexity", perplexity)
     return {"rep_4": sum(repetition) / 6, "perplexity": sum(perplexity) / 6, "share": params.level / 81}
