@@ -128,8 +128,8 @@ def run_exp(**options: Any) -> int:
     asked = RunOptions(**options)
     plan = prepare(asked, _say)
     if asked.dry_run:
-        lines = [_json(event) for event in plan.to_json()] if asked.as_json else plan.lines()
-        click.echo("\n".join(lines))
+        for line in [_json(event) for event in plan.to_json()] if asked.as_json else plan.lines():
+            click.echo(line)
         return 0
     summary = carry_out(plan, _say, sys.stdout)
     if summary is None:

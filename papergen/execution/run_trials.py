@@ -18,7 +18,7 @@ from papergen.execution.scheduler import RETRIED, TrialQueue
 from papergen.execution.settings import RunSettings
 from papergen.execution.summary import Summary
 from papergen.execution.worker.exceptions import kind_of
-from papergen.experiment.code_guard import CodeGuard
+from papergen.experiment.code_guard import CodeGuard, refusal
 from papergen.experiment.kind import Kind
 from papergen.store.failures import Failure, FailureKind
 from papergen.store.records import Result, Trial
@@ -50,9 +50,9 @@ def run_trials(
     while len(queue) or num_running:
         while (trial := queue.take(launcher.has_room)) is not None:
             if files := guard.changed(trial):
-                cause = f"not run: {', '.join(files)} changed since this run was planned"
                 view.started(trial)
-                _give_up(trial, Failure(kind=FailureKind.REFUSED, rank=None, cause=cause), queue, summary, view)
+                refused = Failure(kind=FailureKind.REFUSED, rank=None, cause=refusal(files))
+                _give_up(trial, refused, queue, summary, view)
                 continue
             num_running += 1
             num_tries[trial.digest] += 1

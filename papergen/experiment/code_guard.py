@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from papergen.core.stamps import UNSETTLED, Stamp, settled_stamp, stamp_of
@@ -34,6 +34,11 @@ class CodeGuard:
         # Touched, or edited in what no number depends on: from now on this is the stamp of the planned content.
         self._known |= {name: settled_stamp(self._project / name, read_ns=began_ns) for name in planned}
         return []
+
+
+def refusal(files: Sequence[str]) -> str:
+    """Why a trial is not started of which these files have changed."""
+    return f"not run: {', '.join(files)} changed since this run was planned"
 
 
 def changed_files(trial: Trial, kind: Kind, project: Path) -> list[str]:

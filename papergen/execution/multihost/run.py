@@ -30,7 +30,7 @@ from papergen.execution.supervision.rank_server import Message
 from papergen.execution.supervision.running import spec_of
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.worker.spec import RankSpec
-from papergen.experiment.code_guard import CodeGuard
+from papergen.experiment.code_guard import CodeGuard, refusal
 from papergen.experiment.kind import Kind
 from papergen.store.records import Trial
 from papergen.store.runs import Store
@@ -142,7 +142,7 @@ class _Preparing:
     def spec(self, message: Message, address: str) -> RankSpec:
         trial = self._by_digest[message["digest"]]
         if files := self._guard.changed(trial):
-            raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
+            raise PapergenError(refusal(files))
         run, scratch = self._store.attempt(trial), self._store.scratch(trial)
         upstream = upstream_of(self._store, trial, self._by_digest)
         if not self._is_shared(run.trial_file, message["stamp"]):

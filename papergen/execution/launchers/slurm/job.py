@@ -32,7 +32,7 @@ from papergen.execution.supervision.rank_server import Message
 from papergen.execution.supervision.running import spec_of
 from papergen.execution.worker.lease import LOST, Lease
 from papergen.execution.worker.spec import SAVE_VARIABLE, RankSpec
-from papergen.experiment.code_guard import changed_files
+from papergen.experiment.code_guard import changed_files, refusal
 from papergen.experiment.registry import load_kind
 from papergen.store.failures import Failure, FailureKind
 from papergen.store.records import utc
@@ -165,7 +165,7 @@ def _check_code(job: Job) -> None:
     if not job.trial.parts.get("code"):
         return
     if files := changed_files(job.trial, load_kind(job.kind_file), job.project):
-        raise PapergenError(f"not run: {', '.join(files)} changed since this run was planned")
+        raise PapergenError(refusal(files))
 
 
 def _watch(launcher: LocalLauncher, files: TaskFiles, preemption: PreemptionSignal, lease: Lease) -> Ended:
