@@ -1,4 +1,4 @@
-"""How wide a text is on a terminal, where a Chinese character takes two columns, and texts padded to equal width."""
+"""How wide a text is on a terminal, where a Chinese character takes two columns, and texts padded or cut to a width."""
 
 from __future__ import annotations
 
@@ -24,3 +24,18 @@ def ljust(text: str, width: int) -> str:
 def rjust(text: str, width: int) -> str:
     """Spaces and `text` behind them, together `width` columns, or `text` alone where it is wider."""
     return " " * (width - width_of(text)) + text
+
+
+def excerpt(text: str, most: int) -> str:
+    """`text` with white space made single; beyond `most` columns (a Chinese character is two) it ends in ` ...`.
+
+    What stands before the cut ends at a space where one is near; Chinese text has none and is cut anywhere.
+    """
+    words = " ".join(text.split())
+    width = 0
+    for end, char in enumerate(words):
+        width += width_of(char)
+        if width > most:
+            whole, space, _ = words[:end].rpartition(" ")
+            return f"{whole if space and width_of(char) < 2 else words[:end].rstrip()} ..."
+    return words

@@ -17,7 +17,7 @@ from papergen.execution.run_trials import run_trials
 from papergen.execution.settings import RunSettings, read_settings
 from papergen.experiment.project import Project
 from papergen.experiment.states import TrialState
-from papergen.report.comparable import is_speed
+from papergen.report.comparison import is_speed
 from papergen.store.records import Result, Trial
 from papergen.store.runs import Store
 

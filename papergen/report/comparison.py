@@ -1,4 +1,7 @@
-"""Two rows, or the rows that two experiments share, side by side: differences with interval, test and effect size.
+"""Two rows, or the rows that two experiments share, side by side: whether they may be, and how they differ.
+
+Numbers may stand side by side that rest on the same data and precision, and speeds on the same machine. A comparison
+has differences with interval, test and effect size.
 
 Where both rest on the same prompts or seeds, everything is paired. The p-values are Holm's over all
 that one comparison tests.
@@ -6,8 +9,10 @@ that one comparison tests.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from enum import Enum
 from typing import Any
 
 from papergen.core.errors import PapergenError
@@ -15,11 +20,98 @@ from papergen.core.numbers import short
 from papergen.core.widths import ljust, rjust, width_of
 from papergen.experiment.states import differences
 from papergen.report import statistics
-from papergen.report.comparable import require_comparable
 from papergen.report.derived import compare, difference, paired
 from papergen.report.results import Results, UnknownKeyError
 from papergen.report.values import Text, Value, value_of
-from papergen.store.records import Provenance
+from papergen.store.records import Provenance, Result
+
+SPEED_UNITS = re.compile(r"(^|/)\s*(ns|us|µs|ms|s|min|h)$|FLOP|MiB|GiB|^W$|^J$")
+"""Units of numbers that the machine decides."""
+
+
+def is_speed(unit: str) -> bool:
+    """Whether a metric of that unit measures the machine as well as the method: "s", "tokens/s", "MiB"."""
+    return bool(SPEED_UNITS.search(unit))
+
+
+class Facet(Enum):
+    """What must be equal of numbers that stand side by side."""
+
+    UNIT = "unit"
+    DATA = "data"
+    DTYPE = "dtype"
+    HARDWARE = "hardware"
+    """Of speeds only."""
+
+
+class NotComparableError(PapergenError):
+    """Rows that differ in `facet` were to stand side by side."""
+
+    def __init__(self, facet: Facet, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.facet = facet
+
+
+def require_comparable(
+    results: Results, name: str, metrics: Mapping[str, Collection[str]], *, varies: Collection[str] = ()
+) -> None:
+    """Refuse to set rows side by side that differ in what should be equal; NotComparableError says what and where.
+
+    `metrics` maps `experiment/row` to the metrics shown of it. `varies` names what the author compares on purpose:
+    "data", "dtype" or "hardware".
+    """
+    for column in dict.fromkeys(metric for shown in metrics.values() for metric in shown):
+        rows = [key for key, shown in metrics.items() if column in shown]
+        found = {key: results.finished(*key.split("/")) for key in rows}
+        units = {results.metric(key.split("/")[0], column).unit for key in rows}
+        if len(units) > 1:
+            message = f"{name}: {column} counts in {' and in '.join(sorted(units))}; convert one of them."
+            raise NotComparableError(Facet.UNIT, message)
+        facets = {Facet.DATA: _data, Facet.DTYPE: _dtype}
+        if any(is_speed(unit) for unit in units):
+            facets[Facet.HARDWARE] = _hardware
+        for facet, of in facets.items():
+            if facet.value not in varies:
+                _require_equal(name, facet, {key: [of(result) for result in seeds] for key, seeds in found.items()})
+
+
+def _require_equal(name: str, facet: Facet, met: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    first: dict[str, tuple[Any, str]] = {}
+    for key, seeds in met.items():
+        for facts in seeds:
+            for what, value in facts.items():
+                expected, where = first.setdefault(what, (value, key))
+                if value != expected:
+                    raise NotComparableError(
+                        facet,
+                        f"{name}: {where} and {key} are not comparable: {what} is {_short(expected)} in the one and "
+                        f"{_short(value)} in the other.",
+                        hint="Run them alike, or say that this is what the table compares: "
+                        f'varies={{"{facet.value}"}}.',
+                    )
+
+
+def _data(result: Result) -> Mapping[str, Any]:
+    return {f"the data {name!r}": digest for name, digest in result.trial.parts.get("data", {}).items()}
+
+
+def _dtype(result: Result) -> Mapping[str, Any]:
+    dtype = result.outcome.facts.get("dtype", result.trial.params.get("dtype"))
+    return {} if dtype is None else {"the dtype": dtype}
+
+
+def _hardware(result: Result) -> Mapping[str, Any]:
+    if result.is_imported:  # our own machine only read the number
+        paths = ", ".join(str(origin["path"]) for origin in result.outcome.facts.get("origin", []))
+        return {"the device": f"unknown (imported from {paths})"}
+    machine = result.provenance
+    gpus = ", ".join(sorted(set(machine.gpus))) if machine.device != "cpu" else ""
+    return {"the device": machine.device, "the CPU": machine.cpu, **({"the GPU": gpus} if gpus else {})}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{40,}", text) else text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +208,7 @@ def _contrast(results: Results, key_a: str, key_b: str, test: str) -> Contrast:
         shown = {key.rpartition("/")[0]: (key.rpartition("/")[2],) for key in (key_a, key_b)}
         if key_a.rpartition("/")[2] == key_b.rpartition("/")[2]:
             require_comparable(results, "not comparable", shown)
-    except PapergenError as error:
+    except NotComparableError as error:
         warnings.append(error.message)
     found = Contrast(
         metric=metric,

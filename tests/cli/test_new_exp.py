@@ -18,7 +18,7 @@ from papergen.experiment.scaffold import Start, new_experiment
 from papergen.latex.text import escape
 from papergen.paper.assemble import read_results
 from papergen.report.appendix import machine_table, machine_text
-from papergen.report.comparable import require_comparable
+from papergen.report.comparison import require_comparable
 from papergen.report.parts import Part, View
 from papergen.report.plain import part_of
 from papergen.report.results import Results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from papergen.core.widths import ljust, rjust, width_of
+from papergen.core.widths import excerpt, ljust, rjust, width_of
 
 
 def test_widths_are_those_of_a_terminal() -> None:
@@ -13,3 +13,10 @@ def test_widths_are_those_of_a_terminal() -> None:
         assert cell_len(ljust(text, 20)) == cell_len(rjust(text, 20)) == 20
         assert (ljust(text, 20).rstrip(), rjust(text, 20).lstrip()) == (text, text)
     assert ljust("训练", 3).rstrip() == rjust("训练", 3).strip() == ljust("训练", 1) == "训练"
+
+
+def test_a_text_is_cut_between_words_and_a_chinese_one_between_characters() -> None:
+    assert excerpt("one  two\nthree", 13) == "one two three"
+    assert excerpt("one  two\nthree", 12) == "one two ..."
+    assert excerpt("a" * 50, 40) == "a" * 40 + " ..."
+    assert excerpt("第一章 " + "天" * 100, 47) == "第一章 " + "天" * 20 + " ..."

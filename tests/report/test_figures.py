@@ -14,7 +14,7 @@ import pytest
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.report.figures.figure import Figure, Note, Rule, Series
-from papergen.report.figures.placing import Box, nearest_edge, place
+from papergen.report.figures.labels import Box, nearest_edge, place
 from papergen.report.figures.rendering import cache_key, cached, prune, render
 
 LOSS = Figure(

@@ -13,6 +13,7 @@ from pylatex.errors import TableRowSizeError
 from papergen.core.errors import PapergenError
 from papergen.experiment.registry import load_kinds
 from papergen.latex.text import Tex
+from papergen.report.comparison import Facet, NotComparableError
 from papergen.report.derived import compare, extreme
 from papergen.report.results import NotFinishedError, Results, row_label
 from papergen.report.statistics import holm
@@ -154,8 +155,9 @@ def test_other_data_dtype_or_hardware_is_refused_with_the_reason() -> None:
         PapergenError, match="decoding/a and decoding/b are not comparable: the data 'corpus' is c0ffee"
     ):
         table_of(make_results([a, other_data]), "t", "decoding", ["zipf"])
-    with pytest.raises(PapergenError, match="the dtype is float32 in the one and float16 in the other"):
+    with pytest.raises(NotComparableError, match="the dtype is float32 in the one and float16 in the other") as caught:
         table_of(make_results([a, half]), "t", "decoding", ["zipf"])
+    assert caught.value.facet is Facet.DTYPE
     assert table_of(make_results([a, half]), "t", "decoding", ["zipf"], varies={"dtype"}).rows
 
 

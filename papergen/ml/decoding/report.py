@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from papergen.core.phrase import Phrase
+from papergen.core.widths import excerpt
 from papergen.latex.text import Tex
 from papergen.ml.decoding.describing import describe
 from papergen.ml.decoding.settings import DecodingSettings
 from papergen.ml.decoding.setup import limits
 from papergen.ml.words import PERPLEXITY
 from papergen.report.derived import compare, difference
-from papergen.report.excerpts import excerpt
 from papergen.report.figures.figure import Figure, Series
 from papergen.report.parts import View
 from papergen.report.statistics import holm

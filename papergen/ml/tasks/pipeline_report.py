@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 from papergen.core.phrase import Phrase
+from papergen.core.widths import excerpt
 from papergen.latex.text import Tex
 from papergen.ml.tasks.describing import pipelines_method
 from papergen.ml.tasks.words import STAGES
-from papergen.report.excerpts import excerpt
 from papergen.report.figures.figure import Figure, Series
 from papergen.report.parts import View
 from papergen.report.tables.table import Table, table_of

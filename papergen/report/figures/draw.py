@@ -18,8 +18,10 @@ from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator, ScalarFormatter
 
 from papergen.core.errors import MachineError, PapergenError
-from papergen.report.figures import cjk, placing, style
+from papergen.report.figures import cjk, style
 from papergen.report.figures.figure import Figure, Series
+from papergen.report.figures.labels import put_labels
+from papergen.report.figures.style import look_of
 
 NUM_MARKED = 16
 """A line of more points than this has no markers, and its intervals are a band."""
@@ -42,7 +44,7 @@ def draw(figure: Figure, width_in: float) -> bytes:
             _dress(figure, axes)
             _legend(figure, picture, axes)
             picture.draw_without_rendering()
-            _labels(figure, picture, axes)
+            put_labels(figure, picture, axes)
             stream = io.BytesIO()
             picture.savefig(stream, format="pdf", metadata={"CreationDate": None, "Title": figure.name})
         except UserWarning as error:
@@ -62,20 +64,13 @@ def _draw_kind(figure: Figure, axes: Axes) -> None:
     else:
         looks = iter(range(len(figure.series)))
         for order, series in enumerate(figure.series):
-            look = _look(series, 0 if series.is_reference else next(looks))
+            look = look_of(series, 0 if series.is_reference else next(looks))
             if figure.kind == "scatter" and series.is_curve:
                 _curve(axes, series, look)
             elif figure.kind == "scatter":
                 _cloud(axes, series, look, order)
             else:
                 _line(figure, axes, series, look, order)
-
-
-def _look(series: Series, index: int) -> dict[str, Any]:
-    if series.is_reference:
-        return {"color": style.GREY, "marker": "*", "linestyle": (0, (2, 2))}
-    pick = {"color": style.OKABE_ITO, "marker": style.MARKERS, "linestyle": style.LINES}
-    return {name: choices[index % len(choices)] for name, choices in pick.items()}
 
 
 def _line(figure: Figure, axes: Axes, series: Series, look: dict[str, Any], order: int) -> None:
@@ -121,7 +116,7 @@ def _bars(figure: Figure, axes: Axes) -> None:
     heights = dict.fromkeys(names, 0.0)
     for index, series in enumerate(figure.series):
         shift = 0.0 if is_stacked else (index - (len(figure.series) - 1) / 2) * breadth
-        look = _look(series, index)
+        look = look_of(series, index)
         errors = None if series.low is None or series.high is None else _lengths(series.y, series.low, series.high)
         axes.bar(
             [places[name] + shift for name in series.x],
@@ -161,7 +156,7 @@ def _histograms(figure: Figure, axes: Axes) -> None:
         edges = [low + step * index for index in range(figure.num_bins + 1)]
     edges[-1] = max(edges[-1], high)
     for index, series in enumerate(figure.series):
-        look = _look(series, index)
+        look = look_of(series, index)
         values: Any = series.x
         shared = {"bins": edges, "histtype": "stepfilled", "zorder": 2 + index / 100}
         axes.hist(values, color=look["color"], alpha=0.25, **shared)  # type: ignore[arg-type]
@@ -233,116 +228,6 @@ def _legend(figure: Figure, picture: mpl.figure.Figure, axes: Axes) -> None:
         if columns == 1 or legend.get_window_extent().width <= picture.bbox.width * 0.98:
             return
         legend.remove()
-
-
-def _labels(figure: Figure, picture: mpl.figure.Figure, axes: Axes) -> None:
-    """Direct labels of points and reference lines, kept apart from each other and from the data."""
-    pixel = picture.dpi / 72
-    frame = axes.get_window_extent()
-    bounds = placing.Box(frame.x0, frame.y0, frame.width, frame.height)
-    named: list[tuple[tuple[float, float], str, str]] = []
-    obstacles: list[placing.Box] = []
-    plain = iter(range(len(figure.series)))
-    for series in figure.series:
-        look = _look(series, 0 if series.is_reference else next(plain))
-        if figure.kind != "scatter" or series.num_points > style.RASTER_FROM:
-            continue
-        ends = [_pixels(axes, x, y) for x, y in zip(series.x, series.y, strict=True)]
-        obstacles += _error_bars(axes, series, pixel)
-        if series.names is None:
-            obstacles += [placing.Box(x - 2 * pixel, y - 2 * pixel, 4 * pixel, 4 * pixel) for x, y in ends]
-        else:
-            named += [(end, name, look["color"]) for end, name in zip(ends, series.names, strict=True)]
-    _rule_labels(figure, axes, bounds, pixel)
-    if not named:
-        return
-    texts = [
-        axes.text(0, 0, name, fontsize=style.SMALL_PT, color="black", transform=None, va="bottom", ha="left", zorder=7)
-        for _, name, _ in named
-    ]
-    aside = 2.0 * pixel  # room on either side, or two labels read as one
-    sizes = [(text.get_window_extent().width + 2 * aside, text.get_window_extent().height) for text in texts]
-    points = [point for point, _, _ in named]
-    boxes = placing.place(points, sizes, bounds, obstacles, gap=3.6 * pixel)
-    inverse = axes.transAxes.inverted()
-    for text, box, point, (_, _, color) in zip(texts, boxes, points, named, strict=True):
-        text.set_transform(axes.transAxes)
-        text.set_position(tuple(inverse.transform((box.left + aside, box.bottom))))
-        edge = placing.nearest_edge(box, point)
-        if math.dist(edge, point) > 7 * pixel:
-            ends_axes = [inverse.transform(edge), inverse.transform(point)]
-            axes.plot(
-                [end[0] for end in ends_axes],
-                [end[1] for end in ends_axes],
-                transform=axes.transAxes,
-                color=color,
-                linewidth=0.5,
-                alpha=0.7,
-                zorder=2.5,
-                scalex=False,
-                scaley=False,
-            )
-
-
-def _rule_labels(figure: Figure, axes: Axes, bounds: placing.Box, pixel: float) -> None:
-    """The label of a reference line, at that end and side of it where the fewest data lie."""
-    data = [
-        _pixels(axes, x, y)
-        for series in figure.series
-        if figure.kind in {"line", "band", "scatter"}
-        for x, y in zip(series.x, series.y, strict=True)
-    ]
-    for rule in figure.rules:
-        if not rule.label:
-            continue
-        turn = 90 if rule.axis == "x" else 0
-        text = axes.text(0, 0, rule.label, fontsize=style.SMALL_PT, color=style.GREY, rotation=turn, transform=None)
-        text.set(va="bottom", ha="left")
-        box = text.get_window_extent()
-        gap = 1.5 * pixel
-        level = _pixels(axes, rule.value, rule.value)[0 if rule.axis == "x" else 1]
-        if rule.axis == "y":
-            lefts = (bounds.left + bounds.width - box.width - gap, bounds.left + gap)
-            options = [(left, bottom) for bottom in (level + gap / 2, level - box.height - gap / 2) for left in lefts]
-        else:
-            bottoms = (bounds.bottom + bounds.height - box.height - gap, bounds.bottom + gap)
-            options = [(left, bottom) for left in (level + gap / 2, level - box.width - gap / 2) for bottom in bottoms]
-        free = min(options, key=functools.partial(_crowding, box.width, box.height, bounds, data, gap))
-        text.set_transform(axes.transAxes)
-        text.set_position(tuple(axes.transAxes.inverted().transform(free)))
-
-
-def _crowding(
-    width: float,
-    height: float,
-    bounds: placing.Box,
-    data: Sequence[tuple[float, float]],
-    gap: float,
-    at: tuple[float, float],
-) -> int:
-    """How many data points a text at that place would cover, plus one when it leaves the frame."""
-    left, bottom = at
-    covered = sum(left - gap <= x <= left + width + gap and bottom - gap <= y <= bottom + height + gap for x, y in data)
-    return covered + (not bounds.bottom <= bottom <= bounds.bottom + bounds.height - height)
-
-
-def _error_bars(axes: Axes, series: Series, pixel: float) -> list[placing.Box]:
-    boxes: list[placing.Box] = []
-    for index, (x, y) in enumerate(zip(series.x, series.y, strict=True)):
-        if series.low is not None and series.high is not None:
-            ends = [_pixels(axes, x, end)[1] for end in (series.low[index], series.high[index])]
-            centre = _pixels(axes, x, y)[0]
-            boxes.append(placing.Box(centre - pixel / 2, min(ends), pixel, abs(ends[1] - ends[0])))
-        if series.x_low is not None and series.x_high is not None:
-            ends = [_pixels(axes, end, y)[0] for end in (series.x_low[index], series.x_high[index])]
-            centre = _pixels(axes, x, y)[1]
-            boxes.append(placing.Box(min(ends), centre - pixel / 2, abs(ends[1] - ends[0]), pixel))
-    return boxes
-
-
-def _pixels(axes: Axes, x: Any, y: Any) -> tuple[float, float]:
-    at = axes.transData.transform((x, y))
-    return float(at[0]), float(at[1])
 
 
 def _lengths(centre: Sequence[Any], low: Sequence[float], high: Sequence[float]) -> list[list[float]]:

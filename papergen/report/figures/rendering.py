@@ -10,7 +10,7 @@ from papergen.core.files import digest_file, digest_json, slug, write_atomic
 from papergen.latex.pdf import is_whole
 from papergen.report.figures.figure import Figure
 
-DRAWN_BY = ("cjk.py", "draw.py", "placing.py", "style.py")
+DRAWN_BY = ("cjk.py", "draw.py", "labels.py", "style.py")
 """Sources that decide how a figure looks."""
 
 

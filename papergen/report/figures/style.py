@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from papergen.report.figures.figure import Series
+
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7A7A00")
 """Okabe and Ito's palette (Color Universal Design, 2008); yellow, too light for lines on white, became a dark olive."""
 
@@ -75,3 +77,11 @@ RC: dict[str, Any] = {
 """Matplotlib settings: all that decides the picture stands here or in the figure, never in the user's matplotlibrc.
 STIXGeneral comes with matplotlib and goes with Times, so the bytes are the same on every machine.
 """
+
+
+def look_of(series: Series, index: int) -> dict[str, Any]:
+    """Colour, marker and line of a series, by its place among those that are no references."""
+    if series.is_reference:
+        return {"color": GREY, "marker": "*", "linestyle": (0, (2, 2))}
+    pick = {"color": OKABE_ITO, "marker": MARKERS, "linestyle": LINES}
+    return {name: choices[index % len(choices)] for name, choices in pick.items()}

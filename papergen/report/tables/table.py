@@ -12,7 +12,7 @@ from typing import Literal
 
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.latex.text import Tex
-from papergen.report.comparable import require_comparable
+from papergen.report.comparison import require_comparable
 from papergen.report.derived import compare
 from papergen.report.results import NotApplicableError, Results, UnavailableError
 from papergen.report.statistics import holm
