@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from papergen.core.errors import PapergenError
-from papergen.ml.decoding.processors import Limits
+from papergen.ml.decoding.processors import LengthLimits
 from papergen.ml.decoding.strategy import Strategy
 
 
-def limits_of(index: int, prompt: Sequence[int], strategy: Strategy, model: Any) -> Limits:
+def limits_of(index: int, prompt: Sequence[int], strategy: Strategy, model: Any) -> LengthLimits:
     """The strategy's lengths in new tokens for this prompt; PapergenError when they do not fit it or the model."""
     if not prompt:
         raise PapergenError(
@@ -42,10 +42,10 @@ def limits_of(index: int, prompt: Sequence[int], strategy: Strategy, model: Any)
             f" where {max_new} may be.",
             hint=f"Lower {asked}, or raise the limit.",
         )
-    return Limits(max_new=max_new, min_new=min_new)
+    return LengthLimits(max_new=max_new, min_new=min_new)
 
 
-def idle_length(strategy: Strategy, limits: Sequence[Limits]) -> str | None:
+def idle_length(strategy: Strategy, limits: Sequence[LengthLimits]) -> str | None:
     """Why min_length changes nothing for any of these prompts; None when it does, or is not asked for."""
     least = strategy.min_new_tokens or 0
     if strategy.min_length is None or not limits or any(limit.min_new > least for limit in limits):
@@ -55,13 +55,14 @@ def idle_length(strategy: Strategy, limits: Sequence[Limits]) -> str | None:
 
 def needs_equal(model: Any) -> bool:
     """Whether the prompts of a batch must have one length: a recurrent model would take padding for text."""
+    # Private: transformers marks Mamba and its like so; there is no public question for it.
     return bool(getattr(model, "_is_stateful", False))
 
 
 def batches(
     pending: Sequence[int],
     prompts: Sequence[Sequence[int]],
-    limits: Sequence[Limits],
+    limits: Sequence[LengthLimits],
     *,
     batch_size: int,
     exact: bool,

@@ -100,6 +100,7 @@ class _Beams:
         self.eos = batch.eos
         self.num_beams, self.num_groups = s.num_beams, s.num_beam_groups
         self.size = s.num_beams // s.num_beam_groups
+        # As transformers: every beam may end in each EOS token, and as many candidates must be left to go on with.
         self.num_candidates = max(2, 1 + len(batch.tokens.eos)) * self.size
         prompts, device = self.stepper.num_rows, batch.device
         self.keys = batch.keys[:, 0]
@@ -177,6 +178,7 @@ class _Beams:
         was_done = self.is_done[:, group, None]
         tokens = torch.where(was_done, self.batch.tokens.pad, tokens)
         self.scores[:, group], self.log_probs[:, group] = running, own.gather(1, order)
+        # transformers 4 (groups) judges by the best candidate, EOS included; 5 by the best that runs on.
         best = found[:, 0] if is_grouped else running[:, 0]
         self.is_done[:, group] |= is_hopeless(self.batch, self.pools[group], best, step)
         return tokens, parents
@@ -188,6 +190,7 @@ class _Beams:
         prompts, size, vocabulary = log_probs.shape
         counts = log_probs.new_zeros(prompts, vocabulary)
         chosen = earlier.flatten(1)
+        # Vijayakumar et al. (2018), Hamming diversity: how many earlier groups chose each token.
         counts.scatter_add_(1, chosen, torch.ones_like(chosen, dtype=counts.dtype))
         penalty = (counts * self.batch.strategy.diversity_penalty).repeat_interleave(size, dim=0)
         rows = torch.arange(self.stepper.num_rows, device=self.batch.device).view(prompts, self.num_groups, size)
@@ -216,7 +219,9 @@ class _Beams:
         """Put the candidates that end here, and rank among the first `size`, into the group's pool."""
         best = slice(0, self.size)
         is_finished = is_closed[:, best] & ~self.is_done[:, group, None] & (found[:, best] > NONE / 2)
+        # Sync point where waiting is allowed: most steps end no text, and merging pools is the costlier part.
         if not self.stepper.waits or bool(is_finished.any()):
+            # By the number of new tokens, EOS included, as in transformers; Wu et al. (2016) divide otherwise.
             scores = found[:, best].double() / (step + 1) ** self.batch.strategy.length_penalty
             ids = self.group_ids(group).gather(1, parents[:, best, None].expand(-1, -1, step))
             ids = torch.cat([ids, tokens[:, best, None]], dim=2)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 
-from papergen.ml.decoding.processors import Context, Processors
+from papergen.ml.decoding.processors import Processors, TextState
 from papergen.ml.decoding.ragged_stepper import RaggedStepper
 from papergen.ml.decoding.sampling import draw
 from papergen.ml.decoding.stream import uniforms
@@ -55,13 +55,13 @@ class RaggedTexts:
             return scores.argmax(dim=1), scores
         return draw(scores, uniforms(self.keys[rows], ends - self.prompt_width, 1)), scores
 
-    def _context(self, rows: torch.Tensor, ends: torch.Tensor) -> Context:
+    def _context(self, rows: torch.Tensor, ends: torch.Tensor) -> TextState:
         """The first tokens of some rows, up to `ends`, padded on the left to one width."""
         starts = self.pads[rows]
         width = int((ends - starts).max())
         columns = ends[:, None] - width + torch.arange(width, device=ends.device)
         ids = self.ids[rows[:, None], columns.clamp(min=0)].masked_fill(columns < starts[:, None], self._pad)
-        return Context(ids, width - (ends - starts), ends - self.prompt_width)
+        return TextState(ids, width - (ends - starts), ends - self.prompt_width)
 
 
 class CandidateGenerator(Protocol):

@@ -19,6 +19,7 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
     logits = stepper.prefill()
     rows = torch.arange(len(logits), device=batch.device)
     context = torch.nn.functional.normalize(stepper.hidden[-1].float(), dim=2)  # (rows, positions, size)
+    # Padding resembles nothing: it must not count as text that a candidate repeats.
     positions = torch.arange(context.shape[1], device=batch.device)
     is_text = positions >= stepper.pads[:, None] if not stepper.is_encoder_decoder else positions[None] >= 0
     is_text = is_text.expand(context.shape[:2])  # (rows, positions)
@@ -36,6 +37,7 @@ def contrastive_search(batch: Batch) -> list[list[Hypothesis]]:
         hidden = torch.nn.functional.normalize(stepper.hidden[-1][:, -1].float(), dim=1)
         hidden = hidden.view(len(rows), num_candidates, -1)
         resemblance = (hidden @ context.transpose(1, 2)).masked_fill(~is_text[:, None], -torch.inf).amax(dim=2)
+        # (1 - alpha) p(token) - alpha max cosine, as in the docstring (Su et al. 2022).
         values = (1 - alpha) * probabilities - alpha * resemblance
         # A candidate that the processors forbid stays out, however new it looks.
         best = values.masked_fill(probabilities == 0, -torch.inf).argmax(dim=1)

@@ -44,12 +44,14 @@ def contrasted(final: torch.Tensor, early: torch.Tensor) -> torch.Tensor:
     before = early.log_softmax(dim=2)
     chosen = before[:, 0]
     if before.shape[1] > 1:
+        # Jensen-Shannon divergence in logarithms: log((p + q) / 2) without leaving float32.
         mixture = torch.logaddexp(last[:, None], before) - math.log(2.0)
         divergence = 0.5 * (
             (last.exp()[:, None] * (last[:, None] - mixture)).sum(dim=2)
             + (before.exp() * (before - mixture)).sum(dim=2)
         )
         chosen = before[torch.arange(len(final), device=final.device), divergence.argmax(dim=1)]
+    # The plausibility constraint of contrastive decoding (Li et al. 2023): an unlikely token gains most by a contrast.
     is_likely = last >= last.amax(dim=1, keepdim=True) + math.log(RELATIVE_TOP)
     return (last - chosen).masked_fill(~is_likely, -torch.inf)
 

@@ -51,6 +51,7 @@ class DynamicAllocation:
         vocabulary = processed.shape[2]
         eos = torch.zeros(vocabulary, dtype=torch.bool, device=new.device).index_fill(0, self.batch.eos, value=True)
         is_open = self.constraints.needed(self.progress) > 0
+        # A text may not end before it has its words.
         processed = processed.masked_fill(is_open[:, :, None] & eos, -torch.inf)
         totals = processed + self.scores[:, :, None]
         flat, is_new = self.candidates(totals)  # (prompts, candidates)
@@ -94,6 +95,7 @@ class DynamicAllocation:
 
     def shared_out(self, needed: torch.Tensor, is_running: torch.Tensor, room: int) -> torch.Tensor:
         """The candidates (prompts, size) that go on: the best of each bank, then the second of each, and so on."""
+        # Post and Vilar (2018): banks take turns, so none of them starves the others.
         turn = self.rank_in_bank(needed, is_running) * (self.constraints.total + 1) + needed
         last = turn.shape[1] * (self.constraints.total + 1)
         # Those that cannot be completed any more come after all that can, those that are not there at the very end.

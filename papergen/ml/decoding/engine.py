@@ -160,6 +160,7 @@ def why_not_static(model: Any, kwargs: dict[str, Any]) -> str:
     name = type(model).__name__
     if not kwargs.get("use_cache", True) or not any(hasattr(value, "reorder_cache") for value in kwargs.values()):
         return "use_cache = false"
+    # Private flags of transformers, and its own answer to whether a static cache works with an architecture.
     if not getattr(model, "_can_compile_fullgraph", False):
         return f"transformers does not compile {name}"
     attention = model.config._attn_implementation

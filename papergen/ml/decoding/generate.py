@@ -14,7 +14,7 @@ from papergen.core.errors import PapergenError
 from papergen.ml.decoding.batching import batches, idle_length, limits_of, needs_equal, padded
 from papergen.ml.decoding.engine import Engine
 from papergen.ml.decoding.generations import FinishedBatches, Generation
-from papergen.ml.decoding.processors import Limits, Processors
+from papergen.ml.decoding.processors import LengthLimits, Processors
 from papergen.ml.decoding.ragged_stepper import RaggedStepper
 from papergen.ml.decoding.search import Batch, Hypothesis
 from papergen.ml.decoding.speculative import assistant_of, takes_batches
@@ -132,7 +132,7 @@ def _run(
     prompts: Sequence[Sequence[int]],
     strategy: Strategy,
     tokens: Tokens,
-    limits: Limits,
+    limits: LengthLimits,
     keys: list[list[int]],
     layers: tuple[int, ...] | None,
     assistant: Any | None,
@@ -174,6 +174,7 @@ def _run(
 
     start = time.perf_counter()
     helper = None if assistant is None else _prepared(assistant, inputs, strategy, tokens, limits)
+    # `custom_generate` hands over after the preparation, which differs between architectures; the search is ours.
     model.generate(**inputs, generation_config=_plain_config(model, strategy, tokens, limits), custom_generate=decode)
     end, kind = time.perf_counter(), engine.step_kind
     timing = BatchTiming(
@@ -190,7 +191,7 @@ def _run(
 
 
 def _prepared(
-    assistant: Any, inputs: dict[str, torch.Tensor], strategy: Strategy, tokens: Tokens, limits: Limits
+    assistant: Any, inputs: dict[str, torch.Tensor], strategy: Strategy, tokens: Tokens, limits: LengthLimits
 ) -> RaggedStepper:
     """The assistant on the prompts of a batch, before its prefill."""
     found: list[RaggedStepper] = []
@@ -218,7 +219,7 @@ def _joined(
     return hypotheses, replace(timings[0], token_s=marks, end_s=timings[-1].end_s)
 
 
-def _plain_config(model: Any, strategy: Strategy, tokens: Tokens, limits: Limits) -> GenerationConfig:
+def _plain_config(model: Any, strategy: Strategy, tokens: Tokens, limits: LengthLimits) -> GenerationConfig:
     """What transformers needs to prepare a batch; all that decides the text is ours."""
     own = model.generation_config
     return GenerationConfig(  # type: ignore[no-untyped-call]

@@ -24,6 +24,7 @@ def contributions(whole: float, without: Sequence[float | None]) -> list[float] 
     if len(left) < len(without) or len(left) < 2:
         return None
     centre = math.fsum(left) / len(left)
+    # n whole - (n - 1) without_i, moved by a constant so that the mean is `whole`.
     return [whole + (len(left) - 1) * (centre - value) for value in left]
 
 

@@ -101,6 +101,7 @@ class LegacyAllocation:
         self.batch, self.size, self.max_new = batch, size, batch.limits.max_new
         self.rules = OneAtATime(batch.tokens.forced, device)
         state = self.rules.start(prompts)
+        # transformers 4 counts words of the prompt as met; kept, or its better finds would be missed.
         for place in range(stepper.prompt_width):
             state = self.rules.advance(state, stepper.ids[:, place])
         self.state = OnePhrase(
@@ -176,6 +177,7 @@ class LegacyAllocation:
         is_there = torch.cat([torch.ones_like(best, dtype=torch.bool), is_new], dim=1)
         state = self.rules.advance(self.state.gather(flat // vocabulary), flat % vocabulary)
         banks = self.rules.bank(state)
+        # The 100 is transformers 4's (`bank * 100 + score`): the order of its beams depends on it.
         key = torch.where(is_there, banks * 100.0 + scores, -torch.inf)
         order = key.argsort(dim=1, descending=True, stable=True)
         sorted_banks = banks.gather(1, order)

@@ -26,7 +26,7 @@ from papergen.ml.decoding.tokens import Tokens
 
 
 @dataclass(frozen=True)
-class Limits:
+class LengthLimits:
     """How many new tokens a batch's prompts may and must have, translated from whatever the strategy says."""
 
     max_new: int
@@ -34,7 +34,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Context:
+class TextState:
     """What a processor may look at beside the scores."""
 
     ids: torch.Tensor
@@ -62,13 +62,15 @@ class Context:
         return is_text if self.length is None else is_text & (columns < self.length)
 
 
-Processor = Callable[[Context, torch.Tensor], torch.Tensor]
+Processor = Callable[[TextState, torch.Tensor], torch.Tensor]
 
 
 class Processors:
     """All processors of a strategy: maps (rows, vocabulary) scores to new ones and leaves the input alone."""
 
-    def __init__(self, strategy: StrategyParameters, tokens: Tokens, limits: Limits, device: torch.device) -> None:
+    def __init__(
+        self, strategy: StrategyParameters, tokens: Tokens, limits: LengthLimits, device: torch.device
+    ) -> None:
         self._chain = [*_shaping(strategy, tokens, limits, device), *_drawing(strategy, tokens)]
 
     @property
@@ -76,14 +78,16 @@ class Processors:
         """Whether the scores stay as they are."""
         return not self._chain
 
-    def __call__(self, context: Context, scores: torch.Tensor) -> torch.Tensor:
+    def __call__(self, context: TextState, scores: torch.Tensor) -> torch.Tensor:
         """The processed scores; -inf where a token is impossible."""
         for processor in self._chain:
             scores = processor(context, scores)
         return scores
 
 
-def _shaping(strategy: StrategyParameters, tokens: Tokens, limits: Limits, device: torch.device) -> list[Processor]:
+def _shaping(
+    strategy: StrategyParameters, tokens: Tokens, limits: LengthLimits, device: torch.device
+) -> list[Processor]:
     eos = torch.tensor(tokens.eos, dtype=torch.long, device=device)
     chain: list[Processor] = []
     if tokens.bias:
@@ -147,7 +151,7 @@ def _eta(cutoff: float, keep: int) -> Processor:
     transformers' own asks torch.distributions for the entropy, which checks its arguments on the host.
     """
 
-    def apply(_: Context, scores: torch.Tensor) -> torch.Tensor:
+    def apply(_: TextState, scores: torch.Tensor) -> torch.Tensor:
         logs = scores.log_softmax(dim=1)
         probabilities = scores.softmax(dim=1)
         entropy = -(probabilities * logs.clamp(min=torch.finfo(logs.dtype).min)).sum(dim=1, keepdim=True)
@@ -161,7 +165,7 @@ def _eta(cutoff: float, keep: int) -> Processor:
 def _nucleus(top_p: float, keep: int) -> Processor:
     """Holtzman et al. (2020); of equally likely tokens at the edge, those that come first in the vocabulary stay."""
 
-    def apply(_: Context, scores: torch.Tensor) -> torch.Tensor:
+    def apply(_: TextState, scores: torch.Tensor) -> torch.Tensor:
         ordered = _ordered(scores)
         mass = ordered.softmax(dim=1).cumsum(dim=1, dtype=torch.float64)
         num_dropped = (mass <= 1 - top_p).sum(dim=1, keepdim=True).clamp(max=scores.shape[1] - keep)
@@ -181,7 +185,7 @@ def _ordered(scores: torch.Tensor) -> torch.Tensor:
     return scores.sort(dim=1).values
 
 
-def _diversity(context: Context, scores: torch.Tensor) -> torch.Tensor:
+def _diversity(context: TextState, scores: torch.Tensor) -> torch.Tensor:
     """Vijayakumar et al. (2018), Hamming diversity; before the repetition penalty, where transformers 4 had it."""
     return scores if context.penalty is None else scores - context.penalty
 
@@ -189,7 +193,7 @@ def _diversity(context: Context, scores: torch.Tensor) -> torch.Tensor:
 def _repetition(penalty: float) -> Processor:
     """Keskar et al. (2019); padding is not a repetition."""
 
-    def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
+    def apply(context: TextState, scores: torch.Tensor) -> torch.Tensor:
         rows, size = scores.shape
         seen = torch.zeros(rows, size + 1, dtype=torch.bool, device=scores.device)
         seen.scatter_(1, context.ids.masked_fill(~context.is_text(), size), True)
@@ -202,7 +206,7 @@ def _repetition(penalty: float) -> Processor:
 def _no_repeat(size: int) -> Processor:
     """Paulus et al. (2018): a token that would complete an n-gram of the text so far becomes impossible."""
 
-    def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
+    def apply(context: TextState, scores: torch.Tensor) -> torch.Tensor:
         ids = context.ids
         if ids.shape[1] < size:
             return scores
@@ -224,7 +228,7 @@ def _not_yet(eos: torch.Tensor, min_new: int) -> Processor:
 
 
 def _only(allowed: torch.Tensor, when: int) -> Processor:
-    def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
+    def apply(context: TextState, scores: torch.Tensor) -> torch.Tensor:
         return _when(
             context.num_new == when,
             lambda: torch.full_like(scores, -torch.inf).index_fill(1, allowed, 0.0),
@@ -237,7 +241,7 @@ def _only(allowed: torch.Tensor, when: int) -> Processor:
 def _growing(eos: torch.Tensor, start: int, factor: float) -> Processor:
     """EOS gains |score| * (factor**steps - 1), with steps counted from `start` new tokens on."""
 
-    def apply(context: Context, scores: torch.Tensor) -> torch.Tensor:
+    def apply(context: TextState, scores: torch.Tensor) -> torch.Tensor:
         steps = context.num_new - start
 
         def grown() -> torch.Tensor:

@@ -112,6 +112,7 @@ def takes_ragged_rows(model: Any) -> bool:
     config = model.config
     if config.is_encoder_decoder or getattr(config, "alibi", False):
         return False
+    # Private: the attention that the model really uses; flash attention takes no mask of our own.
     if getattr(config, "_attn_implementation", None) not in _MASKED_AS_TOLD:
         return False
     if "position_ids" not in inspect.signature(model.forward).parameters or getattr(model, "_is_stateful", False):

@@ -51,6 +51,7 @@ def sample(batch: Batch, choose: Choose = likeliest) -> list[list[Hypothesis]]:
         log_probs[rows] += torch.where(is_open, chosen, 0.0)
         ids[rows, step] = torch.where(is_open, tokens, -1)
         is_open &= ~torch.isin(tokens, eos)
+        # Sync point: nothing is lost by it with a cache that grows; steps of static shape go without.
         num_open = int(is_open.sum())
         if num_open == 0 or step + 1 == limits.max_new:
             break

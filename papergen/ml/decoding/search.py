@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 
 from papergen.ml.decoding.parameters import StrategyParameters
-from papergen.ml.decoding.processors import Context, Limits, Processors
+from papergen.ml.decoding.processors import LengthLimits, Processors, TextState
 from papergen.ml.decoding.stepper import Stepper
 from papergen.ml.decoding.tokens import Tokens
 
@@ -23,7 +23,7 @@ class Batch:
     stepper: Stepper
     strategy: StrategyParameters
     tokens: Tokens
-    limits: Limits
+    limits: LengthLimits
     processors: Processors
     keys: torch.Tensor
     """(prompts, streams) int64 keys of the random streams; one stream per sample, one per prompt in a search."""
@@ -44,6 +44,7 @@ class Batch:
         """Which prompts (n,) of a search go on when those that are done (prompts,) leave; None while few are done."""
         if not self.stepper.waits:
             return None
+        # Sync point, only where the stepper may wait: a smaller batch saves more than the wait costs.
         is_open = ~is_done
         return is_open.nonzero()[:, 0] if int(is_open.sum()) <= OPEN_SHARE * len(is_open) else None
 
@@ -55,7 +56,7 @@ class Batch:
         ids, pads = stepper.ids, stepper.pads
         if rows is not None:
             ids, pads = ids[rows], pads[rows]
-        return self.processors(Context(ids, pads, stepper.num_new, penalty), logits)
+        return self.processors(TextState(ids, pads, stepper.num_new, penalty), logits)
 
 
 @dataclass(frozen=True)

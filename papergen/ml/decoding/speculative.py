@@ -76,6 +76,7 @@ class _Speculation:
             left = (self.max_new - 1 - texts.num_new).clamp(min=0)
             wanted = torch.where(self.is_open, torch.minimum(self.reach, left), 0)
             drafts, counts = self.generator.propose(texts, wanted)
+            # Sync point: the width of the next forward pass must be known.
             drafts = drafts[:, : int(counts.max())]
             last = texts.ids.gather(1, texts.ends[:, None] - 1)
             logits = self.stepper.run(torch.cat([last, drafts], dim=1), texts.ends - 1)
@@ -118,6 +119,7 @@ class _Speculation:
 
     def _go_on(self) -> bool:
         """Note the time, let rows that ended leave the batch; whether any is left."""
+        # Sync point: how many tokens each row got is known to the device only.
         num_open = int(self.is_open.sum())
         num_new = self.texts.num_new
         # A token of the batch is known when every row that gets so far has it.

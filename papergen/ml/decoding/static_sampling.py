@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from papergen.ml.decoding.processors import Context
+from papergen.ml.decoding.processors import TextState
 from papergen.ml.decoding.sampling import Choose, draw, likeliest
 from papergen.ml.decoding.search import Batch, Hypothesis
 from papergen.ml.decoding.static_stepper import StaticStepper
@@ -99,7 +99,8 @@ class _Texts:
 
         def append(scores: torch.Tensor, plain: torch.Tensor | None) -> torch.Tensor:
             own = scores if plain is None else plain
-            processed = processors(Context(ids, pads, buffers.num_new[0], length=buffers.at[0]), scores)
+            processed = processors(TextState(ids, pads, buffers.num_new[0], length=buffers.at[0]), scores)
+            # No value is read on the host: the whole step may be one CUDA graph.
             tokens = draw(processed, uniforms(keys, buffers.num_new[0], 1)) if draws else choose(processed)
             chosen = own.gather(1, tokens[:, None])[:, 0].double() - own.logsumexp(dim=1).double()
             log_probs.add_(torch.where(is_open, chosen, 0.0))

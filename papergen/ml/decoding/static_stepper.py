@@ -13,7 +13,7 @@ from papergen.ml.decoding.dola import DolaStepper
 from papergen.ml.decoding.stepper import Stepper, cache_name
 
 
-class Outcome(NamedTuple):
+class StepOutput(NamedTuple):
     """What a step leaves behind, at fixed addresses."""
 
     scores: torch.Tensor
@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
     hidden: tuple[torch.Tensor, ...]
 
 
-class Host(Protocol):
+class StepHost(Protocol):
     """What keeps buffers between batches, and runs the model."""
 
     num_layers: int
@@ -53,7 +53,7 @@ class StaticStepper(Stepper):
         kwargs: dict[str, Any],
         *,
         max_new: int,
-        host: Host,
+        host: StepHost,
         wants_hidden: bool = False,
     ) -> None:
         self._host = host
@@ -84,7 +84,7 @@ class StaticStepper(Stepper):
         rows = self.num_rows
         self.buffers.ids[:rows, self.length] = tokens
         self.buffers.token[:rows, 0] = tokens
-        outcome: Outcome = self.run("forward", lambda: self.forward(rows))
+        outcome: StepOutput = self.run("forward", lambda: self.forward(rows))
         self.plain, self.hidden = outcome.plain, outcome.hidden
         return outcome.scores
 
@@ -96,7 +96,7 @@ class StaticStepper(Stepper):
         self._look(self.num_rows)
         return found
 
-    def forward(self, rows: int) -> Callable[[], Outcome]:
+    def forward(self, rows: int) -> Callable[[], StepOutput]:
         """A forward pass of the buffers' next tokens in so many rows, as a function of nothing.
 
         It may outlive this stepper and serve other batches: what it uses is in the buffers.
@@ -104,12 +104,12 @@ class StaticStepper(Stepper):
         buffers, span = self.buffers, self.buffers.span(self.length)
         kwargs = self._inputs(rows, span)
 
-        def step() -> Outcome:
+        def step() -> StepOutput:
             buffers.look(rows, span)
             inputs = self.model.prepare_inputs_for_generation(buffers.token[:rows], next_sequence_length=1, **kwargs)
             scores = self._forward(inputs)
             buffers.advance(rows)
-            return Outcome(scores, self.plain, self.hidden)
+            return StepOutput(scores, self.plain, self.hidden)
 
         return step
 

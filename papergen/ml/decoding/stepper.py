@@ -120,6 +120,7 @@ class Stepper:
 
     def is_true(self, flag: torch.Tensor) -> bool:
         """Whether a search may stop: the value of `flag` (), or one that it had a few steps ago."""
+        # Sync point: the host waits here for the device, once per step.
         return bool(flag)
 
     def select(self, index: torch.Tensor) -> None:
@@ -181,6 +182,7 @@ class Stepper:
 
     def _note(self, outputs: Any) -> None:
         """Mask, positions and cache of the next step."""
+        # Private, but what every `generate` of transformers calls: each architecture knows how its own inputs grow.
         self._kwargs = self.model._update_model_kwargs_for_generation(
             outputs, self._kwargs, is_encoder_decoder=self.is_encoder_decoder
         )
@@ -195,6 +197,7 @@ class Stepper:
         if not self._cache_layers or self.is_encoder_decoder or not tensors <= _BY_POSITION:
             return []
         most = PREFILL_TOKENS.get(self.ids.device.type, PREFILL_TOKENS_ELSEWHERE)
+        # Sync point: once per batch, before the prefill.
         pads = self.pads.tolist()
         parts: list[tuple[slice, int]] = []
         first = 0

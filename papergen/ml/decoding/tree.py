@@ -62,6 +62,7 @@ class TreeStepper(Stepper):
             self._tidy()
         own = slice(self._live, self._live + self._fan)
         is_other = ~torch.eye(self._fan, dtype=torch.bool, device=tokens.device)
+        # Every hypothesis sees its own new column and none of its siblings'.
         self._mask[:, :, own] = torch.zeros_like(self._mask[:, :, own]).masked_fill_(is_other, self._hidden_from)
         self._live += self._fan
         shape = (len(self._mask), self._fan)
@@ -110,6 +111,7 @@ class TreeStepper(Stepper):
         """Drop columns that no row sees, as far as all prompts have such."""
         start = self.prompt_width
         is_seen = (self._mask[:, :, start : self._live] == 0).any(dim=1)  # (prompts, columns)
+        # Sync point, once in TIDY_EVERY steps.
         width = int(is_seen.sum(dim=1).max())
         if start + width == self._live:
             return

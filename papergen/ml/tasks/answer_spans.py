@@ -60,6 +60,7 @@ def best_span(
     outside = torch.tensor([place is None for place in offsets])
     first = starts[:length].double().cpu().masked_fill(outside, -math.inf)
     last = ends[:length].double().cpu().masked_fill(outside, -math.inf)
+    # Upper triangle: an end is not before its start; the band: at most so many tokens.
     allowed = torch.ones(length, length, dtype=torch.bool).triu().tril(max_answer_tokens - 1)
     scores = (first[:, None] + last[None, :]).masked_fill(~allowed, -math.inf)  # (start, end)
     begin, end = divmod(int(scores.argmax()), length)

@@ -130,6 +130,7 @@ def logits_at(model: Any, places: torch.Tensor) -> Iterator[None]:
         states, *rest = args
         return (states[places.to(states.device)][None], *rest)
 
+    # A hook, since the argument for it (`logits_to_keep`) takes the same places of every row, where a model has it.
     hook = model.get_output_embeddings().register_forward_pre_hook(select)
     try:
         yield

@@ -20,7 +20,7 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
-class Batch:
+class TokenBatch:
     """Inputs and targets of one forward pass, both (batch, time) int64; targets are the inputs' successors."""
 
     inputs: torch.Tensor
@@ -31,11 +31,11 @@ class Batch:
         """Real target tokens, padding not counted."""
         return int((self.targets != IGNORED).sum())
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> TokenBatch:
         """The batch on `device`; from the CPU to a GPU without waiting."""
         if device.type == "cpu":
             return self
-        return Batch(
+        return TokenBatch(
             self.inputs.pin_memory().to(device, non_blocking=True),
             self.targets.pin_memory().to(device, non_blocking=True),
         )
@@ -73,7 +73,7 @@ class Blocks(Dataset[torch.Tensor]):
         chosen.blocks = [block for block in self.blocks if len(block) == self.block_size + 1]
         return chosen
 
-    def batch(self, indices: Sequence[int], pad: int) -> Batch:
+    def batch(self, indices: Sequence[int], pad: int) -> TokenBatch:
         """The blocks at `indices`, padded on the right to the longest of them."""
         chosen = [self.blocks[index] for index in indices]
         length = max(len(block) for block in chosen) - 1
@@ -82,7 +82,7 @@ class Blocks(Dataset[torch.Tensor]):
         for row, block in enumerate(chosen):
             inputs[row, : len(block) - 1] = block[:-1]
             targets[row, : len(block) - 1] = block[1:]
-        return Batch(inputs, targets)
+        return TokenBatch(inputs, targets)
 
 
 def encode(

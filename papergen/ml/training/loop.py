@@ -17,7 +17,7 @@ from papergen.core.errors import PapergenError
 from papergen.core.files import digest_bytes, digest_json
 from papergen.ml import distributed
 from papergen.ml.distributed import Ranks
-from papergen.ml.training.batches import Batch, BlockOrder
+from papergen.ml.training.batches import BlockOrder, TokenBatch
 from papergen.ml.training.checkpoint import Checkpoints
 from papergen.ml.training.curve import Curve, Log
 from papergen.ml.training.evaluation import Evaluation, evaluate
@@ -185,7 +185,7 @@ def train(
     )
 
 
-def _num_targets(batches: list[Batch], settings: TrainingSettings, ranks: Ranks) -> int:
+def _num_targets(batches: list[TokenBatch], settings: TrainingSettings, ranks: Ranks) -> int:
     """Target tokens of the step over all ranks; counted by a collective only where blocks are uneven."""
     if settings.packing == "stream":
         return settings.batch_size * settings.block_size

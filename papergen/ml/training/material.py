@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from papergen.ml.distributed import Ranks
-from papergen.ml.training.batches import Batch, BlockOrder, Blocks, encode
+from papergen.ml.training.batches import BlockOrder, Blocks, TokenBatch, encode
 from papergen.ml.training.corpus import Corpus, load_corpus
 from papergen.ml.training.model import build_model, load_pretrained
 from papergen.ml.training.settings import TrainingSettings, local_model
@@ -61,7 +61,7 @@ def derived_seed(seed: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {purpose}".encode()).digest()[:8], "big") >> 1
 
 
-def passes(material: Material, order: BlockOrder, step: int, settings: TrainingSettings) -> list[Batch]:
+def passes(material: Material, order: BlockOrder, step: int, settings: TrainingSettings) -> list[TokenBatch]:
     """A rank's batches of one optimiser step, one per accumulation pass."""
     indices = order.at(step)
     size = len(indices) // settings.gradient_accumulation_steps

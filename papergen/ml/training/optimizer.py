@@ -14,14 +14,14 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from papergen.ml.distributed import Ranks
-from papergen.ml.training.batches import IGNORED, Batch
+from papergen.ml.training.batches import IGNORED, TokenBatch
 from papergen.ml.training.settings import TrainingSettings
 
 AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """dtype parameter -> autocast type; the others compute in the type of the weights."""
 
 
-def negative_log_likelihood(model: nn.Module, batch: Batch) -> torch.Tensor:
+def negative_log_likelihood(model: nn.Module, batch: TokenBatch) -> torch.Tensor:
     """Sum over the batch's targets of -log p(target), in nats; a scalar in float32, or in float64 for such a model.
 
     Own code because transformers computes its loss in float32 always and averages it over one rank's tokens.
@@ -72,7 +72,7 @@ class OptimizerSteps:
         self._settings = settings
         self._ranks = ranks
 
-    def step(self, batches: Sequence[Batch], num_targets: int, learning_rate: float) -> torch.Tensor:
+    def step(self, batches: Sequence[TokenBatch], num_targets: int, learning_rate: float) -> torch.Tensor:
         """One optimiser step over the rank's passes; `num_targets` counts the target tokens of all ranks and passes.
 
         Returns the rank's summed negative log-likelihood, on its device, without waiting for it.
@@ -86,7 +86,7 @@ class OptimizerSteps:
         self.optimizer.zero_grad(set_to_none=True)
         return total
 
-    def backward(self, batches: Sequence[Batch], num_targets: int) -> torch.Tensor:
+    def backward(self, batches: Sequence[TokenBatch], num_targets: int) -> torch.Tensor:
         """Leave the gradient of the step's mean loss in the parameters, the same on every rank."""
         total = torch.zeros((), dtype=torch.float64, device=self._ranks.device)
         for index, batch in enumerate(batches):
@@ -113,7 +113,7 @@ class OptimizerSteps:
         self.scaler.unscale_(self.optimizer)
         return nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
 
-    def warm_up(self, batch: Batch) -> None:
+    def warm_up(self, batch: TokenBatch) -> None:
         """One pass whose gradients are thrown away and whose randomness is given back.
 
         DDP lays out its buckets anew after the first backward pass. Doing that before the first real step makes a
@@ -121,7 +121,7 @@ class OptimizerSteps:
         sequence will do, except for a compiled model, which would be compiled for that shape.
         """
         if not self._settings.torch_compile:
-            batch = Batch(batch.inputs[:1], batch.targets[:1])
+            batch = TokenBatch(batch.inputs[:1], batch.targets[:1])
         devices = [self._ranks.device] if self._ranks.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), self._autocast():
             negative_log_likelihood(self.model, batch).backward()  # type: ignore[no-untyped-call]

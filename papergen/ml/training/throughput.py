@@ -101,6 +101,7 @@ def flops_per_token(config: Any, num_parameters: int, block_size: int) -> float:
     multiplied = num_parameters - num_positions * config.hidden_size
     if not config.tie_word_embeddings:
         multiplied -= config.vocab_size * config.hidden_size
+    # Forward 2 N, backward 4 N; attention 12 L H Q T counts scores and values, forward and backward.
     return float(6 * multiplied + 12 * config.num_hidden_layers * config.hidden_size * block_size)
 
 

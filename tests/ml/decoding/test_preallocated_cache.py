@@ -5,7 +5,7 @@ from transformers.generation.logits_process import TopPLogitsWarper
 
 from papergen.ml.decoding import preallocated_cache, stepper
 from papergen.ml.decoding.generate import generate
-from papergen.ml.decoding.processors import Context, _nucleus
+from papergen.ml.decoding.processors import TextState, _nucleus
 from papergen.ml.decoding.strategy import Strategy
 
 STRATEGIES = [
@@ -81,13 +81,13 @@ def test_layers_of_another_kind_are_left_alone():
 def test_the_nucleus_is_that_of_transformers(top_p, keep):
     scores = torch.randn(20, 300, generator=torch.Generator().manual_seed(0)) * 3
     scores[::2, :40] = -torch.inf
-    context = Context(torch.zeros(20, 1, dtype=torch.long), torch.zeros(20, dtype=torch.long), 0)
+    context = TextState(torch.zeros(20, 1, dtype=torch.long), torch.zeros(20, dtype=torch.long), 0)
     found = _nucleus(top_p, keep)(context, scores)
     assert torch.equal(found, TopPLogitsWarper(top_p, min_tokens_to_keep=keep)(context.ids, scores))
 
 
 def test_among_equals_at_the_edge_of_the_nucleus_the_first_stay():
     scores = torch.tensor([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    context = Context(torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, dtype=torch.long), 0)
+    context = TextState(torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, dtype=torch.long), 0)
     kept = _nucleus(0.6, 1)(context, scores).isfinite()
     assert kept.tolist() == [[True, True, False, False], [True, True, True, False]]

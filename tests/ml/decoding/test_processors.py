@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers.generation.logits_process import EtaLogitsWarper
 
-from papergen.ml.decoding.processors import Context, Limits, Processors, _eta
+from papergen.ml.decoding.processors import LengthLimits, Processors, TextState, _eta
 from papergen.ml.decoding.strategy import Strategy
 from papergen.ml.decoding.stream import uniforms
 from papergen.ml.decoding.tokens import Tokens
@@ -29,7 +29,7 @@ def test_lengths_as_tensors_and_room_to_spare_change_nothing(own, ids):
     known = {"eos": (1, 2), "pad": 0, "suppressed": (), "bias": (), "forbidden": (), "forced": ()}
     known |= {"forced_bos": None, "forced_eos": (), "vocabulary_size": VOCABULARY}
     tokens = Tokens(**{**known, **ids})
-    processors = Processors(Strategy(max_new_tokens=6, **own), tokens, Limits(6, 0), torch.device("cpu"))
+    processors = Processors(Strategy(max_new_tokens=6, **own), tokens, LengthLimits(6, 0), torch.device("cpu"))
     pads = torch.tensor([0, 0, 1, 2])
     has_acted = []
     for num_new in range(6):
@@ -40,8 +40,8 @@ def test_lengths_as_tensors_and_room_to_spare_change_nothing(own, ids):
         room[1, width - 2 : width] = torch.tensor([8, 3])
         room[3] = 7
         scores = torch.randn(4, VOCABULARY, generator=generator) * 3
-        wanted = processors(Context(room[:, :width], pads, num_new), scores)
-        found = processors(Context(room, pads, torch.tensor(num_new), length=torch.tensor(width)), scores)
+        wanted = processors(TextState(room[:, :width], pads, num_new), scores)
+        found = processors(TextState(room, pads, torch.tensor(num_new), length=torch.tensor(width)), scores)
         assert torch.equal(found, wanted)
         has_acted.append(not torch.equal(found, scores))
     assert any(has_acted)
@@ -53,11 +53,11 @@ def test_no_end_before_its_time_where_that_is_a_tensor(min_new):
         eos=(1, 2), pad=0, suppressed=(), bias=(), forbidden=(), forced=(), forced_bos=None, forced_eos=(),
         vocabulary_size=VOCABULARY,
     )  # fmt: skip
-    processors = Processors(Strategy(max_new_tokens=6), tokens, Limits(6, min_new), torch.device("cpu"))
+    processors = Processors(Strategy(max_new_tokens=6), tokens, LengthLimits(6, min_new), torch.device("cpu"))
     for num_new in range(5):
         ids = torch.zeros(1, 5, dtype=torch.long)
         scores = torch.zeros(1, VOCABULARY)
-        found = processors(Context(ids, torch.zeros(1), torch.tensor(num_new), length=torch.tensor(1)), scores)
+        found = processors(TextState(ids, torch.zeros(1), torch.tensor(num_new), length=torch.tensor(1)), scores)
         assert found[0, [1, 2]].isinf().all() == (num_new < min_new)
 
 
@@ -66,7 +66,7 @@ def test_no_end_before_its_time_where_that_is_a_tensor(min_new):
 def test_eta_is_that_of_transformers(cutoff, keep):
     scores = torch.randn(20, 300, generator=torch.Generator().manual_seed(0)) * 3
     scores[::2, :40] = -torch.inf
-    found = _eta(cutoff, keep)(Context(torch.zeros(20, 1, dtype=torch.long), torch.zeros(20), 0), scores)
+    found = _eta(cutoff, keep)(TextState(torch.zeros(20, 1, dtype=torch.long), torch.zeros(20), 0), scores)
     assert torch.equal(found, EtaLogitsWarper(cutoff, min_tokens_to_keep=keep)(None, scores))
 
 

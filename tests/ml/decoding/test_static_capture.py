@@ -13,7 +13,7 @@ from transformers import DynamicCache
 
 from papergen.ml.decoding import buffers, device_reads, graphs, processors, stepper
 from papergen.ml.decoding.engine import Engine
-from papergen.ml.decoding.processors import Limits, Processors
+from papergen.ml.decoding.processors import LengthLimits, Processors
 from papergen.ml.decoding.search import Batch
 from papergen.ml.decoding.static_sampling import _Texts
 from papergen.ml.decoding.strategy import Strategy
@@ -181,7 +181,7 @@ def test_a_whole_step_runs_on_a_device_without_data_and_makes_nothing_elsewhere(
     model.set_attn_implementation("eager")  # whose prefill does not look whether there is padding
     monkeypatch.setattr(stepper.Stepper, "_parts", lambda _: [])
     strategy = Strategy(max_new_tokens=8, **own)
-    tokens, limits = tokens_for(strategy, model, None), Limits(8, 4)
+    tokens, limits = tokens_for(strategy, model, None), LengthLimits(8, 4)
     ids = torch.ones(2, 5, dtype=torch.long, device="meta")
     kwargs = {
         "attention_mask": torch.ones_like(ids), "position_ids": torch.ones_like(ids), "use_cache": True,

@@ -18,7 +18,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 from papergen.ml import distributed
-from papergen.ml.training.batches import Batch, BlockOrder
+from papergen.ml.training.batches import BlockOrder, TokenBatch
 from papergen.ml.training.loop import train
 from papergen.ml.training.material import derived_seed, passes, prepare
 from papergen.ml.training.model import parallel, replicated
@@ -203,7 +203,7 @@ def steps_rank(
     return {"gradients": _lists(first), "weights": _lists(weights)}
 
 
-def _averaged(stepper: OptimizerSteps, shards: list[list[Batch]], num_targets: int) -> None:
+def _averaged(stepper: OptimizerSteps, shards: list[list[TokenBatch]], num_targets: int) -> None:
     """The mean over the shards of each shard's gradient, computed one after the other."""
     held: list[list[torch.Tensor]] = []
     parameters = [p for p in stepper.model.parameters() if p.requires_grad]
