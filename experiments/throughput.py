@@ -12,29 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from papergen import Context, Metric, Phrase
+from papergen import Context, Phrase
+from papergen.ml.training.metrics import METRICS as METRICS
 from papergen.ml.training.settings import TrainingSettings, data_digests
 from papergen.ml.training.settings import unavailable as unavailable
 from papergen.ml.training.words import PROCESSES
-from papergen.ml.words import SPEED, STEP, TOKENS_PER_S, TRAIN_LOSS
 
 if TYPE_CHECKING:
     from papergen.report.parts import Part, View
 
 LABEL = "Throughput of data-parallel training"
-
-METRICS = (
-    Metric(name="step_time_ms", label=STEP, direction="lower", unit="ms"),
-    Metric(name="tokens_per_s", label=SPEED, direction="higher", unit=TOKENS_PER_S),
-    Metric(name="step_time_p95_ms", label=Phrase("Step p95", "每步 p95"), direction="lower", unit="ms"),
-    Metric(
-        name="peak_memory_mib", label=Phrase("Peak memory per rank", "每进程内存峰值"), direction="lower", unit="MiB"
-    ),
-    Metric(name="mfu", label="MFU", direction="higher", unit="%"),
-    Metric(name="communication_share", label=Phrase("Communication", "通信"), unit="%"),
-    Metric(name="exposed_communication_share", label=Phrase("Exposed communication", "未重叠的通信"), unit="%"),
-    Metric(name="train_loss", label=TRAIN_LOSS, direction="lower"),
-)
 
 ROW_LABELS = {
     **PROCESSES,

@@ -10,28 +10,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from papergen import Context, Metric, Phrase
+from papergen import Context, Phrase
+from papergen.ml.training.metrics import METRICS as METRICS
 from papergen.ml.training.settings import TrainingSettings, data_digests
 from papergen.ml.training.settings import unavailable as unavailable
 from papergen.ml.training.words import PROCESSES
-from papergen.ml.words import PERPLEXITY, SPEED, STEP, TOKENS_PER_S, TRAIN_LOSS
 
 if TYPE_CHECKING:
     from papergen.report.parts import Part, View
 
 LABEL = "Training with data parallelism"
-
-METRICS = (
-    Metric(name="validation_loss", label=Phrase("Val. loss", "验证损失"), direction="lower"),
-    Metric(name="perplexity", label=PERPLEXITY, direction="lower"),
-    Metric(name="bits_per_character", label=Phrase("Bits/char.", "比特/字符"), direction="lower"),
-    Metric(name="train_loss", label=TRAIN_LOSS, direction="lower"),
-    Metric(name="tokens_per_s", label=SPEED, direction="higher", unit=TOKENS_PER_S),
-    Metric(name="step_time_ms", label=STEP, direction="lower", unit="ms"),
-    Metric(
-        name="peak_memory_mib", label=Phrase("Peak memory per rank", "每进程内存峰值"), direction="lower", unit="MiB"
-    ),
-)
 
 ROW_LABELS = {
     **PROCESSES,

@@ -91,6 +91,31 @@ def test_a_function_may_say_that_it_only_words_what_was_run(project: Path) -> No
     assert before.isdisjoint({trial.digest for trial in plan(project)})
 
 
+def test_the_words_of_a_phrase_make_nothing_stale_and_what_stands_beside_them_does(project: Path) -> None:
+    (project / "experiments" / "fake.py").write_text(
+        FAKE_KIND.replace("def helper(params, seed):", "def helper(params, seed):\n    import rules")
+    )
+    source = (
+        "from papergen import Phrase\n\n"
+        "RULES = {'速': (Phrase('Speed', '速度'), 3), 'b': (Phrase(\n    'Long '\n    'words',\n    '长词',\n), 4)}\n"
+    )
+    rules = project / "rules.py"
+    rules.write_text(source, encoding="utf-8")
+    before = {trial.digest for trial in plan(project)}
+    rules.write_text(
+        source.replace("Speed", "Pace").replace("速度", "快慢").replace("'words'", "'text'"), encoding="utf-8"
+    )
+    assert before == {trial.digest for trial in plan(project)}
+    for changed in (source.replace("3)", "5)"), source.replace("'速':", "'快':"), source.replace(", 4)", ", 6)")):
+        assert changed != source
+        rules.write_text(changed, encoding="utf-8")
+        assert before.isdisjoint({trial.digest for trial in plan(project)})
+    rules.write_text(source.replace("from papergen import Phrase", "def Phrase(*texts): ..."), encoding="utf-8")
+    own = {trial.digest for trial in plan(project)}
+    rules.write_text(rules.read_text(encoding="utf-8").replace("Speed", "Pace"), encoding="utf-8")
+    assert own.isdisjoint({trial.digest for trial in plan(project)})
+
+
 def test_upstream_changes_pass_down_and_order_follows_need(project: Path) -> None:
     kind = FAKE_KIND.replace(
         "class Params(Base):", "from papergen.experiment.api import From\nclass Params(Base):\n    model: From | str"

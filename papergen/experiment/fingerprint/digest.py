@@ -2,9 +2,9 @@
 
 Of the experiment's own file only what `run` needs counts, so editing a table makes no result stale. Other modules
 of the author and of papergen's package `ml` count as whole files, unless one says `DECIDES_NUMBERS = False` of
-itself (it only words what was run), and but for functions with the decorator `words_only`. Comments and blank lines
-never count. Libraries count by version; one that is installed as a link to its source (`pip install -e`) counts by
-content.
+itself (it only words what was run), and but for functions with the decorator `words_only` and the texts in a `Phrase`.
+Comments and blank lines never count. Libraries count by version; one that is installed as a link to its source
+(`pip install -e`) counts by content.
 """
 
 from __future__ import annotations

@@ -81,11 +81,34 @@ class _Wording(ast.NodeTransformer):
         return None
 
 
+def _without_phrases(source: str, tree: ast.Module) -> str:
+    """`source` with empty texts in every `Phrase`, where that is papergen's; as many lines as before."""
+    modules = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {(node.module or "").split(".")[0] for node in modules for alias in node.names if alias.name == "Phrase"}
+    if names != {"papergen"}:
+        return source
+    lines = [line.encode() for line in source.split("\n")]
+    texts = [
+        text
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Phrase"
+        for text in call.args
+        if isinstance(text, ast.Constant)
+    ]
+    for text in sorted(texts, key=lambda text: (text.lineno, text.col_offset), reverse=True):  # offsets are of bytes
+        first, last = text.lineno - 1, (text.end_lineno or text.lineno) - 1
+        rest = lines[last][text.end_col_offset :]
+        lines[first : last + 1] = [lines[first][: text.col_offset] + b'""' + rest, *[b""] * (last - first)]
+    return b"\n".join(lines).decode()
+
+
 def without_wording(source: str, tree: ast.Module) -> tuple[str, ast.Module]:
-    """`source` and its `tree` without the functions that say `words_only` of themselves: their lines are blank."""
+    """`source` and its `tree` without what only words: the functions that say `words_only` of themselves, whose lines
+    are blank, and the texts in papergen's `Phrase("Speed", "速度")`, which are empty.
+    """
+    lines = _without_phrases(source, tree).split("\n")
     wording = _Wording()
     kept = wording.visit(tree)
-    lines = source.split("\n")
     return "\n".join("" if row in wording.lines else line for row, line in enumerate(lines, start=1)), kept
 
 

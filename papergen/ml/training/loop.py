@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,19 +21,13 @@ from papergen.ml.training.checkpoint import Checkpoints
 from papergen.ml.training.curve import Curve, Log
 from papergen.ml.training.evaluation import Evaluation, evaluate
 from papergen.ml.training.material import Material, derived_seed, passes, prepare
+from papergen.ml.training.metrics import FinishedRun, metrics_of
 from papergen.ml.training.model import full_state, parallel, unwrapped
 from papergen.ml.training.optimizer import OptimizerSteps, build_optimizer, learning_rate
 from papergen.ml.training.profile import StepProfiler
 from papergen.ml.training.settings import NUM_TRAIN_EPOCHS, TrainingSettings, describe
 from papergen.ml.training.states import restore, state_of
-from papergen.ml.training.throughput import (
-    NUM_WARMUP_STEPS,
-    StepClock,
-    flops_per_token,
-    model_flops_utilisation,
-    peak_memory_mib,
-    percentile,
-)
+from papergen.ml.training.throughput import NUM_WARMUP_STEPS, StepClock
 
 SAVE_AFTER_S = 60.0
 """Seconds between two checkpoints where `save_every` is absent."""
@@ -174,12 +167,22 @@ def train(
             _save(material, weights, folder / "model")
         ranks.barrier()
     store.remove()
-    breakdown = tracer.breakdown()
+    trained: Any = material.model
+    finished = FinishedRun(
+        settings=settings,
+        ranks=ranks,
+        model_config=trained.config,
+        num_parameters=material.num_parameters,
+        num_steps=num_steps,
+        num_train_tokens=curve.num_targets,
+        train_loss=curve.final_loss(num_steps),
+        step_times_s=clock.timed_s(),
+        evaluation=evaluation,
+        breakdown=tracer.breakdown(),
+        wall_time_s=before_s + time.perf_counter() - began,
+    )
     return Trained(
-        metrics=_metrics(settings, material, ranks, curve, clock, num_steps)
-        | (_quality(evaluation) if evaluation else {})
-        | (breakdown.metrics() if breakdown else {})
-        | {"wall_time_s": before_s + time.perf_counter() - began},
+        metrics=metrics_of(finished),
         facts=_facts(material, ranks) | ({"resumed_from_step": first_step} if first_step else {}),
         model=None if is_only_timed else folder / "model",
     )
@@ -228,48 +231,6 @@ def _save(material: Material, state: Mapping[str, torch.Tensor], folder: Path) -
     disable_progress_bar()  # type: ignore[no-untyped-call]
     model.save_pretrained(folder, state_dict=dict(state))
     material.tokenizer.save_pretrained(folder)
-
-
-def _quality(evaluation: Evaluation) -> dict[str, float]:
-    return {
-        "validation_loss": evaluation.loss,
-        "perplexity": evaluation.perplexity,
-        "bits_per_character": evaluation.bits_per_character,
-    }
-
-
-def _metrics(
-    settings: TrainingSettings,
-    material: Material,
-    ranks: Ranks,
-    curve: Curve,
-    clock: StepClock,
-    num_steps: int,
-) -> dict[str, float]:
-    timed = clock.timed_s()
-    median_s = statistics.median(timed)
-    tokens_per_s = curve.num_targets / num_steps / median_s
-    metrics = {
-        "train_loss": curve.final_loss(num_steps),
-        "tokens_per_s": tokens_per_s,
-        "step_time_ms": median_s * 1e3,
-        "step_time_p95_ms": percentile(timed, 0.95) * 1e3,
-        "num_parameters": material.num_parameters,
-        "num_steps": num_steps,
-        "num_train_tokens": curve.num_targets,
-        "peak_memory_mib": ranks.maximum(peak_memory_mib(ranks.device)),
-    }
-    if ranks.device.type == "cuda":
-        model: Any = material.model
-        mfu = model_flops_utilisation(
-            tokens_per_s,
-            flops_per_token(model.config, material.num_parameters, settings.block_size),
-            gpu=torch.cuda.get_device_name(ranks.device),
-            num_gpus=torch.cuda.device_count() if settings.strategy == "dp" else ranks.world_size,
-            dtype=settings.dtype,
-        )
-        metrics |= {} if mfu is None else {"mfu": mfu}
-    return metrics
 
 
 def _facts(material: Material, ranks: Ranks) -> dict[str, str | int | float]:

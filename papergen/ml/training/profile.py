@@ -28,16 +28,6 @@ class Breakdown:
     compute_ms: float
     """Some operator ran (CPU) or some other kernel did (GPU)."""
 
-    def metrics(self) -> dict[str, float]:
-        """As metrics of a trial; shares in percent of the traced step."""
-        return {
-            "profiled_step_ms": self.step_ms,
-            "communication_ms": self.communication_ms,
-            "communication_share": 100 * self.communication_ms / self.step_ms,
-            "exposed_communication_share": 100 * self.exposed_communication_ms / self.step_ms,
-            "compute_share": 100 * self.compute_ms / self.step_ms,
-        }
-
 
 class StepProfiler:
     """Traces the steps `first` <= step < `first + num_steps`; those are left out of the step times."""
