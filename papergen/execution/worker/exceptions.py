@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import re
-import sqlite3
 import traceback
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +19,8 @@ MAX_CAUSE = 500
 """Characters of a cause; torch's can run to pages."""
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+_SQLITE_FULL = 13
+"""sqlite3.SQLITE_FULL; a rank that uses no SQLite need not import it."""
 _RETRIED_STATUS = frozenset({408, 425, 429})
 """HTTP statuses below 500 that ask the client to come again."""
 
@@ -63,8 +64,8 @@ def kind_of(error: BaseException) -> FailureKind:
             return FailureKind.ERROR
         case MemoryError():
             return FailureKind.OUT_OF_MEMORY
-        case sqlite3.OperationalError() if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return FailureKind.DISK_FULL
+    if _is_called(error, {"OperationalError"}, "sqlite3") and getattr(error, "sqlite_errorcode", 0) == _SQLITE_FULL:
+        return FailureKind.DISK_FULL
     if (status := _http_status(error)) is not None:
         return FailureKind.CONNECTION if status >= 500 or status in _RETRIED_STATUS else FailureKind.ERROR
     if isinstance(error, OSError):
