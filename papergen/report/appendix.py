@@ -8,7 +8,7 @@ from typing import Any
 
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params
-from papergen.latex.text import Escape, Tex, escape
+from papergen.latex.text import Escape, Tex, command, escape
 from papergen.report.results import Results
 from papergen.report.tables.table import Column, Row, Table
 from papergen.store.records import Provenance, Result
@@ -125,13 +125,13 @@ def _seconds(duration_s: float) -> str:
 
 def _name(name: str) -> Tex:
     """A name as it is typed in YAML and on the command line, in every language."""
-    return Tex(rf"\texttt{{{escape(name)}}}")
+    return command("texttt", escape(name))
 
 
 def _digest(digest: str, *, is_target: bool) -> Tex:
-    shown = rf"\texttt{{{digest}}}"
+    shown = command("texttt", digest)
     if not is_target:
-        return Tex(shown)
+        return shown
     return Tex(rf"\ifdefined\hypertarget\hypertarget{{papergen-run-{digest}}}{{{shown}}}\else{shown}\fi")
 
 

@@ -1,5 +1,6 @@
 """A figure is data with a digest; its picture is a vector PDF with the same bytes every time."""
 
+import itertools
 import math
 import os
 import random
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from papergen.core.errors import MachineError, PapergenError
+from papergen.report.figures import style
 from papergen.report.figures.figure import Figure, Note, Rule, Series
 from papergen.report.figures.labels import Box, nearest_edge, place
 from papergen.report.figures.rendering import cache_key, cached, prune, render
@@ -293,3 +295,12 @@ def test_a_label_stays_nearer_to_its_own_point_than_to_another() -> None:
     for own, box in zip(points, boxes, strict=True):
         reach = {point: math.dist(nearest_edge(box, point), point) for point in points}
         assert min(reach, key=reach.__getitem__) == own
+
+
+def test_neighbouring_series_differ_in_colour_marker_and_line() -> None:
+    looks = [style.look_of(LOSS.series[0], index) for index in range(6)]
+    for one, other in itertools.pairwise(looks):
+        assert all(one[name] != other[name] for name in ("color", "marker", "linestyle"))
+    reference = style.look_of(replace(LOSS.series[0], is_reference=True), 3)
+    assert reference["color"] == style.GREY
+    assert reference["color"] not in style.OKABE_ITO

@@ -139,7 +139,8 @@ def text_of(cell: Cell, escape: Escape, reasons: Sequence[str]) -> Tex:
         return Tex("---")
     if isinstance(cell, NotAvailable):
         return Tex(f"n/a{reason_mark(reasons.index(cell.reason))}")
-    return as_tex(cell.text if isinstance(cell, Text) else str(cell), escape)
+    assert not isinstance(cell, Value), "numbers are printed by their column"
+    return as_tex(cell.text if isinstance(cell, Text) else cell, escape)
 
 
 def number_in_tex(written: str) -> Tex:
