@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 from commands import papergen
 
+from papergen.core.layers import LAYERS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -29,9 +31,11 @@ def test_generated_pages_are_up_to_date(page: str) -> None:
     assert written == generator().pages()[page].split(), "run `make docs`"
 
 
-def test_every_room_is_on_the_page() -> None:
+def test_every_package_has_its_layer_and_its_place_on_the_page() -> None:
     folders = {path.name for path in (ROOT / "papergen").iterdir() if (path / "__init__.py").exists()}
-    assert folders == set(generator().ROOMS) - {""}
+    assert folders == {name for names in LAYERS for name in names}
+    page = generator().pages()["architecture.md"]
+    assert [name for name in folders if f"\n## {name}/\n" not in page] == []
 
 
 def test_links_in_the_readme_lead_somewhere() -> None:
