@@ -82,4 +82,4 @@ def test_count_and_time_stay_however_narrow_the_terminal(
 
 
 def test_numbers_are_short() -> None:
-    assert shown_fields({"loss": 3.21456, "tokens_per_s": 51234.0}) == "loss 3.215  tokens_per_s 51,234"
+    assert shown_fields({"loss": 3.21456, "tokens_per_s": 51234.0}) == "loss 3.215  tokens_per_s 51\u2009234"

@@ -221,7 +221,7 @@ def test_close_ends_everything_at_once(lab: Lab, mark: str) -> None:
         launcher.submit(lab.job(f'subprocess.Popen(["sleep", "1000"])\n{WAIT}', num_ranks=2))
         while len(os.listdir(lab.project / "results/.running/trial1")) < 3:  # noqa: PTH208
             launcher.wait(timeout_s=0.1)
-        folder = launcher._hub.folder
+        folder = launcher._server.folder
     assert not wait_until_gone(mark, 1.0)
     assert not folder.exists()
 
