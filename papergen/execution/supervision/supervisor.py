@@ -8,7 +8,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -19,16 +19,15 @@ from papergen.execution.multihost.nodes import NodeLine, Nodes
 from papergen.execution.settings import RunSettings
 from papergen.execution.slots import Slots
 from papergen.execution.supervision.lifecycle import begin_end, due_times, ended, enforce_end, inspect, is_over
-from papergen.execution.supervision.processes import Vitals
 from papergen.execution.supervision.rank_control import RankControl
-from papergen.execution.supervision.rank_server import Line, Message, RankServer
+from papergen.execution.supervision.rank_server import Line, RankServer
 from papergen.execution.supervision.rendezvous import Ports, local_rendezvous
+from papergen.execution.supervision.reports import RankReports
 from papergen.execution.supervision.restarts import Restarts
 from papergen.execution.supervision.running import RunningTrial, spec_of
 from papergen.execution.supervision.starter import Starter
 from papergen.execution.supervision.watch import Watch
-from papergen.execution.worker.spec import AGENT_RANK, NodeRanks
-from papergen.execution.worker.system import signal_group
+from papergen.execution.worker.spec import NodeRanks
 from papergen.store.failures import Failure, FailureKind
 from papergen.store.records import utc
 
@@ -39,7 +38,7 @@ MAX_STARTS = 3
 class Supervisor(Launcher):
     """A launcher whose ranks report to its server: processes of this machine, and of others where it has `nodes`.
 
-    A subclass names what starts them; the starter says by `started` and `exited` which processes there are.
+    A subclass names what starts them; the starter says which processes there are (RankReports).
     """
 
     starter_class: ClassVar[type[Starter]]
@@ -64,7 +63,8 @@ class Supervisor(Launcher):
         self._running: dict[str, RunningTrial] = {}
         self._told: deque[Event | Ended] = deque()
         self._is_closed = self._has_told_gpus = False
-        self._starter = self.starter_class(self, self._server, self._selector)
+        self._reports = RankReports(self._running, self._told, self._server)
+        self._starter = self.starter_class(self._reports, self._server, self._selector)
         self._nodes = nodes
         self._control = RankControl(self._server, self._starter, nodes)
         self._restarts = Restarts(self._server, self._starter, self._control, self._ports)
@@ -160,47 +160,6 @@ class Supervisor(Launcher):
             self._server.close()
             self._selector.close()
 
-    # What the starter tells.
-
-    def started(self, job: str, pids: Mapping[int, int]) -> None:
-        """The ranks of a trial have these processes, each leading a process group of its own."""
-        running = self._running.get(job)
-        if running is None:  # it was ended meanwhile
-            for pid in pids.values():
-                signal_group(pid, signal.SIGKILL)
-            return
-        if running.watch.started_at is None:
-            running.began_at, running.started = time.monotonic(), time.time()
-        running.watch.started(pids, time.monotonic())
-
-    def exited(self, job: str, rank: int, status: int | None) -> None:
-        """A rank's process is gone."""
-        running = self._running.get(job)
-        if running is not None:
-            note = running.watch.exited(rank, status, time.monotonic())
-            if note is not None and not running.is_killed:
-                self._note(running, note)
-
-    def lost(self, job: str, kind: FailureKind, cause: str, *, traceback: str, with_ranks: bool) -> None:
-        """What started this machine's ranks of a trial is gone."""
-        self._lost(job, 0, kind, cause, traceback=traceback, with_ranks=with_ranks)
-
-    def _lost(
-        self, job: str, node: int, kind: FailureKind, cause: str, *, traceback: str = "", with_ranks: bool = True
-    ) -> None:
-        running = self._running.get(job)
-        if running is None:
-            return
-        mine = [state for state in running.watch.ranks if state.node == node]
-        if with_ranks or (not running.watch.is_done and not running.watch.faults):
-            rank = mine[0].rank if node else None
-            running.watch.fail(time.monotonic(), kind, rank, cause, traceback=traceback, is_final=True)
-        for state in mine:
-            if with_ranks and not node and state.pid:
-                signal_group(state.pid, signal.SIGKILL)
-            if with_ranks or not state.pid:
-                state.has_exited = True
-
     # The work.
 
     def _fill(self) -> None:
@@ -248,104 +207,35 @@ class Supervisor(Launcher):
             elif source is self._nodes:
                 self._nodes.accept()
             elif isinstance(source, NodeLine):
-                self._hear_node(source)
+                assert self._nodes is not None, "a line to a node belongs to the nodes"
+                self._reports.from_node(source, self._nodes)
             elif isinstance(source, Line):
-                self._hear(source)
+                self._reports.from_rank(source, self._starter, self._restarts)
             else:
                 self._starter.ready(source)
         now = time.monotonic()
         limit_s = self._settings.timeouts.node_s
         for node, host, silent_s in [] if self._nodes is None else self._nodes.drop_silent(now, limit_s):
-            self._lost_node(node, f"{host} (node {node}) was not heard of for {silent_s:.0f} s")
+            self._reports.lost_node(node, f"{host} (node {node}) was not heard of for {silent_s:.0f} s")
         for running in list(self._running.values()):
             self._advance(running)
-
-    def _hear(self, line: Line) -> None:
-        messages, is_gone = line.read()
-        for message in messages:
-            if message["event"] == "hello":
-                line.job, line.rank = message["job"], message["rank"]
-            running = self._running.get(line.job)
-            if running is None:
-                continue
-            if line.rank == AGENT_RANK:
-                self._starter.heard_from_agent(line.job, message)
-                continue
-            if message["event"] == "hello":
-                if (text := self._restarts.heard(running, line, message["restart"])) is not None:
-                    self._note(running, text)
-                self._starter.said_hello(line.job, line.rank, message["pid"])
-            self._on_message(running, line.rank, message)
-        if is_gone:
-            self._server.drop(line)
-
-    def _hear_node(self, line: NodeLine) -> None:
-        assert self._nodes is not None, "a line to a node belongs to the nodes"
-        messages, is_gone = self._nodes.read(line)
-        for message in messages:
-            running = self._running.get(message.get("job", ""))
-            if running is None:
-                continue
-            match message["event"]:
-                case "rank":
-                    told = dict(message["message"])
-                    if "age_s" in told:  # another machine's clock means nothing here
-                        told["at"] = time.monotonic() - told.pop("age_s")
-                    self._on_message(running, message["rank"], told)
-                case "started":
-                    self.started(running.spec.job, dict(message["pids"]))
-                case "stacks":
-                    running.watch.ranks[message["rank"]].tail = message["tail"]
-                case "exited":
-                    running.watch.ranks[message["rank"]].tail = message["tail"]
-                    self.exited(running.spec.job, message["rank"], message["status"])
-                case "vitals":
-                    state = running.watch.ranks[message["rank"]]
-                    state.letter = message["letter"]
-                    state.vitals = Vitals(**message["vitals"])
-                case "fault":
-                    kind = FailureKind(message["kind"])
-                    running.watch.fail(time.monotonic(), kind, message["rank"], message["cause"], is_final=True)
-                case "lost":
-                    cause = f"on {line.host}: {message['cause']}"
-                    self._lost(
-                        running.spec.job,
-                        line.node,
-                        FailureKind(message["kind"]),
-                        cause,
-                        traceback=message["traceback"],
-                        with_ranks=message["with_ranks"],
-                    )
-        if is_gone and line.node > 0:
-            self._lost_node(line.node, f"{line.host} (node {line.node}) is gone: the connection to it was lost")
-
-    def _lost_node(self, node: int, cause: str) -> None:
-        for name, running in list(self._running.items()):
-            if node < running.node_ranks.num_nodes:
-                self._lost(name, node, FailureKind.HOST_LOST, cause)
-
-    def _on_message(self, running: RunningTrial, rank: int, message: Message) -> None:
-        running.watch.heard(rank, message, time.monotonic())
-        kind = message.pop("event")
-        if kind in {"progress", "log", "note"}:
-            self._told.append(Event(job=running.job, kind=kind, data=message))
 
     def _advance(self, running: RunningTrial) -> None:
         """Do what is due for one trial now."""
         now, watch = time.monotonic(), running.watch
         inspect(running, self._control, now)
         while watch.notes:
-            self._note(running, watch.notes.pop(0))
+            self._reports.note(running, watch.notes.pop(0))
         if watch.all_returned and not running.is_told_to_finish:
             running.is_told_to_finish = True
             self._control.let_finish(running)
         if running.end_at is None and not watch.is_done and (fault := watch.judge(now)) is not None:
             if (text := self._restarts.take(running, fault)) is not None:
-                self._note(running, text)
+                self._reports.note(running, text)
                 return
             begin_end(running, fault, self._control, now)
         if (text := enforce_end(running, self._control, now)) is not None:
-            self._note(running, text)
+            self._reports.note(running, text)
         if is_over(running, now):
             self._conclude(running)
 
@@ -374,7 +264,7 @@ class Supervisor(Launcher):
     def _start_again(self, running: RunningTrial) -> None:
         watch = Watch(running.job, self._settings, time.monotonic(), per_node=running.node_ranks.per_node)
         running.renew(watch, self._rendezvous(running.node_ranks))
-        self._note(running, "another program took the port of the rendezvous; starting again with a new one")
+        self._reports.note(running, "another program took the port of the rendezvous; starting again with a new one")
         self._control.start(running)
 
     @property
@@ -382,9 +272,6 @@ class Supervisor(Launcher):
         """The names of the machines, this one first."""
         others = [] if self._nodes is None else [self._nodes.host(node) for node in range(1, self._nodes.num_nodes)]
         return [socket.gethostname(), *others]
-
-    def _note(self, running: RunningTrial, text: str) -> None:
-        self._told.append(Event(job=running.job, kind="note", data={"text": text}))
 
     def _tell_refused(self, job: Job, kind: FailureKind, cause: str) -> None:
         now = utc(time.time())

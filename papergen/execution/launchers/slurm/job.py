@@ -14,9 +14,10 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from papergen.core.errors import MachineError, PapergenError
 from papergen.execution.devices import cpu_model, find_gpus, memory_gib, num_cores
@@ -49,6 +50,8 @@ PREEMPTION_LOOK_S = 0.5
 """Between two looks at whether SLURM wants the node back."""
 SETTLE_S = 1.5
 """For an earlier attempt that still lives to see that it is not the trial's any more."""
+TERMINATED = 128 + signal.SIGTERM
+"""Exit status of a process that SIGTERM ended, as shells have it."""
 NUM_PORTS = 8
 """Ports that the first node tries; the others know which."""
 
@@ -79,138 +82,162 @@ class PreemptionSignal:
         signal.alarm(SAVE_S)
 
 
-def main() -> None:
-    """Be the first node of the job's task, or follow it."""
-    files = TaskFiles(Path(sys.argv[1]), int(os.environ["SLURM_ARRAY_TASK_ID"]))
-    node, num_nodes = int(os.environ.get("SLURM_PROCID", "0")), int(os.environ.get("SLURM_NTASKS", "1"))
-    if files.ended_file.exists():
-        return  # SLURM starts again what is over; its end may be taken in already, and another job run the trial
-    job, settings = files.read()
-    preemption = PreemptionSignal(files)
-    preemption.listen()
-    os.environ[SAVE_VARIABLE] = "1"
-    lease = Lease(f"{os.environ['SLURM_JOB_ID']}.{os.environ.get('SLURM_RESTART_COUNT', '0')}", files.lease_file)
-    lease.to_environment()
-    timeouts = replace(settings.timeouts, grace_s=min(settings.timeouts.grace_s, GRACE_S))
-    # One trial, on the whole of this task's allocation.
-    settings = settings.model_copy(update={"jobs": 1, "max_restarts": 0, "timeouts": timeouts})
-    try:
-        if node == 0:
-            sys.exit(_lead(files, job, settings, num_nodes, preemption, lease))
-        _follow(job, settings, node, num_nodes, preemption)
-    except Terminated:
-        sys.exit(143)
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One start of a task by SLURM, as one of its nodes sees it."""
 
+    files: TaskFiles
+    job: Job
+    settings: RunSettings
+    node: int
+    num_nodes: int
+    restarts: int
+    """How often SLURM has started the task again."""
+    lease: Lease
+    preemption: PreemptionSignal
 
-def _lead(
-    files: TaskFiles, job: Job, settings: RunSettings, num_nodes: int, preemption: PreemptionSignal, lease: Lease
-) -> int:
-    restarts = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    lease.take()
-    if restarts:
-        time.sleep(SETTLE_S)  # the attempt before may live on where SLURM lost sight of it: it looks twice a second
-    Run(job.folder).clear()
-    if restarts:
-        files.tell(
-            "note", {"text": f"started again by SLURM (restart {restarts}), from what the trial left in scratch"}
+    @classmethod
+    def of_task(cls, files: TaskFiles) -> Self:
+        """By what SLURM tells this process in its environment."""
+        job, settings = files.read()
+        timeouts = replace(settings.timeouts, grace_s=min(settings.timeouts.grace_s, GRACE_S))
+        return cls(
+            files=files,
+            job=job,
+            # One trial, on the whole of this task's allocation.
+            settings=settings.model_copy(update={"jobs": 1, "max_restarts": 0, "timeouts": timeouts}),
+            node=int(os.environ.get("SLURM_PROCID", "0")),
+            num_nodes=int(os.environ.get("SLURM_NTASKS", "1")),
+            restarts=_num_restarts(),
+            lease=Lease(f"{os.environ['SLURM_JOB_ID']}.{_num_restarts()}", files.lease_file),
+            preemption=PreemptionSignal(files),
         )
-    began = time.time()
-    try:
-        _check_code(job)
+
+    def run(self) -> int:
+        """Be this node of the task; the exit status."""
+        os.environ[SAVE_VARIABLE] = "1"
+        self.lease.to_environment()
+        try:
+            self.preemption.listen()
+            if self.node == 0:
+                return self._lead()
+            self._follow()
+        except Terminated:
+            return TERMINATED
+        return 0
+
+    def _lead(self) -> int:
+        self.lease.take()
+        if self.restarts:
+            # The attempt before may live on where SLURM lost sight of it: it looks for its lease twice a second.
+            time.sleep(SETTLE_S)
+        Run(self.job.folder).clear()
+        if self.restarts:
+            self._note(f"started again by SLURM (restart {self.restarts}), from what the trial left in scratch")
+        began = time.time()
+        try:
+            ended = self._run_trial()
+        except PapergenError as error:
+            kind = FailureKind.MACHINE if isinstance(error, MachineError) else FailureKind.REFUSED
+            ended = Ended(
+                job=self.job,
+                failure=Failure(kind=kind, rank=None, cause=str(error)),
+                machine={},
+                started=utc(began),
+                ended=utc(time.time()),
+                duration_s=time.time() - began,
+            )
+        if not self.lease.is_held():
+            sys.stderr.write(f"{LOST}\n")  # to the task's log: nothing else is this attempt's any more
+            return 1
+        if ended.failure is not None and self._goes_on(ended.failure):
+            return TERMINATED
+        self.files.write_end(replace(ended, machine={**_here(), **ended.machine}))
+        return 0 if ended.failure is None else 1
+
+    def _run_trial(self) -> Ended:
+        """PapergenError where it cannot begin here, or is not this attempt's any more."""
+        self._check_code()
         nodes = None
-        if num_nodes > 1:
-            nodes = Nodes(_listen(), num_nodes=num_nodes, trials={job.trial.label: job.trial.digest})
-        with LocalLauncher(settings, nodes=nodes) as launcher:
+        if self.num_nodes > 1:
+            nodes = Nodes(_listen(), num_nodes=self.num_nodes, trials=self._plan)
+        with LocalLauncher(self.settings, nodes=nodes) as launcher:
             if nodes is not None:
                 launcher.gather(JOIN_S)
-            files.tell("note", {"text": f"runs on {', '.join(launcher.hosts)} (SLURM job {_task()})"})
-            launcher.submit(job)
-            ended = _watch(launcher, files, preemption, lease)
-    except PapergenError as error:
-        kind = FailureKind.MACHINE if isinstance(error, MachineError) else FailureKind.REFUSED
-        failure = Failure(kind=kind, rank=None, cause=str(error))
-        ended = Ended(
-            job=job,
-            failure=failure,
-            machine={},
-            started=utc(began),
-            ended=utc(time.time()),
-            duration_s=time.time() - began,
-        )
-    if not lease.is_held():
-        sys.stderr.write(f"{LOST}\n")  # to the task's log: nothing else is this attempt's any more
-        return 1
-    if ended.failure is not None and _goes_on(files, ended.failure, preemption, restarts):
-        return 143
-    files.write_end(replace(ended, machine={**_here(), **ended.machine}))
-    return 0 if ended.failure is None else 1
+            self._note(f"runs on {', '.join(launcher.hosts)} (SLURM job {_task()})")
+            launcher.submit(self.job)
+            return self._watch(launcher)
 
+    def _check_code(self) -> None:
+        """PapergenError when files were edited while the job waited, perhaps for days: not to be run as what it was."""
+        if not self.job.trial.parts.get("code"):
+            return
+        if files := changed_files(self.job.trial, load_kind(self.job.kind_file), self.job.project):
+            raise PapergenError(refusal(files))
 
-def _goes_on(files: TaskFiles, failure: Failure, preemption: PreemptionSignal, restarts: int) -> bool:
-    """Whether this is no end of the trial: it goes on when SLURM starts the job again, which is asked of it here."""
-    if failure.kind is FailureKind.HOST_LOST:  # SLURM itself notices it after minutes
-        if restarts >= MAX_RESTARTS or not client.requeue(_task()):
+    def _watch(self, launcher: LocalLauncher) -> Ended:
+        self.preemption.may_save, is_asked = True, False
+        while True:
+            told = launcher.wait(timeout_s=PREEMPTION_LOOK_S)
+            if not self.lease.is_held():
+                raise PapergenError(LOST)
+            for item in told:
+                if isinstance(item, Event):
+                    self.files.tell(item.kind, item.data)
+                else:
+                    return item
+            if self.preemption.has_come and not is_asked:
+                is_asked = True
+                launcher.ask_to_save()
+
+    def _goes_on(self, failure: Failure) -> bool:
+        """Whether this is no end of the trial: SLURM is asked here to start the job again."""
+        if failure.kind is FailureKind.HOST_LOST:  # SLURM itself notices it after minutes
+            if self.restarts >= MAX_RESTARTS or not client.requeue(_task()):
+                return False
+            self._note(f"{failure.cause}; SLURM starts the job again")
+        elif self.preemption.has_come:
+            client.requeue(_task())
+            self._note(f"SLURM wants the node back: {failure.cause}")
+        else:
             return False
-        files.tell("note", {"text": f"{failure.cause}; SLURM starts the job again"})
-    elif preemption.has_come:
-        client.requeue(_task())
-        files.tell("note", {"text": f"SLURM wants the node back: {failure.cause}"})
-    else:
-        return False
-    return True
+        return True
+
+    def _follow(self) -> None:
+        address = client.head_address()
+        line, _ = join(
+            [Endpoint(address, port) for port in _ports()],
+            node=self.node,
+            num_nodes=self.num_nodes,
+            trials=self._plan,
+            timeout_s=JOIN_S,
+        )
+        self.preemption.may_save = True  # as the first node asks, which hears it too
+        Follower(line, ForkServerStarter, lambda message, server: self._spec(line, message, server)).serve()
+
+    def _spec(self, line: NodeLine, message: Message, server: str) -> RankSpec:
+        gpus = [gpu.name_for_cuda for gpu in find_gpus()] if self.settings.device == "cuda" else []
+        num_ranks = message["node_ranks"]["per_node"]
+        if self.settings.device == "cuda" and len(gpus) < num_ranks:
+            raise PapergenError(f"SLURM gave this node {len(gpus)} GPUs, the trial needs {num_ranks}.")
+        rendezvous = {**message["environment"], **interface_environment(line.socket.getsockname()[0])}
+        name = message["job"]
+        return spec_of(self.job, self.settings, name, gpus=gpus[:num_ranks], address=server, rendezvous=rendezvous)
+
+    @property
+    def _plan(self) -> Mapping[str, str]:
+        return {self.job.trial.label: self.job.trial.digest}
+
+    def _note(self, text: str) -> None:
+        self.files.tell("note", {"text": text})
 
 
-def _check_code(job: Job) -> None:
-    """PapergenError when files were edited while the job waited, perhaps for days: not to be run under the old name."""
-    if not job.trial.parts.get("code"):
-        return
-    if files := changed_files(job.trial, load_kind(job.kind_file), job.project):
-        raise PapergenError(refusal(files))
-
-
-def _watch(launcher: LocalLauncher, files: TaskFiles, preemption: PreemptionSignal, lease: Lease) -> Ended:
-    preemption.may_save, is_asked = True, False
-    while True:
-        told = launcher.wait(timeout_s=PREEMPTION_LOOK_S)
-        if not lease.is_held():
-            raise PapergenError(LOST)
-        for item in told:
-            if isinstance(item, Event):
-                files.tell(item.kind, item.data)
-            else:
-                return item
-        if preemption.has_come and not is_asked:
-            is_asked = True
-            launcher.ask_to_save()
-
-
-def _follow(job: Job, settings: RunSettings, node: int, num_nodes: int, preemption: PreemptionSignal) -> None:
-    address = client.head_address()
-    line, _ = join(
-        [Endpoint(address, port) for port in _ports()],
-        node=node,
-        num_nodes=num_nodes,
-        trials={job.trial.label: job.trial.digest},
-        timeout_s=JOIN_S,
-    )
-    preemption.may_save = True  # as the first node asks, which hears it too
-    Follower(line, ForkServerStarter, lambda message, server: _spec(job, settings, line, message, server)).serve()
-
-
-def _spec(job: Job, settings: RunSettings, line: NodeLine, message: Message, server: str) -> RankSpec:
-    gpus = [gpu.name_for_cuda for gpu in find_gpus()] if settings.device == "cuda" else []
-    num_ranks = message["node_ranks"]["per_node"]
-    if settings.device == "cuda" and len(gpus) < num_ranks:
-        raise PapergenError(f"SLURM gave this node {len(gpus)} GPUs, the trial needs {num_ranks}.")
-    rendezvous = {**message["environment"], **interface_environment(line.socket.getsockname()[0])}
-    return spec_of(
-        job,
-        settings,
-        message["job"],
-        gpus=gpus[:num_ranks],
-        address=server,
-        rendezvous=rendezvous,
-    )
+def main() -> None:
+    """Run the task of this process's place in the array."""
+    files = TaskFiles(Path(sys.argv[1]), int(os.environ["SLURM_ARRAY_TASK_ID"]))
+    if files.ended_file.exists():
+        return  # SLURM starts again what is over; its end may be taken in already, and another job run the trial
+    sys.exit(Attempt.of_task(files).run())
 
 
 def _listen() -> socket.socket:
@@ -233,8 +260,12 @@ def _ports() -> list[int]:
     Below the ports of outgoing connections, and far apart for jobs of neighbouring numbers that may share a node. A
     restart has others too: the ports of an attempt that still lives are taken.
     """
-    job, restarts = int(os.environ["SLURM_JOB_ID"]), int(os.environ.get("SLURM_RESTART_COUNT", "0"))
-    return [20_000 + (job * 61 + restarts * 17 + index * 1009) % 12_000 for index in range(NUM_PORTS)]
+    job = int(os.environ["SLURM_JOB_ID"])
+    return [20_000 + (job * 61 + _num_restarts() * 17 + index * 1009) % 12_000 for index in range(NUM_PORTS)]
+
+
+def _num_restarts() -> int:
+    return int(os.environ.get("SLURM_RESTART_COUNT", "0"))
 
 
 def _task() -> str:
