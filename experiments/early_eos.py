@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from papergen import Context, Metric, Phrase
 from papergen.core.errors import PapergenError
-from papergen.ml.decoding.reported_metrics import HUMAN, TEXT_METRICS
+from papergen.ml.decoding.reported_metrics import REFERENCE, TEXT_METRICS
 from papergen.ml.decoding.settings import DecodingSettings, digests, shared_models
 from papergen.ml.decoding.strategy import Strategy
 
@@ -26,7 +26,7 @@ LABEL = "Early ends of text"
 LIMITS = ("max_new_tokens", "max_length")
 
 METRICS = (
-    Metric(name="early_rate", label=Phrase("Early", "过早结束"), unit="%", over="prompts", closest_to=HUMAN),
+    Metric(name="early_rate", label=Phrase("Early", "过早结束"), unit="%", over="prompts", closest_where=REFERENCE),
     Metric(name="inner_eos", label=Phrase("EOS inside", "内含 EOS"), over="prompts", direction="lower"),
     Metric(name="changed", label=Phrase("Changed", "有改动"), unit="%", over="prompts"),
     *TEXT_METRICS,

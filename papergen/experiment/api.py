@@ -88,6 +88,8 @@ class Metric:
     """What the interval runs over: "seeds", or the name of the units that the trial reports a value for ("prompts")."""
     closest_to: str | None = None
     """Row whose value is the target (a human reference); best is then the nearest to it."""
+    closest_where: str | None = None
+    """Parameter that is true of the target row, whatever its author calls that row: in place of `closest_to`."""
 
     @property
     def axis(self) -> str:

@@ -146,21 +146,23 @@ class Results:
     def metric(self, experiment: str, name: str) -> Metric:
         """How the metric is read; one that the experiment did not declare is a bare number.
 
-        A metric that aims at a row of some name aims at the row with `reference: true`, whatever its author calls it.
+        `closest_to` is the row that it aims at, also where the kind says by a parameter which that is.
         """
         for metric in self.metrics.get(experiment, ()):
             if metric.name == name:
-                aim = metric.closest_to and self._references.get(experiment, metric.closest_to)
-                return replace(metric, closest_to=aim)
+                aim = self._targets.get((experiment, metric.closest_where)) if metric.closest_where else None
+                return replace(metric, closest_to=aim or metric.closest_to)
         return Metric(name=name, label=name)
 
     @cached_property
-    def _references(self) -> Mapping[str, str]:
-        """Experiment -> its first row that measures given text instead of generating one."""
-        found: dict[str, str] = {}
+    def _targets(self) -> Mapping[tuple[str, str], str]:
+        """(experiment, parameter that tells the target of its metrics) -> its first row of which that is true."""
+        tellers = {name: {metric.closest_where for metric in found} for name, found in self.metrics.items()}
+        found: dict[tuple[str, str], str] = {}
         for trial in self.trials:
-            if trial.params.get("reference") is True:
-                found.setdefault(trial.experiment, trial.row)
+            for parameter in tellers.get(trial.experiment, ()):
+                if parameter and trial.params.get(parameter) is True:
+                    found.setdefault((trial.experiment, parameter), trial.row)
         return found
 
     def finished(self, experiment: str, row: str, key: str | None = None) -> list[Result]:

@@ -9,6 +9,7 @@ from made import decoding_results, make_result, make_results, make_trial
 from scipy import stats
 
 from papergen.core.errors import PapergenError
+from papergen.experiment.api import Metric
 from papergen.report.results import NotANumberError, NotApplicableError, NotFinishedError, Results, UnknownKeyError
 from papergen.report.values import Text, Value, value_of
 
@@ -176,3 +177,11 @@ def test_reading_values_imports_nothing_heavy() -> None:
     code += "print([m for m in ('numpy', 'scipy', 'torch', 'matplotlib', 'transformers') if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_the_row_that_a_metric_aims_at_may_be_told_by_a_parameter() -> None:
+    metrics = {"decoding": (Metric(name="length", label="Length", closest_where="is_human"),)}
+    rows = {"greedy": False, "how people write": True, "more people": True}
+    trials = [make_trial("decoding", row, params={"is_human": is_human}) for row, is_human in rows.items()]
+    assert Results(trials, {}, {}, metrics).metric("decoding", "length").closest_to == "how people write"
+    assert Results(trials[:1], {}, {}, metrics).metric("decoding", "length").closest_to is None
