@@ -28,13 +28,15 @@ UNUSED_DAYS = 90
 
 
 def write_cached(path: Place, value: Any, *, version: Any = 1) -> None:
-    """Write JSON data for `read_cached`; a PapergenError when it cannot be written. A power cut may lose it."""
+    """Write JSON data for `read_cached`. What hinders it (a full disk, a folder of another user) costs time alone."""
     from pathlib import Path
 
+    from papergen.core.errors import PapergenError
     from papergen.core.files import write_atomic
 
     body = json.dumps(value, separators=(",", ":")).encode()  # ASCII: odd file names survive as escapes
-    write_atomic(Path(path), _head(version, body) + body, is_durable=False)
+    with contextlib.suppress(PapergenError):
+        write_atomic(Path(path), _head(version, body) + body, is_durable=False)
 
 
 def read_cached(path: Place, *, version: Any = 1) -> Any | None:
@@ -120,8 +122,6 @@ class Cache:
 
     def save(self) -> None:
         """Keep what is new, beside what other commands have kept meanwhile; two at once may lose each other's."""
-        from papergen.core.errors import PapergenError
-
         folder = cache_folder()
         if not self._is_changed or folder is None:
             return
@@ -130,9 +130,9 @@ class Cache:
         mine = {key: self._loaded()[key] for key in self._asked}
         others = self._read(folder)
         kept = {key: entry for key, entry in others.items() if key not in mine} | mine
-        with contextlib.suppress(OSError, PapergenError):
-            path = os.path.join(folder, f"{self.topic}.json")  # noqa: PTH118
-            write_cached(path, dict(list(kept.items())[-self._most :]), version=self._version)
+        path = os.path.join(folder, f"{self.topic}.json")  # noqa: PTH118
+        write_cached(path, dict(list(kept.items())[-self._most :]), version=self._version)
+        with contextlib.suppress(OSError):
             _tidy(folder)
 
     def _loaded(self) -> dict[str, list[Any]]:

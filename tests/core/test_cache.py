@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -252,3 +253,13 @@ def test_a_build_depends_on_a_file_whose_answer_was_remembered(
     finally:
         log.stop()
     assert log.stamps == {str(large): stamp_of(large)}, "and not on the cache"
+
+
+def test_what_cannot_be_written_is_not_kept_and_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fchmod", full)
+    write_cached(tmp_path / "build" / "x", [1])
+    assert read_cached(tmp_path / "build" / "x") is None
+    assert not list((tmp_path / "build").iterdir())
