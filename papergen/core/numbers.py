@@ -29,7 +29,10 @@ def rounded(number: float, decimals: int) -> str:
 
 def significant(number: float, count: int) -> str:
     """`number` with that many significant digits, none in front of the point dropped: 51207 by three is 51200."""
-    return rounded(number, count - 1 - math.floor(math.log10(abs(number)))) if number else "0"
+    if not number:
+        return "0"
+    as_rounded = Decimal(f"{Decimal(repr(float(number))):.{count - 1}e}")  # 0.0996 by two is 0.10, not 0.100
+    return rounded(number, count - 1 - as_rounded.adjusted())
 
 
 def grouped(digits: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from papergen.core.numbers import rounded, significant
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params
 from papergen.latex.text import Escape, Tex, command, escape
@@ -118,9 +118,7 @@ def runs_table(results: Results, *, has_targets: bool = False) -> Table:
 
 def _seconds(duration_s: float) -> str:
     """Whole seconds; two significant digits of what takes less than one, plainly written (`0.034`)."""
-    if not 0 < duration_s < 0.995:
-        return f"{duration_s:.0f}"
-    return f"{duration_s:.{1 - math.floor(math.log10(float(f'{duration_s:.1e}')))}f}"
+    return significant(duration_s, 2) if 0 < duration_s < 0.995 else rounded(duration_s, 0)
 
 
 def _name(name: str) -> Tex:

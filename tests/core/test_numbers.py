@@ -33,6 +33,7 @@ def test_thousands_from_five_digits_and_a_true_minus() -> None:
 
 def test_significant_digits() -> None:
     assert [significant(number, 3) for number in (51207.0, 0.04213, -2.0, 0.0)] == ["51200", "0.0421", "-2.00", "0"]
+    assert [significant(number, 2) for number in (0.0996, 0.994, 996.0)] == ["0.10", "0.99", "1000"]
 
 
 def test_powers_of_ten() -> None:
