@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from papergen.core.errors import PapergenError
 from papergen.ml.decoding.stepper import Stepper
 
 RELATIVE_TOP = 0.1
@@ -54,31 +53,3 @@ def contrasted(final: torch.Tensor, early: torch.Tensor) -> torch.Tensor:
     # The plausibility constraint of contrastive decoding (Li et al. 2023): an unlikely token gains most by a contrast.
     is_likely = last >= last.amax(dim=1, keepdim=True) + math.log(RELATIVE_TOP)
     return (last - chosen).masked_fill(~is_likely, -torch.inf)
-
-
-def contrast_layers(wanted: str | tuple[int, ...], model: Any) -> tuple[int, ...]:
-    """The earlier layers to choose from: every second one of the lower or upper half, or those asked for.
-
-    Layer 0 is the embedding, skipped where it is tied to the output; of models beyond 40 layers, `low` and `high` take
-    from the 20 at that end. PapergenError when the model has no such layer.
-    """
-    if model.config.is_encoder_decoder:
-        raise PapergenError("dola_layers: DoLa is for decoder-only models, and this one has an encoder.")
-    config = model.config.get_text_config()
-    num_layers = int(config.num_hidden_layers)
-    first = min(2, max(1, num_layers - 1)) if getattr(config, "tie_word_embeddings", False) else 0
-    middle, reach = num_layers // 2, 20
-    layers: tuple[int, ...]
-    if wanted == "low":
-        layers = tuple(range(first, middle if num_layers <= 2 * reach else reach, 2)) or (first,)
-    elif wanted == "high":
-        layers = tuple(range(middle if num_layers <= 2 * reach else num_layers - reach, num_layers, 2))
-    else:
-        layers = tuple(layer for layer in wanted if isinstance(layer, int))
-    wrong = [layer for layer in layers if not 0 <= layer < num_layers]
-    if wrong:
-        raise PapergenError(
-            f"dola_layers: the model has layers 0 to {num_layers - 1} before its last one, not {wrong}.",
-            hint="Try dola_layers: low.",
-        )
-    return layers

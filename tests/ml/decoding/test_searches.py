@@ -7,8 +7,9 @@ import warnings
 import pytest
 import torch
 
+from papergen.ml.decoding.algorithms.dola import contrast_layers
 from papergen.ml.decoding.constraints import Constraints
-from papergen.ml.decoding.dola import contrast_layers, contrasted
+from papergen.ml.decoding.dola import contrasted
 from papergen.ml.decoding.generate import generate
 from papergen.ml.decoding.legacy_allocation import LegacyAllocation
 from papergen.ml.decoding.strategy import Strategy

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from papergen.core.errors import PapergenError
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
 from papergen.ml.decoding.algorithms.sample import one_token_per_step
@@ -34,8 +35,6 @@ class Dola(Algorithm):
 
     def contrast_layers(self, strategy: StrategyParameters, model: Any) -> tuple[int, ...] | None:
         """The layers that `dola_layers` means in this model."""
-        from papergen.ml.decoding.dola import contrast_layers
-
         assert strategy.dola_layers is not None, "DoLa has layers"
         return contrast_layers(strategy.dola_layers, model)
 
@@ -63,3 +62,31 @@ class Dola(Algorithm):
             named = f"第 {'、'.join(map(str, layers or ()))} 层"
         yield f"带层间对比的{how}（DoLa{cite(*self.citations)}，{named}）"
         yield from distribution_zh(strategy)
+
+
+def contrast_layers(wanted: str | tuple[int, ...], model: Any) -> tuple[int, ...]:
+    """The earlier layers to choose from: every second one of the lower or upper half, or those asked for.
+
+    Layer 0 is the embedding, skipped where it is tied to the output; of models beyond 40 layers, `low` and `high` take
+    from the 20 at that end. PapergenError when the model has no such layer.
+    """
+    if model.config.is_encoder_decoder:
+        raise PapergenError("dola_layers: DoLa is for decoder-only models, and this one has an encoder.")
+    config = model.config.get_text_config()
+    num_layers = int(config.num_hidden_layers)
+    first = min(2, max(1, num_layers - 1)) if getattr(config, "tie_word_embeddings", False) else 0
+    middle, reach = num_layers // 2, 20
+    layers: tuple[int, ...]
+    if wanted == "low":
+        layers = tuple(range(first, middle if num_layers <= 2 * reach else reach, 2)) or (first,)
+    elif wanted == "high":
+        layers = tuple(range(middle if num_layers <= 2 * reach else num_layers - reach, num_layers, 2))
+    else:
+        layers = tuple(layer for layer in wanted if isinstance(layer, int))
+    wrong = [layer for layer in layers if not 0 <= layer < num_layers]
+    if wrong:
+        raise PapergenError(
+            f"dola_layers: the model has layers 0 to {num_layers - 1} before its last one, not {wrong}.",
+            hint="Try dola_layers: low.",
+        )
+    return layers
