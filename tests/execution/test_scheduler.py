@@ -167,6 +167,8 @@ def test_memory_and_time_limits_are_named_in_the_failure(project: Path) -> None:
     assert "more than its memory limit of 0.4 GiB" in done.stderr
     assert "ran longer than its time limit of 4 s" in done.stderr
     assert "retry" not in done.stderr
+    records = [json.loads(path.read_text()) for path in project.glob("results/.failed/*/*/failure.json")]
+    assert {record["kind"] for record in records} == {"memory_limit", "time_limit"}
 
 
 def test_fail_fast_starts_no_more(project: Path) -> None:

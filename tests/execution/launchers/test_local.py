@@ -15,6 +15,7 @@ from papergen.execution.launcher import Ended
 from papergen.execution.launchers.local import LocalLauncher
 from papergen.execution.provenance import provenance_of
 from papergen.execution.supervision import supervisor
+from papergen.store.failures import FailureKind
 from papergen.store.runs import Run, Store
 
 
@@ -183,6 +184,7 @@ def test_a_gpu_belongs_to_one_trial(lab: Lab, mark: str) -> None:
     assert mine == ["GPU-a", "GPU-b", "GPU-a,GPU-b", "GPU-a"]
     refused = by_row["row5"].failure
     assert refused is not None
+    assert refused.kind is FailureKind.REFUSED
     assert refused.cause.startswith("the trial needs 3 GPUs, one for each rank; 2 GPUs are visible.")
 
 

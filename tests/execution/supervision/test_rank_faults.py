@@ -10,6 +10,7 @@ from lab import QUICK, Lab, finish, notes, quick, run_job, wait_until_gone
 
 from papergen.execution.launchers.local import LocalLauncher
 from papergen.execution.settings import RunSettings
+from papergen.store.failures import FailureKind
 from papergen.store.runs import Run
 
 WAIT = "time.sleep(1000)"
@@ -170,6 +171,7 @@ def test_the_time_limit_shows_where_the_ranks_were(lab: Lab, mark: str) -> None:
         _, ended = run_job(launcher, lab.job(WAIT), limit_s=15)
     assert ended.failure is not None
     assert (ended.failure.rank, ended.failure.cause) == (None, "ran longer than its time limit of 1 s")
+    assert ended.failure.kind is FailureKind.TIME_LIMIT
     assert "kind1.py" in ended.failure.traceback
 
 
@@ -178,6 +180,7 @@ def test_a_trial_that_makes_no_progress(lab: Lab, mark: str) -> None:
         _, ended = run_job(launcher, lab.job(f"ctx.progress(1, 2)\n{WAIT}"), limit_s=20)
     assert ended.failure is not None
     assert ended.failure.cause.startswith("no progress for 3 s, and rank 0 uses no CPU time")
+    assert ended.failure.kind is FailureKind.HANG
     assert "kind1.py" in ended.failure.traceback
 
 
@@ -204,6 +207,7 @@ def test_cancel(lab: Lab, launcher: LocalLauncher) -> None:
         "row1": "cancelled",
         "row2": "cancelled",
     }
+    assert {item.failure and item.failure.kind for item in ended} == {FailureKind.CANCELLED}
 
 
 def test_the_fork_server_is_replaced_when_it_dies(lab: Lab, launcher: LocalLauncher) -> None:
@@ -213,6 +217,7 @@ def test_the_fork_server_is_replaced_when_it_dies(lab: Lab, launcher: LocalLaunc
     _, ended = finish(launcher, limit_s=20)
     assert ended[0].failure is not None
     assert ended[0].failure.cause.startswith("the process that starts the ranks was lost: killed by SIGKILL")
+    assert ended[0].failure.kind is FailureKind.START_FAILED
     assert ended[1].failure is None
 
 
@@ -247,6 +252,7 @@ def test_ranks_that_wait_for_each_other(lab: Lab, mark: str) -> None:
         _, ended = run_job(launcher, lab.job(body, num_ranks=2))
     assert ended.failure is not None
     assert ended.failure.rank is None
+    assert ended.failure.kind is FailureKind.DESYNC
     told = "the ranks wait for each other and none goes on (rank 0 in recv, rank 1 in recv)"
     assert ended.failure.cause.startswith(told)
 

@@ -6,6 +6,8 @@ import pytest
 from lab import Lab
 from watched import failed, watch_of
 
+from papergen.execution.supervision.hang_rules import Hang
+from papergen.execution.supervision.hangs import Finding
 from papergen.execution.supervision.watch import ended_by
 from papergen.store.failures import FailureKind
 
@@ -78,3 +80,14 @@ def test_a_fault_after_the_trial_is_recorded_does_not_count(lab: Lab) -> None:
 @pytest.mark.parametrize(("status", "words"), [(-1000, "killed by signal 1000"), (3, "with status 3"), (None, "ended")])
 def test_odd_statuses_have_words(status: int | None, words: str) -> None:
     assert words in ended_by(status)
+
+
+@pytest.mark.parametrize("hang", Hang)
+@pytest.mark.parametrize("rank", [0, None])
+def test_ranks_that_do_not_call_the_same_operations_are_no_hang(lab: Lab, hang: Hang, rank: int | None) -> None:
+    watch = watch_of(lab)
+    watch._take(Finding(hang=hang, rank=rank, cause="why"), 1.0)
+    is_desync = hang is Hang.LEFT_EARLY or (hang is Hang.COLLECTIVE and rank is None)
+    kinds = {fault.kind for fault in watch.faults}
+    assert kinds <= {FailureKind.DESYNC if is_desync else FailureKind.HANG}
+    assert bool(kinds) is (watch.hangs.rules[hang].outcome == "trial ends")
