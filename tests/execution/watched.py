@@ -26,7 +26,9 @@ def beat(watch: Watch, now: float, *ranks: int) -> None:
 
 
 def failed(cause: str, at: float, kind: FailureKind = FailureKind.ERROR) -> dict[str, object]:
-    return {"event": "failed", "kind": kind.value, "cause": cause, "traceback": "", "at": at}
+    is_consequence = kind is FailureKind.CONNECTION
+    told = {"kind": kind.value, "cause": cause, "traceback": "", "is_consequence": is_consequence}
+    return {"event": "failed", **told, "at": at}
 
 
 STACK = """Current thread 0x00007f (most recent call first):

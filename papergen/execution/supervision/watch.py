@@ -33,6 +33,7 @@ class Fault:
     advice: str | None = None
     """Of an error that its author can mend: what to do about it."""
     is_consequence: bool = False
+    """Whether it tells of another rank's end more often than of this one's: it yields to any other cause."""
     is_vague: bool = False
     """Whether only the end of the process is known, not how it ended."""
     settle_s: float = 0.0
@@ -107,13 +108,11 @@ class Watch:
                 self.done_at = now
                 self.machine = message["machine"]
             case "failed":
-                kind = FailureKind(message["kind"])
-                # A lost connection tells of another rank's end more often than of this one's, and yields to its cause.
-                is_consequence = self.is_parallel and kind is FailureKind.CONNECTION
+                is_consequence = self.is_parallel and bool(message["is_consequence"])
                 self._add(
                     Fault(
                         at=float(message["at"]),
-                        kind=kind,
+                        kind=FailureKind(message["kind"]),
                         rank=rank,
                         cause=str(message["cause"]),
                         traceback=str(message["traceback"]),

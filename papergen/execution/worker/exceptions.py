@@ -80,6 +80,16 @@ def kind_of(error: BaseException) -> FailureKind:
     return FailureKind.ERROR
 
 
+def is_consequence(error: BaseException) -> bool:
+    """Whether it tells of another rank's end more often than of this one's: a connection between ranks was lost.
+
+    Torch says so by RuntimeErrors; what Python itself raises at a socket (multiprocessing, a store) counts as well. A
+    server that does not answer is the rank's own fault to tell: requests, urllib and httpx have types of their own.
+    """
+    is_of_ranks = isinstance(error, RuntimeError) or type(error).__module__ == "builtins"
+    return is_of_ranks and kind_of(error) is FailureKind.CONNECTION
+
+
 def _kind_of_os_error(error: OSError) -> FailureKind:
     if error.errno in _NO_ROOM:
         return FailureKind.DISK_FULL

@@ -17,7 +17,7 @@ from papergen.core.errors import PapergenError
 from papergen.core.files import read_json, write_json
 from papergen.core.secrets import revealed
 from papergen.execution.worker.channel import Channel
-from papergen.execution.worker.exceptions import advice_of, cause_of, kind_of, traceback_of
+from papergen.execution.worker.exceptions import advice_of, cause_of, is_consequence, kind_of, traceback_of
 from papergen.execution.worker.lease import LOST, Lease
 from papergen.execution.worker.spec import JOB_VARIABLE, SAVE_VARIABLE, RankId, RankSpec
 from papergen.execution.worker.system import redirect_output
@@ -46,7 +46,7 @@ def run_rank(spec: RankSpec, rank_id: RankId) -> NoReturn:
         with contextlib.suppress(Exception):
             sys.stderr.write(shown)
         told = {"kind": kind_of(error), "cause": cause_of(error), "advice": advice_of(error), "traceback": shown}
-        channel.send("failed", **told, at=time.monotonic())
+        channel.send("failed", **told, is_consequence=is_consequence(error), at=time.monotonic())
         status = 1
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):

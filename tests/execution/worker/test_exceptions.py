@@ -17,7 +17,7 @@ from papergen.core.errors import MachineError, PapergenError
 from papergen.core.files import disk_error
 from papergen.execution.launchers.local import LocalLauncher
 from papergen.execution.scheduler import RETRIED
-from papergen.execution.worker.exceptions import kind_of
+from papergen.execution.worker.exceptions import is_consequence, kind_of
 from papergen.store.failures import Failure, FailureKind
 
 TAKEN = (
@@ -96,6 +96,22 @@ def sqlite_full() -> sqlite3.OperationalError:
 )
 def test_the_kind_of_an_exception(error: BaseException, kind: FailureKind) -> None:
     assert kind_of(error) is kind
+
+
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (RuntimeError(f"{GLOO}pair.cc:537] Connection closed by peer [127.0.0.1]:29500"), True),
+        (torch.distributed.DistBackendError("NCCL communicator was aborted on rank 1."), True),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), True),
+        (ValueError("my peer review failed"), False),
+        (RuntimeError("Connection closed by peer, says my own code"), False),
+        (http_error(503), False),
+        (urllib.error.URLError("connection refused"), False),
+    ],
+)
+def test_only_a_connection_between_ranks_tells_of_another_rank(error: BaseException, is_told: bool) -> None:
+    assert is_consequence(error) is is_told
 
 
 def test_what_torch_really_raises_without_memory() -> None:
