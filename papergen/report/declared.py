@@ -12,10 +12,8 @@ from papergen.core.phrase import Phrase, said
 from papergen.latex.text import Escape
 from papergen.report.figures.figure import Figure, Series
 from papergen.report.results import NotApplicableError, Results
-from papergen.report.tables.table import Table, marked_against, table_of
+from papergen.report.tables.table import Index, Table, marked_against, table_of
 from papergen.report.values import Text, Value, value_of
-
-Index = int | slice | str | Sequence[int | str]
 
 
 def table_from(results: Results, name: str, spec: TableSpec) -> Table:

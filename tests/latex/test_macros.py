@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from texlab import compiled, pdf_pages
 
-from papergen.latex.macros import is_complete, results_tex
+from papergen.latex.macros import is_complete, package_lines, results_tex
 from papergen.latex.problems import TexError
 from papergen.latex.text import Engine
 
@@ -105,3 +105,11 @@ def test_incomplete_tex_is_a_bug(tex: str) -> None:
     assert not is_complete(tex)
     with pytest.raises(AssertionError):
         results_tex({"a": {"": tex}})
+
+
+def test_packages_of_tables_and_figures_are_loaded_and_can_be_found_again() -> None:
+    line = r"\@ifpackageloaded{multirow}{}{\usepackage{multirow}}"
+    text = results_tex(VALUES, packages=[line])
+    assert text.index(r"\makeatletter") < text.index(line) < text.index(r"\makeatother")
+    assert package_lines(text) == [line]
+    assert package_lines(results_tex(VALUES)) == []

@@ -8,6 +8,7 @@ from papergen.paper.share.plain import (
     one_file,
     opaque_environments,
     redefines_percent,
+    standing_macros,
     uses_our_macros,
     with_numbers,
     without_comments,
@@ -100,3 +101,10 @@ def test_one_file_holds_all() -> None:
 
 def test_a_file_that_takes_itself_in_ends() -> None:
     assert one_file({"main.tex": "a \\input{main}"}, "main.tex") == "a \\input{main}"
+
+
+def test_packages_of_pylatex_objects_are_left_in_the_preamble() -> None:
+    line = r"\@ifpackageloaded{multirow}{}{\usepackage{multirow}}"
+    left = standing_macros("text", f"\\makeatletter\n{line}\n")
+    assert left == f"\\makeatletter\n{line}\n\\makeatother\n"
+    assert standing_macros("text", "") == ""
