@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from papergen import Context, Phrase
-from papergen.ml.training.metrics import METRICS as METRICS
+from papergen.ml.training import metrics as training
 from papergen.ml.training.settings import TrainingSettings, data_digests
 from papergen.ml.training.settings import unavailable as unavailable
 from papergen.ml.training.words import PROCESSES
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from papergen.report.parts import Part, View
 
 LABEL = "Throughput of data-parallel training"
+
+METRICS = tuple(one for one in training.METRICS if one.name not in training.OF_EVALUATION)
 
 ROW_LABELS = {
     **PROCESSES,

@@ -52,14 +52,22 @@ FORMULAS: dict[str, Formula] = {}
 """Name of the metric -> how it is computed."""
 METRICS: list[Metric] = []
 """Those that have a label: what the kinds declare."""
+OF_EVALUATION: set[str] = set()
+"""Names of those that need held-out text: a kind that only times steps does not declare them."""
 
 
 def metric(
-    label: str, *, unit: str = "", direction: Literal["higher", "lower", "none"] = "none"
+    label: str,
+    *,
+    unit: str = "",
+    direction: Literal["higher", "lower", "none"] = "none",
+    is_of_evaluation: bool = False,
 ) -> Callable[[Formula], Formula]:
     """Decorator of a formula: it is reported under the function's name and declared with these words."""
 
     def registered(formula: Formula) -> Formula:
+        if is_of_evaluation:
+            OF_EVALUATION.add(formula.__name__)
         METRICS.append(Metric(name=formula.__name__, label=label, unit=unit, direction=direction))
         return recorded(formula)
 
@@ -79,19 +87,19 @@ def metrics_of(run: FinishedRun) -> dict[str, float]:
     return {name: number for name, number in found.items() if number is not None}
 
 
-@metric(Phrase("Val. loss", "验证损失"), direction="lower")
+@metric(Phrase("Val. loss", "验证损失"), direction="lower", is_of_evaluation=True)
 def validation_loss(run: FinishedRun) -> float | None:
     """Nats per held-out token."""
     return run.evaluation.loss if run.evaluation else None
 
 
-@metric(PERPLEXITY, direction="lower")
+@metric(PERPLEXITY, direction="lower", is_of_evaluation=True)
 def perplexity(run: FinishedRun) -> float | None:
     """Exp of the validation loss."""
     return run.evaluation.perplexity if run.evaluation else None
 
 
-@metric(Phrase("Bits/char.", "比特/字符"), direction="lower")
+@metric(Phrase("Bits/char.", "比特/字符"), direction="lower", is_of_evaluation=True)
 def bits_per_character(run: FinishedRun) -> float | None:
     """Bits for the held-out text per character."""
     return run.evaluation.bits_per_character if run.evaluation else None
