@@ -11,6 +11,7 @@ from made import constant_gap, decoding_results, make_result, make_results, make
 from pylatex.errors import TableRowSizeError
 
 from papergen.core.errors import PapergenError
+from papergen.experiment.api import Metric
 from papergen.experiment.registry import load_kinds
 from papergen.latex.text import Tex
 from papergen.report.comparison import Facet, NotComparableError
@@ -49,7 +50,8 @@ def test_the_reference_is_the_row_that_says_so_whatever_its_name() -> None:
         make_result(make_trial("decoding", row, params={"reference": row == "人类"}), {"rep_4": value})
         for row, value in (("人类", 5.0), ("贪心", 80.0), ("核采样", 4.0))
     ]
-    results = make_results(found)
+    metrics = {"decoding": (Metric(name="rep_4", label="rep-4", closest_where="reference"),)}
+    results = replace(make_results(found), metrics=metrics)
     table = table_of(results, "t", "decoding", ["rep_4"])
     assert (table.columns[0].target, [row.is_reference for row in table.rows]) == ("人类", [True, False, False])
     assert extreme(results, "best", "decoding", "rep_4")[0] == "核采样"

@@ -46,6 +46,11 @@ def test_every_number_follows_from_the_run() -> None:
 
 def test_what_a_run_has_no_basis_for_is_left_out() -> None:
     timed = metrics_of(finished(evaluation=None))
+    assert {one.name for one in METRICS} - metrics.OF_EVALUATION - timed.keys() == {
+        "mfu",
+        "communication_share",
+        "exposed_communication_share",
+    }
     assert not {"validation_loss", "perplexity", "bits_per_character"} & timed.keys()
     assert not {"mfu", "communication_share", "compute_share"} & timed.keys()
     breakdown = Breakdown(step_ms=10, communication_ms=4, exposed_communication_ms=1, compute_ms=5)
