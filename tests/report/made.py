@@ -11,7 +11,15 @@ from papergen.store.records import Outcome, Provenance, Result, Trial, digest_of
 
 METRICS = {
     "decoding": (
-        Metric(name="rep_4", label="Rep-4", direction="lower", unit="%", over="prompts", closest_to="human"),
+        Metric(
+            name="rep_4",
+            label="Rep-4",
+            direction="lower",
+            unit="%",
+            over="prompts",
+            closest_to="human",
+            closest_where="reference",
+        ),
         Metric(name="coherence", label="Coherence", direction="higher", over="prompts"),
         Metric(name="zipf", label="Zipf", over="seeds", direction="none"),
         Metric(name="coverage", label="Coverage", direction="higher", over="prompts"),
