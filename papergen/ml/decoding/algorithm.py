@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params, words_only
 from papergen.ml.decoding.parameters import StrategyParameters
 
@@ -91,13 +92,8 @@ class Algorithm:
         raise NotImplementedError
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
-        """English noun phrases in LaTeX; they are joined by commas."""
-        raise NotImplementedError
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """The same in Chinese."""
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
+        """What a method section calls it, in both languages and in LaTeX: noun phrases that commas will join."""
         raise NotImplementedError
 
 

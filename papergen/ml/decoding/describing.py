@@ -16,12 +16,8 @@ DECIDES_NUMBERS = False
 
 def describe(strategy: StrategyParameters) -> Phrase:
     """E.g. `nucleus sampling with $p=0.95$~\\cite{holtzman2020curious}`; more parts follow after commas."""
-    algorithm = algorithm_of(strategy)
-    more = [*_scores(strategy), *_lengths(strategy)]
-    return Phrase(
-        ", ".join([*algorithm.phrase_en(strategy), *more]),
-        "，".join([*algorithm.phrase_zh(strategy), *(phrase.zh for phrase in more)]),
-    )
+    phrases = [*algorithm_of(strategy).phrases(strategy), *_scores(strategy), *_lengths(strategy)]
+    return Phrase(", ".join(phrases), "，".join(phrase.zh for phrase in phrases))
 
 
 def _scores(s: StrategyParameters) -> Iterator[Phrase]:

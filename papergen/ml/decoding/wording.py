@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from papergen.core.phrase import Phrase
 from papergen.ml.decoding.parameters import StrategyParameters
 
 DECIDES_NUMBERS = False
@@ -17,57 +18,35 @@ _SPECIAL = {
 }
 
 _FILTERS = {
-    "top_k": ("top-$k$", "top-$k$ ", "k", "fan2018hierarchical"),
-    "top_p": ("nucleus", "核", "p", "holtzman2020curious"),
-    "min_p": ("min-$p$", "min-$p$ ", r"p_{\min}", "nguyen2025turning"),
-    "typical_p": ("locally typical", "局部典型", r"\tau", "meister2023locally"),
-    "epsilon_cutoff": (r"$\epsilon$", r"$\epsilon$ ", r"\epsilon", "hewitt2022truncation"),
-    "eta_cutoff": (r"$\eta$", r"$\eta$ ", r"\eta", "hewitt2022truncation"),
+    "top_k": (Phrase("top-$k$", "top-$k$ "), "k", "fan2018hierarchical"),
+    "top_p": (Phrase("nucleus", "核"), "p", "holtzman2020curious"),
+    "min_p": (Phrase("min-$p$", "min-$p$ "), r"p_{\min}", "nguyen2025turning"),
+    "typical_p": (Phrase("locally typical", "局部典型"), r"\tau", "meister2023locally"),
+    "epsilon_cutoff": (Phrase(r"$\epsilon$", r"$\epsilon$ "), r"\epsilon", "hewitt2022truncation"),
+    "eta_cutoff": (Phrase(r"$\eta$", r"$\eta$ "), r"\eta", "hewitt2022truncation"),
 }
-"""Parameter -> (adjective, the same in Chinese, symbol, bibliography key), in the order in which transformers applies
-the filters."""
+"""Parameter -> (adjective, symbol, bibliography key), in the order in which transformers applies the filters."""
 
 
-def sampling_en(s: StrategyParameters) -> Iterator[str]:
+def sampling(s: StrategyParameters) -> Iterator[Phrase]:
     """Plain sampling by the name of its only truncation, or `sampling` and what changes the distribution."""
     active = active_truncations(s)
     if not active:
-        yield "ancestral sampling from the full vocabulary"
+        yield Phrase("ancestral sampling from the full vocabulary", "在整个词表上的纯采样")
     elif len(active) == 1:
-        yield f"{_FILTERS[active[0]][0]} sampling with {_formula(s, active[0])}"
+        yield Phrase("{} sampling with {}", "{}采样（{}）").format(_FILTERS[active[0]][0], _formula(s, active[0]))
     else:
-        yield "sampling"
-    yield from _temperature_en(s)
+        yield Phrase("sampling", "采样")
+    yield from _temperature(s)
     if len(active) > 1:
-        yield from _truncations_en(s)
+        yield from _truncations(s)
 
 
-def sampling_zh(s: StrategyParameters) -> Iterator[str]:
-    """The same in Chinese."""
-    active = active_truncations(s)
-    if not active:
-        yield "在整个词表上的纯采样"
-    elif len(active) == 1:
-        yield f"{_FILTERS[active[0]][1]}采样（{_formula(s, active[0])}）"
-    else:
-        yield "采样"
-    yield from _temperature_zh(s)
-    if len(active) > 1:
-        yield from _truncations_zh(s)
-
-
-def distribution_en(s: StrategyParameters) -> Iterator[str]:
+def distribution(s: StrategyParameters) -> Iterator[Phrase]:
     """What changes the distribution before a draw, in the order in which it is applied; nothing without draws."""
     if s.do_sample:
-        yield from _temperature_en(s)
-        yield from _truncations_en(s)
-
-
-def distribution_zh(s: StrategyParameters) -> Iterator[str]:
-    """The same in Chinese."""
-    if s.do_sample:
-        yield from _temperature_zh(s)
-        yield from _truncations_zh(s)
+        yield from _temperature(s)
+        yield from _truncations(s)
 
 
 def active_truncations(s: StrategyParameters) -> list[str]:
@@ -75,28 +54,18 @@ def active_truncations(s: StrategyParameters) -> list[str]:
     return [name for name in _FILTERS if getattr(s, name) not in {0, 1.0, None}]
 
 
-def _temperature_en(s: StrategyParameters) -> Iterator[str]:
+def _temperature(s: StrategyParameters) -> Iterator[Phrase]:
     if s.temperature != 1.0:
-        yield f"temperature ${number(s.temperature)}${cite('ackley1985learning')}"
+        yield Phrase("temperature ${}${}", "温度 ${}${}").format(number(s.temperature), cite("ackley1985learning"))
 
 
-def _temperature_zh(s: StrategyParameters) -> Iterator[str]:
-    if s.temperature != 1.0:
-        yield f"温度 ${number(s.temperature)}${cite('ackley1985learning')}"
-
-
-def _truncations_en(s: StrategyParameters) -> Iterator[str]:
+def _truncations(s: StrategyParameters) -> Iterator[Phrase]:
     for name in active_truncations(s):
-        yield f"{_FILTERS[name][0]} truncation with {_formula(s, name)}"
-
-
-def _truncations_zh(s: StrategyParameters) -> Iterator[str]:
-    for name in active_truncations(s):
-        yield f"{_FILTERS[name][1]}截断（{_formula(s, name)}）"
+        yield Phrase("{} truncation with {}", "{}截断（{}）").format(_FILTERS[name][0], _formula(s, name))
 
 
 def _formula(s: StrategyParameters, name: str) -> str:
-    _, _, symbol, key = _FILTERS[name]
+    _, symbol, key = _FILTERS[name]
     return f"${symbol}={number(getattr(s, name))}${cite(key)}"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
 from papergen.ml.decoding.parameters import StrategyParameters
-from papergen.ml.decoding.wording import cite, distribution_en, distribution_zh, escaped
+from papergen.ml.decoding.wording import cite, distribution, escaped
 
 if TYPE_CHECKING:
     from papergen.ml.decoding.search import Batch, Hypothesis
@@ -26,14 +27,11 @@ class DraftingAlgorithm(Algorithm):
         return speculate(batch)
 
     @words_only
-    def name_en(self, strategy: StrategyParameters) -> str:
+    def called(self, strategy: StrategyParameters) -> Phrase:
         """What it is called."""
-        return "speculative sampling" if strategy.do_sample else "greedy speculative decoding"
-
-    @words_only
-    def name_zh(self, strategy: StrategyParameters) -> str:
-        """What it is called."""
-        return "推测采样" if strategy.do_sample else "贪心推测解码"
+        if strategy.do_sample:
+            return Phrase("speculative sampling", "推测采样")
+        return Phrase("greedy speculative decoding", "贪心推测解码")
 
 
 @register
@@ -54,22 +52,16 @@ class Assisted(DraftingAlgorithm):
         return strategy.num_assistant_tokens
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """With the assistant, the length of its drafts and the truncations."""
-        yield (
-            f"{self.name_en(strategy)} with drafts of up to {strategy.num_assistant_tokens} tokens by"
-            f" \\texttt{{{_assistant(strategy)}}}{cite(*self.citations)}"
+        assistant, most = _assistant(strategy), strategy.num_assistant_tokens
+        yield Phrase(
+            "{name} with drafts of up to {most} tokens by {assistant}{cited}",
+            "{name}{cited}（草稿由 {assistant} 生成，至多 {most} 个词元）",
+        ).format(
+            name=self.called(strategy), most=most, assistant=f"\\texttt{{{assistant}}}", cited=cite(*self.citations)
         )
-        yield from distribution_en(strategy)
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """With the assistant, the length of its drafts and the truncations."""
-        yield (
-            f"{self.name_zh(strategy)}{cite(*self.citations)}"
-            f"（草稿由 \\texttt{{{_assistant(strategy)}}} 生成，至多 {strategy.num_assistant_tokens} 个词元）"
-        )
-        yield from distribution_zh(strategy)
+        yield from distribution(strategy)
 
 
 @words_only

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
 from papergen.ml.decoding.parameters import StrategyParameters
-from papergen.ml.decoding.wording import cite, distribution_en, distribution_zh, number
+from papergen.ml.decoding.wording import cite, distribution, number
 
 if TYPE_CHECKING:
     from papergen.ml.decoding.search import Batch, Hypothesis
@@ -42,24 +43,18 @@ class BeamAlgorithm(Algorithm):
         return beam_search(batch)
 
     @words_only
-    def ranking_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def ranking(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """How hypotheses are ranked and when the search stops, where that is not the default."""
         if strategy.length_penalty != 1.0:
-            yield f"hypotheses ranked by $\\log p / \\mathit{{length}}^{{{number(strategy.length_penalty)}}}$"
+            score = f"$\\log p / \\mathit{{length}}^{{{number(strategy.length_penalty)}}}$"
+            yield Phrase(f"hypotheses ranked by {score}", f"候选按 {score} 排序")
         if strategy.early_stopping is True:
-            yield f"stopped at the first {strategy.num_beams} finished hypotheses"
+            yield Phrase(
+                f"stopped at the first {strategy.num_beams} finished hypotheses",
+                f"得到 {strategy.num_beams} 个完成的候选即停止",
+            )
         elif strategy.early_stopping == "never":
-            yield "stopped when no better hypothesis is possible"
-
-    @words_only
-    def ranking_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """The same in Chinese."""
-        if strategy.length_penalty != 1.0:
-            yield f"候选按 $\\log p / \\mathit{{length}}^{{{number(strategy.length_penalty)}}}$ 排序"
-        if strategy.early_stopping is True:
-            yield f"得到 {strategy.num_beams} 个完成的候选即停止"
-        elif strategy.early_stopping == "never":
-            yield "直到不可能出现更好的候选才停止"
+            yield Phrase("stopped when no better hypothesis is possible", "直到不可能出现更好的候选才停止")
 
 
 @register
@@ -74,16 +69,13 @@ class Beam(BeamAlgorithm):
         return is_plain(strategy) and not strategy.do_sample
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """With the number of beams."""
-        yield f"beam search with {strategy.num_beams} beams{cite(*self.citations)}"
-        yield from self.ranking_en(strategy)
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """With the number of beams."""
-        yield f"束宽为 {strategy.num_beams} 的束搜索{cite(*self.citations)}"
-        yield from self.ranking_zh(strategy)
+        cited = cite(*self.citations)
+        yield Phrase(
+            f"beam search with {strategy.num_beams} beams{cited}", f"束宽为 {strategy.num_beams} 的束搜索{cited}"
+        )
+        yield from self.ranking(strategy)
 
 
 @register
@@ -97,18 +89,14 @@ class BeamSample(BeamAlgorithm):
         return is_plain(strategy) and strategy.do_sample
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """With the number of beams and the truncations."""
-        yield f"beam search with {strategy.num_beams} beams whose continuations are drawn without replacement"
-        yield from distribution_en(strategy)
-        yield from self.ranking_en(strategy)
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """With the number of beams and the truncations."""
-        yield f"束宽为 {strategy.num_beams} 的束采样（续写为无放回抽取）"
-        yield from distribution_zh(strategy)
-        yield from self.ranking_zh(strategy)
+        yield Phrase(
+            f"beam search with {strategy.num_beams} beams whose continuations are drawn without replacement",
+            f"束宽为 {strategy.num_beams} 的束采样（续写为无放回抽取）",
+        )
+        yield from distribution(strategy)
+        yield from self.ranking(strategy)
 
 
 def is_plain(strategy: StrategyParameters) -> bool:

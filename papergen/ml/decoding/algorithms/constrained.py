@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from papergen.core.errors import counted
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import register
 from papergen.ml.decoding.algorithms.beam import BeamAlgorithm
@@ -58,38 +60,21 @@ class Constrained(BeamAlgorithm):
         return constrained_search(batch)
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """With the number of beams and the words."""
-        yield (
-            f"lexically constrained beam search with {strategy.num_beams} beams and dynamic beam allocation"
-            f"{cite(*self.citations)}{self._words_en(strategy)}"
-        )
-        yield from self.ranking_en(strategy)
+        yield Phrase(
+            "lexically constrained beam search with {beams} beams and dynamic beam allocation{cited}{words}",
+            "带词汇约束的束搜索{cited}（{beams} 个束，动态分配{words}）",
+        ).format(beams=strategy.num_beams, cited=cite(*self.citations), words=self._words(strategy))
+        yield from self.ranking(strategy)
 
     @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """With the number of beams and the words."""
-        yield (
-            f"带词汇约束的束搜索{cite(*self.citations)}"
-            f"（{strategy.num_beams} 个束，动态分配{self._words_zh(strategy)}）"
-        )
-        yield from self.ranking_zh(strategy)
-
-    @words_only
-    def _words_en(self, strategy: StrategyParameters) -> str:
+    def _words(self, strategy: StrategyParameters) -> Phrase:
         words = strategy.force_words or ()
         if not words:
             count = len(strategy.force_words_ids or ())
-            return f" and {count} forced phrase{'s' if count != 1 else ''}"
+            return Phrase(f" and {counted(count, 'forced phrase')}", f"，{count} 个必含短语")
         choices = [(item,) if isinstance(item, str) else item for item in words]
-        spelled = [" or ".join(f"``{escaped(word)}''" for word in choice) for choice in choices]
-        return f" that must contain {' and '.join(spelled)}"
-
-    @words_only
-    def _words_zh(self, strategy: StrategyParameters) -> str:
-        words = strategy.force_words or ()
-        if not words:
-            return f"，{len(strategy.force_words_ids or ())} 个必含短语"
-        choices = [(item,) if isinstance(item, str) else item for item in words]
-        spelled = ["或".join(f"“{escaped(word)}”" for word in choice) for choice in choices]
-        return f"，必须包含{'和'.join(spelled)}"
+        english = [" or ".join(f"``{escaped(word)}''" for word in choice) for choice in choices]
+        chinese = ["或".join(f"“{escaped(word)}”" for word in choice) for choice in choices]
+        return Phrase(f" that must contain {' and '.join(english)}", f"，必须包含{'和'.join(chinese)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
 from papergen.ml.decoding.parameters import StrategyParameters
@@ -105,13 +106,9 @@ class Contrastive(Algorithm):
         ]
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """With its two parameters."""
-        alpha = number(strategy.penalty_alpha)
-        yield f"contrastive search with $k={strategy.top_k}$ and $\\alpha={alpha}${cite(*self.citations)}"
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """With its two parameters."""
-        alpha = number(strategy.penalty_alpha)
-        yield f"对比搜索{cite(*self.citations)}（$k={strategy.top_k}$，$\\alpha={alpha}$）"
+        yield Phrase(
+            "contrastive search with $k={k}$ and $\\alpha={alpha}${cited}",
+            "对比搜索{cited}（$k={k}$，$\\alpha={alpha}$）",
+        ).format(k=strategy.top_k, alpha=number(strategy.penalty_alpha), cited=cite(*self.citations))

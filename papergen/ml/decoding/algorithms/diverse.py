@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import register
 from papergen.ml.decoding.algorithms.beam import BeamAlgorithm
@@ -42,21 +43,15 @@ class Diverse(BeamAlgorithm):
         return f"{parameter} = {value} acts between groups. Try num_beam_groups: {strategy.num_beams}."
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """With the numbers of beams and groups, and the penalty."""
-        s = strategy
-        yield (
-            f"diverse beam search with {s.num_beams} beams in {s.num_beam_groups} groups and diversity penalty"
-            f" ${number(s.diversity_penalty)}${cite(*self.citations)}"
+        yield Phrase(
+            "diverse beam search with {beams} beams in {groups} groups and diversity penalty ${penalty}${cited}",
+            "多样束搜索{cited}（{beams} 个束，分为 {groups} 组，多样性惩罚为 ${penalty}$）",
+        ).format(
+            beams=strategy.num_beams,
+            groups=strategy.num_beam_groups,
+            penalty=number(strategy.diversity_penalty),
+            cited=cite(*self.citations),
         )
-        yield from self.ranking_en(s)
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """With the numbers of beams and groups, and the penalty."""
-        s = strategy
-        yield (
-            f"多样束搜索{cite(*self.citations)}（{s.num_beams} 个束，分为 {s.num_beam_groups} 组，"
-            f"多样性惩罚为 ${number(s.diversity_penalty)}$）"
-        )
-        yield from self.ranking_zh(s)
+        yield from self.ranking(strategy)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from papergen.core.errors import PapergenError
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
 from papergen.ml.decoding.algorithms.sample import one_token_per_step
 from papergen.ml.decoding.parameters import StrategyParameters
-from papergen.ml.decoding.wording import cite, distribution_en, distribution_zh
+from papergen.ml.decoding.wording import cite, distribution
 
 if TYPE_CHECKING:
     from papergen.ml.decoding.search import Batch, Hypothesis
@@ -43,25 +44,16 @@ class Dola(Algorithm):
         return one_token_per_step(batch)
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """With the layers and the truncations."""
-        how = "sampling" if strategy.do_sample else "greedy decoding"
-        layers = strategy.dola_layers
-        named = f"{layers} layers" if isinstance(layers, str) else f"layers {', '.join(map(str, layers or ()))}"
-        yield f"{how} with contrasted layers (DoLa, {named}){cite(*self.citations)}"
-        yield from distribution_en(strategy)
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """With the layers and the truncations."""
-        how = "采样" if strategy.do_sample else "贪心搜索"
-        layers = strategy.dola_layers
-        if isinstance(layers, str):
-            named = {"low": "低层", "high": "高层"}[layers]
-        else:
-            named = f"第 {'、'.join(map(str, layers or ()))} 层"
-        yield f"带层间对比的{how}（DoLa{cite(*self.citations)}，{named}）"
-        yield from distribution_zh(strategy)
+        yield Phrase(
+            "{how} with contrasted layers (DoLa, {layers}){cited}", "带层间对比的{how}（DoLa{cited}，{layers}）"
+        ).format(
+            how=Phrase("sampling", "采样") if strategy.do_sample else Phrase("greedy decoding", "贪心搜索"),
+            layers=_named(strategy.dola_layers or ()),
+            cited=cite(*self.citations),
+        )
+        yield from distribution(strategy)
 
 
 def contrast_layers(wanted: str | tuple[int, ...], model: Any) -> tuple[int, ...]:
@@ -90,3 +82,11 @@ def contrast_layers(wanted: str | tuple[int, ...], model: Any) -> tuple[int, ...
             hint="Try dola_layers: low.",
         )
     return layers
+
+
+@words_only
+def _named(layers: str | Sequence[int]) -> Phrase:
+    """`low` or `high`, or their numbers."""
+    if isinstance(layers, str):
+        return Phrase(f"{layers} layers", {"low": "低层", "high": "高层"}[layers])
+    return Phrase(f"layers {', '.join(map(str, layers))}", f"第 {'、'.join(map(str, layers))} 层")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import register
 from papergen.ml.decoding.algorithms.assisted import DraftingAlgorithm
 from papergen.ml.decoding.parameters import StrategyParameters
-from papergen.ml.decoding.wording import cite, distribution_en, distribution_zh
+from papergen.ml.decoding.wording import cite, distribution
 
 
 @register
@@ -30,19 +31,10 @@ class PromptLookup(DraftingAlgorithm):
         return strategy.prompt_lookup_num_tokens
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """With the length of the drafts and the truncations."""
-        yield (
-            f"{self.name_en(strategy)} with drafts of up to {strategy.prompt_lookup_num_tokens} tokens looked up in"
-            f" the text so far{cite(*self.citations)}"
-        )
-        yield from distribution_en(strategy)
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """With the length of the drafts and the truncations."""
-        yield (
-            f"{self.name_zh(strategy)}{cite(*self.citations)}"
-            f"（草稿从已有文本中查得，至多 {strategy.prompt_lookup_num_tokens} 个词元）"
-        )
-        yield from distribution_zh(strategy)
+        yield Phrase(
+            "{name} with drafts of up to {most} tokens looked up in the text so far{cited}",
+            "{name}{cited}（草稿从已有文本中查得，至多 {most} 个词元）",
+        ).format(name=self.called(strategy), most=strategy.prompt_lookup_num_tokens, cited=cite(*self.citations))
+        yield from distribution(strategy)

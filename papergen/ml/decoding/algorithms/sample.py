@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
 from papergen.ml.decoding.parameters import StrategyParameters
-from papergen.ml.decoding.wording import sampling_en, sampling_zh
+from papergen.ml.decoding.wording import sampling
 
 if TYPE_CHECKING:
     from papergen.ml.decoding.sampling import Choose
@@ -43,16 +44,10 @@ class Greedy(Algorithm):
         return one_token_per_step(batch)
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """Its name."""
         del strategy
-        yield "greedy decoding"
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """Its name."""
-        del strategy
-        yield "贪心搜索"
+        yield Phrase("greedy decoding", "贪心搜索")
 
 
 @register
@@ -70,11 +65,6 @@ class Sample(Algorithm):
         return one_token_per_step(batch)
 
     @words_only
-    def phrase_en(self, strategy: StrategyParameters) -> Iterator[str]:
+    def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:
         """By the name of its truncation."""
-        yield from sampling_en(strategy)
-
-    @words_only
-    def phrase_zh(self, strategy: StrategyParameters) -> Iterator[str]:
-        """By the name of its truncation."""
-        yield from sampling_zh(strategy)
+        yield from sampling(strategy)
