@@ -39,6 +39,14 @@ STRATEGIES = {
     "contrastive": {"penalty_alpha": 0.6, "top_k": 4},
     "dola": {"dola_layers": [1], "do_sample": True, "num_return_sequences": 2},
 }
+
+WITH_DOLA_FOR_DECODERS = [
+    (name, own)
+    for name in ("llama", "bart", "t5")
+    for own in STRATEGIES.values()
+    if name == "llama" or "dola_layers" not in own
+]
+"""Names of models and strategies; DoLa is for decoder-only models."""
 SMALL = {"vocab_size": 61, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1, "max_position_embeddings": 64}
 SHAPE = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,

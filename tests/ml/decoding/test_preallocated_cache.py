@@ -18,18 +18,20 @@ STRATEGIES = [
     {"dola_layers": [1, 2]},
 ]
 
+WITH_DOLA_FOR_DECODERS = [
+    (name, own) for name in ("llama", "bart", "t5") for own in STRATEGIES if name == "llama" or "dola_layers" not in own
+]
+"""DoLa is for decoder-only models."""
+
 
 def texts(model, prompts, own):
     strategy = Strategy(max_new_tokens=12, **own)
     return generate(model, None, prompts, strategy, seed=0, batch_size=len(prompts))
 
 
-@pytest.mark.parametrize("own", STRATEGIES, ids=str)
-@pytest.mark.parametrize("name", ["llama", "bart", "t5"])
+@pytest.mark.parametrize(("name", "own"), WITH_DOLA_FOR_DECODERS, ids=str)
 def test_texts_are_those_of_the_growing_cache_and_one_prefill(own, name, request, prompts, monkeypatch):
     model = request.getfixturevalue(name)
-    if model.config.is_encoder_decoder and "dola_layers" in own:
-        pytest.skip("DoLa is for decoder-only models")
     monkeypatch.setattr(stepper, "PREFILL_TOKENS", {"cpu": 12})
     found = texts(model, prompts, own)
     monkeypatch.setattr(preallocated_cache, "install", lambda *_: [])

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 import torch
-from static_cases import OTHERS, STRATEGIES, assert_same, made, texts
+from static_cases import OTHERS, STRATEGIES, WITH_DOLA_FOR_DECODERS, assert_same, made, texts
 from torch.utils._pytree import tree_map
 from transformers import (
     LlamaForCausalLM,
@@ -42,12 +42,9 @@ def like_graphs(monkeypatch):
     monkeypatch.setattr(stepper, "PREFILL_TOKENS", {"cpu": 12})
 
 
-@pytest.mark.parametrize("own", STRATEGIES.values(), ids=STRATEGIES)
-@pytest.mark.parametrize("name", ["llama", "bart", "t5"])
+@pytest.mark.parametrize(("name", "own"), WITH_DOLA_FOR_DECODERS, ids=str)
 def test_texts_and_scores_are_those_of_the_growing_cache(own, name, request, prompts, like_graphs):
     model = request.getfixturevalue(name)
-    if model.config.is_encoder_decoder and "dola_layers" in own:
-        pytest.skip("DoLa is for decoder-only models")
     wanted = texts(model, prompts, own, Engine("dynamic"))
     engine, timings = Engine("static"), []
     for batch_size in (6, 4, 1):

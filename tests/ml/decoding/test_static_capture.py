@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from static_cases import OTHERS, STRATEGIES, assert_same, made, texts
+from static_cases import OTHERS, STRATEGIES, WITH_DOLA_FOR_DECODERS, assert_same, made, texts
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -85,12 +85,9 @@ class NoWaiting(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("own", STRATEGIES.values(), ids=STRATEGIES)
-@pytest.mark.parametrize("name", ["llama", "t5", "bart"])
+@pytest.mark.parametrize(("name", "own"), WITH_DOLA_FOR_DECODERS, ids=str)
 def test_after_the_prompts_no_step_of_any_search_makes_the_host_wait(own, name, request, prompts, monkeypatch):
     model = request.getfixturevalue(name)
-    if model.config.is_encoder_decoder and "dola_layers" in own:
-        pytest.skip("DoLa is for decoder-only models")
     mode, mark = NoWaiting(), stepper.Stepper.mark
     num_marks = []
 

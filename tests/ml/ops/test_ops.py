@@ -39,12 +39,17 @@ def bound(name: str, *, size: int = 32, dtype: str = "float32", seed: int = 0) -
     return bind(OPERATIONS[name], size=size, dtype=dtype, device="cpu", seed=seed)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        (name, dtype)
+        for name, operation in OPERATIONS.items()
+        for dtype in DTYPES
+        if dtype not in INTEGERS or operation.takes_integers
+    ],
+)
 def test_every_operation_agrees_with_numpy_in_double_precision(name: str, dtype: str) -> None:
     operation = OPERATIONS[name]
-    if dtype in INTEGERS and not operation.takes_integers:
-        pytest.skip("refused by the parameters: needs floating-point numbers")
     accuracy = check(operation, bound(name, dtype=dtype), size=32, dtype=dtype)
     if operation.accuracy == "exact" or dtype in INTEGERS:
         assert accuracy.relative_error == 0
