@@ -38,10 +38,21 @@ def test_every_package_has_its_layer_and_its_place_on_the_page() -> None:
     assert [name for name in folders if f"\n## {name}/\n" not in page] == []
 
 
-def test_links_in_the_readme_lead_somewhere() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (ROOT / target).exists(), target
+def test_every_module_is_on_the_page_with_a_sentence() -> None:
+    package = ROOT / "papergen"
+    modules = [path for path in package.rglob("*.py") if path.name != "__init__.py"]
+    page = generator().architecture_page()
+    assert [path.name for path in modules if f"- `{path.relative_to(package).as_posix()}` " not in page] == []
+
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
 def test_the_experiment_of_the_guide_runs(project: Path) -> None:
