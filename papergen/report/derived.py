@@ -133,7 +133,7 @@ def verdicts(
     tests = {row: compare(value, base) for row, value in values.items() if row != baseline}
     found = dict.fromkeys(values, "")
     for (row, test), p in zip(tests.items(), statistics.holm([test.p for test in tests.values()]), strict=True):
-        if p is None:
+        if p is None or test.untestable is not None:
             is_single = test.untestable is statistics.Untestable.SINGLE
             found[row] = Phrase("one round", "仅一轮") if is_single else Phrase("no spread", "无波动，无法检验")
         elif p >= 1 - statistics.LEVEL:

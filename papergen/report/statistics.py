@@ -60,7 +60,7 @@ class Test:
     statistic: float
     """NaN where there is no p-value."""
     p: float | None
-    """None where nothing can be tested; `untestable` says why."""
+    """None where nothing can be tested; `untestable` says why. 1 where no unit differs."""
     n: int
     """Pairs (or both samples' sizes together in an unpaired test)."""
     untestable: Untestable | None = None
@@ -171,8 +171,10 @@ def welch_t(a: Sequence[float], b: Sequence[float]) -> Test:
 
 def _t_test(name: str, gap: float, error: float, df: float, *, n: int, smallest: int) -> Test:
     if error == 0:  # t is infinite or 0/0; as a limit p would be 0, as if two equal numbers were certainty
-        reason = Untestable.CONSTANT if gap else Untestable.EQUAL
-        return Test(name=name, statistic=math.nan, p=None, n=n, untestable=reason)
+        if gap:
+            return Test(name=name, statistic=math.nan, p=None, n=n, untestable=Untestable.CONSTANT)
+        # p = 1 and not None: a test that was planned counts in its family whatever came out, or the others gain by it.
+        return Test(name=name, statistic=math.nan, p=1.0, n=n, untestable=Untestable.EQUAL)
     statistic = gap / error
     p = min(1.0, 2 * t_upper_tail(abs(statistic), df))
     return Test(name=name, statistic=statistic, p=p, n=n, warning=small_sample_warning("t", smallest))
