@@ -136,6 +136,10 @@ class Context:
         """Add one point to each named series (a loss curve)."""
         self.emit("log", {"step": step, "metrics": metrics})
 
+    def series(self, name: str, points: Sequence[tuple[float, float]]) -> None:
+        """Record a whole series, (step, value) each, in place of what `log` added to it."""
+        self.emit("series", {"name": name, "points": list(points)})
+
     def progress(self, done: int, total: int, **fields: float) -> None:
         """Tell the person waiting how far the trial is; `fields` are shown beside it (loss, tokens_per_s)."""
         self.emit("progress", {"done": done, "total": total, "fields": fields})

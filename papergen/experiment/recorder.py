@@ -41,6 +41,8 @@ class Recorder:
         match kind:
             case "log":
                 self._log(data["step"], data["metrics"])
+            case "series":
+                self._replace(data["name"], data["points"])
             case "progress":
                 self._tell("progress", plain(data, "ctx.progress"))
             case "note":
@@ -84,16 +86,24 @@ class Recorder:
             self._samples = None
 
     def _log(self, step: Any, metrics: Mapping[str, Any]) -> None:
-        at = number(step, "ctx.log(step)")
-        if at is None:
-            raise PapergenError(f"ctx.log: the step is {step}, which is no place on an axis.")
+        at = _place(step, "ctx.log")
         values = {name: number(value, f"ctx.log({name}=)") for name, value in metrics.items()}
         for name, value in values.items():
-            if value is None:
-                self._dropped[name] = self._dropped.get(name, 0) + 1
-            else:
-                self._series.setdefault(name, []).append((at, value))
+            self._add(name, at, value)
         self._tell("log", {"step": at, "metrics": values})
+
+    def _replace(self, name: str, points: Sequence[tuple[Any, Any]]) -> None:
+        self._series.pop(name, None)
+        self._dropped.pop(name, None)
+        where = f"ctx.series({name!r})"
+        for step, value in points:
+            self._add(name, _place(step, where), number(value, where))
+
+    def _add(self, name: str, at: float, value: float | None) -> None:
+        if value is None:
+            self._dropped[name] = self._dropped.get(name, 0) + 1
+        else:
+            self._series.setdefault(name, []).append((at, value))
 
     def _sample(self, record: Mapping[str, Any]) -> None:
         if self._samples is None:
@@ -106,6 +116,13 @@ class Recorder:
             line = json.dumps(data, allow_nan=False)
         self._samples.write(line + "\n")
         self._samples.flush()
+
+
+def _place(step: Any, where: str) -> float:
+    at = number(step, where)
+    if at is None:
+        raise PapergenError(f"{where}: the step is {step}, which is no place on an axis.")
+    return at
 
 
 def number(value: Any, where: str) -> float | None:

@@ -70,6 +70,17 @@ def test_points_that_no_axis_has_are_counted_not_kept(recorder: Recorder, told: 
     assert told[1] == ("log", {"step": 1.0, "metrics": {"loss": None}})
 
 
+def test_a_whole_series_takes_the_place_of_its_points(recorder: Recorder) -> None:
+    recorder.emit("log", {"step": 0, "metrics": {"a": 9.0, "b": float("nan")}})
+    recorder.emit("series", {"name": "a", "points": [(0, 1.0), (1, float("inf")), (2, 3.0)]})
+    recorder.emit("series", {"name": "b", "points": [(0, 5.0)]})
+    outcome = recorder.outcome({"x": 1}, [], "f")
+    assert outcome.series == {"a": [(0, 1.0), (2, 3.0)], "b": [(0, 5.0)]}
+    assert outcome.facts == {"nonfinite_points": {"a": 1}}
+    with pytest.raises(PapergenError, match="the step is nan, which is no place on an axis"):
+        recorder.emit("series", {"name": "a", "points": [(float("nan"), 1.0)]})
+
+
 def test_samples_are_lines_of_json_whatever_they_hold(recorder: Recorder, tmp_path: Path) -> None:
     texts = ["two\nlines", "中文 \u2028 end", "lone \ud800 surrogate", ""]
     for text in texts:
