@@ -15,6 +15,7 @@ from papergen.core.files import slug, write_atomic
 from papergen.core.shipped_files import shipped
 from papergen.experiment.api import Params
 from papergen.experiment.external.metrics import TableLine
+from papergen.experiment.external.readers.lines import typed
 from papergen.experiment.external.readers.tables import READERS, read_lines
 from papergen.experiment.registry import load_kinds
 from papergen.experiment.schema import EDITOR, MADE, SCHEMA_FILE, schema_text
@@ -114,7 +115,7 @@ def import_yaml(source: str, lines: Sequence[TableLine]) -> str:
         raise PapergenError(f"{source}: no column holds numbers in every line. Columns: {', '.join(columns)}.")
     text = [EDITOR.rstrip(), "kind: import", f"source: {_quoted(source)}"]
     text += [f"row: {_quoted(row)}"] if row else []
-    text += [f"seed: {_quoted(seed)}", f"seeds: {sorted({int(line[seed]) for line in lines})}"] if seed else []
+    text += [f"seed: {_quoted(seed)}", f"seeds: {sorted({int(typed(line[seed])) for line in lines})}"] if seed else []
     text += [f"step: {_quoted(step)}"] if step else []
     text += ["metrics:", *(f"  {_metric_name(c)}: {{key: {_quoted(c)}, direction: none}}" for c in numbers)]
     text += ["rows:", *(f"  {name}: {choice}" for name, choice in rows.items())] if rows else []
@@ -137,7 +138,9 @@ def _rows(texts: Sequence[str], lines: Sequence[TableLine]) -> tuple[str | None,
 
 
 def _all(lines: Sequence[TableLine], column: str, types: tuple[type, ...]) -> bool:
-    return bool(lines) and all(isinstance(v := line.get(column), types) and not isinstance(v, bool) for line in lines)
+    return bool(lines) and all(
+        isinstance(v := typed(line.get(column)), types) and not isinstance(v, bool) for line in lines
+    )
 
 
 def _metric_name(column: str) -> str:

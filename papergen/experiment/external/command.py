@@ -24,7 +24,7 @@ from papergen.experiment.fingerprint import Code, code_of_command
 from papergen.experiment.inputs import input_digests
 from papergen.experiment.kind import given
 
-READING = {"kind: command": "1"}
+READING = {"kind: command": "2"}
 """How metrics are read. The number changes when the same files would give others; then all commands run again."""
 
 SHELL_WORDS = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>&1"})
@@ -154,6 +154,16 @@ class CommandSettings(ExternalSettings):
         if self.is_seeded is not None:
             return self.is_seeded
         return "seed" in used_in([text for texts in self._templates().values() for text in texts])
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an attempt may go on from what an earlier one left in {scratch}."""
+        return "scratch" in used_in([text for texts in self._templates().values() for text in texts])
+
+    @property
+    def files(self) -> list[str]:
+        """The files in {out} that metrics are read from."""
+        return list(dict.fromkeys([self.metrics_file, *(m.file for m in self.metrics.values() if m.file)]))
 
     def own(self) -> dict[str, Any]:
         """The parameters of the author's program."""

@@ -19,10 +19,19 @@ import papergen
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.secrets import revealed
 from papergen.experiment.api import Context, From
+from papergen.experiment.external.attempts import Attempts, joined
 from papergen.experiment.external.command import CommandSettings
-from papergen.experiment.external.metrics import ExternalSettings, TableLine, numbers_of, read, step_of
+from papergen.experiment.external.metrics import (
+    ExternalSettings,
+    TableLine,
+    numbers_of,
+    read,
+    record,
+    step_of,
+)
 from papergen.experiment.external.placeholders import fill
 from papergen.experiment.external.readers.tables import Follower, read_lines
+from papergen.experiment.external.series import Point, one_per_step
 from papergen.store.runs import Run
 
 LOOK_S = 0.5
@@ -42,7 +51,10 @@ def run_command(params: CommandSettings, ctx: Context) -> dict[str, float]:
     """Run the command to its end and return its metrics; PapergenError with the end of its output when it failed."""
     out = ctx.folder / "out"
     out.mkdir()
+    attempts = Attempts(ctx.scratch, out, params.files) if params.goes_on else None
     values = placeholder_values(params, ctx, out)
+    if attempts:
+        values["scratch"] = str(attempts.program_scratch)
     argv = params.argv(values)
     cwd = ctx.project / fill(params.cwd, values)
     print("$", shlex.join(argv), flush=True)  # noqa: T201  the first line of the trial's log
@@ -55,14 +67,18 @@ def run_command(params: CommandSettings, ctx: Context) -> dict[str, float]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_S)
             status = process.returncode
+            if attempts:
+                attempts.keep()
             for line in follower.new_lines(is_over=status is not None) if follower else ():
                 _log(ctx, params, line, len(lines))
                 lines.append(line)
             if status is not None:
                 break
     if status != 0:
+        if attempts:
+            attempts.leave()
         raise _failure(argv, status, Run(ctx.folder).rank_log(ctx.rank))
-    metrics = _metrics(params, ctx, out, lines if follower else None)
+    metrics = _metrics(params, ctx, out, lines if follower else None, attempts)
     _keep_only(params, out)
     return metrics
 
@@ -150,27 +166,64 @@ def _log(ctx: Context, params: ExternalSettings, line: TableLine, index: int) ->
         ctx.log(step_of(line, index, params.step, "metrics"), **points)
 
 
-def _metrics(params: CommandSettings, ctx: Context, out: Path, followed: list[TableLine] | None) -> dict[str, float]:
-    """The metrics from what the program wrote; `followed` are the lines of `metrics_file` that are logged already."""
-    files: dict[str, list[TableLine]] = {} if followed is None else {params.metrics_file: followed}
-    metrics: dict[str, float] = {}
-    for name, metric in params.metrics.items():
+def _metrics(
+    params: CommandSettings,
+    ctx: Context,
+    out: Path,
+    followed: list[TableLine] | None,
+    attempts: Attempts | None,
+) -> dict[str, float]:
+    """The metrics from what the program wrote; `followed` are the lines of `metrics_file` where it is JSONL."""
+    files: dict[str, list[TableLine]] = {}
+    for metric in params.metrics.values():
         file = metric.file or params.metrics_file
         if file not in files:
-            lines = files[file] = _written(out, file)
-            if file == params.metrics_file and len(lines) == 1:
-                metrics |= {column: float(value) for column, value in numbers_of(lines[0]).items()}
-            elif file == params.metrics_file:
-                for index, line in enumerate(lines):
-                    _log(ctx, params, line, index)
-        reading = read(metric, name, files[file], step=params.step, where=file)
-        metrics[name] = reading.value
-        if reading.units:
-            ctx.units(name, reading.units)
-        if file != params.metrics_file or len(files[file]) == 1:  # of the others the series is logged above
-            for step, value in reading.series:
-                ctx.log(step, **{name: value})
-    return metrics
+            written = _written(out, file) if followed is None or file != params.metrics_file else followed
+            files[file] = _with_earlier(params, ctx, file, written, attempts)
+    readings = {}
+    for name, metric in params.metrics.items():
+        file = metric.file or params.metrics_file
+        readings[name] = read(metric, name, files[file], step=params.step, where=file)
+    others: dict[str, float] = {}
+    lines = files.get(params.metrics_file, [])
+    if len(lines) == 1:
+        others = {column: float(value) for column, value in numbers_of(lines[0]).items()}
+    for name, points in _curves(params, lines).items() if len(lines) > 1 else ():
+        ctx.series(name, points)
+    record(ctx, readings)
+    return {**others, **{name: reading.value for name, reading in readings.items()}}
+
+
+def _with_earlier(
+    params: CommandSettings, ctx: Context, file: str, lines: list[TableLine], attempts: Attempts | None
+) -> list[TableLine]:
+    """The lines of a file with those that earlier attempts wrote before the step where this one went on."""
+    earlier = attempts.before(file) if attempts else []
+    found, num_without = joined(earlier, lines, params.step)
+    if len(found) > len(lines):
+        ctx.fact("earlier_lines", {file: len(found) - len(lines)})
+    if num_without and len(lines) > 1:
+        ctx.fact("lines_without_step", {file: num_without})
+        ctx.note(
+            f"{file}: {num_without} lines of an earlier attempt have no {params.step!r} and were left out: if this "
+            "attempt went on from {scratch}, the head of the series is missing. Have the program write the step."
+        )
+    return found
+
+
+def _curves(params: ExternalSettings, lines: list[TableLine]) -> dict[str, list[Point]]:
+    """The series of the columns that are no metric; of a step that comes twice the later value holds."""
+    metrics = {metric.key or name for name, metric in params.metrics.items() if metric.file is None}
+    columns = {column for line in lines for column in numbers_of(line)} - metrics - {params.step}
+    found = {}
+    for column in sorted(columns):
+        points = [
+            (step_of(line, index, params.step, "metrics"), float(numbers_of(line)[column]))
+            for index, line in enumerate(lines)
+            if column in numbers_of(line)
+        ]
+        found[column] = one_per_step(points, "last", metric=column, key=column, places=[""] * len(points))
+    return found
 
 
 def _written(out: Path, file: str) -> list[TableLine]:
@@ -185,7 +238,7 @@ def _written(out: Path, file: str) -> list[TableLine]:
 def _keep_only(params: CommandSettings, out: Path) -> None:
     if params.keep is None:
         return
-    wanted = [*params.keep, params.metrics_file, *(m.file for m in params.metrics.values() if m.file)]
+    wanted = [*params.keep, *params.files]
     for path in sorted(out.rglob("*"), reverse=True):
         name = path.relative_to(out).as_posix()
         if path.is_dir() and not path.is_symlink():

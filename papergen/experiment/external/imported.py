@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,17 +15,33 @@ from papergen.core.cache import known_digest
 from papergen.core.errors import PapergenError, did_you_mean
 from papergen.core.files import digest_json, read_text
 from papergen.experiment.api import Context
-from papergen.experiment.external.metrics import ExternalSettings, TableLine, read, require
+from papergen.experiment.external.metrics import (
+    ExternalSettings,
+    MetricSource,
+    MissingRule,
+    TableLine,
+    is_missing,
+    read,
+    record,
+    require,
+)
 from papergen.experiment.external.placeholders import fill, names_in
+from papergen.experiment.external.readers.lines import Cell, Line, place_of, typed
 from papergen.experiment.external.readers.mlflow import mlflow_lines
-from papergen.experiment.external.readers.tables import READERS, flat, json_lines, read_lines
+from papergen.experiment.external.readers.tables import READERS, object_lines, parse_json, read_lines
 from papergen.experiment.external.readers.tensorboard import tensorboard_lines
 from papergen.experiment.external.readers.wandb import wandb_lines
+from papergen.experiment.external.series import StepRule
 from papergen.experiment.fingerprint import Code
 from papergen.experiment.inputs import input_files
 
-READING = {"kind: import": "1"}
+READING = {"kind: import": "2"}
 """How files are read; the number changes when the same files would give other numbers."""
+
+TRAINER_STATE = "trainer_state.json"
+"""What the Trainer of Hugging Face saves with each checkpoint; what it logged is the list `log_history` in it."""
+
+APART = "name what tells them apart (seed:, row:, where:)."
 
 Scalar = bool | int | float | str
 
@@ -47,6 +62,15 @@ class ImportSettings(ExternalSettings):
         default_factory=dict, description="Column -> value (or list of them) that a line must have; * in texts."
     )
 
+    steps: StepRule = Field(
+        default="error",
+        description="Which value holds where a resumed run logged a step again, if the metric does not say.",
+    )
+    missing: MissingRule = Field(
+        default="error",
+        description="What is done about lines whose value is empty or NaN, if the metric does not say.",
+    )
+
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> Self:
         faults = []
@@ -64,6 +88,16 @@ class ImportSettings(ExternalSettings):
         if faults:
             raise ValueError("\n".join(faults))
         return self
+
+    def read_by(self) -> dict[str, MetricSource]:
+        """How each metric is found, with the rules of the whole import where it has none of its own."""
+        rules = {"steps": self.steps, "missing": self.missing}
+        return {
+            name: metric.model_copy(
+                update={field: rule for field, rule in rules.items() if getattr(metric, field) is None}
+            )
+            for name, metric in self.metrics.items()
+        }
 
     @property
     def sources(self) -> list[str]:
@@ -116,15 +150,13 @@ def run_import(params: ImportSettings, ctx: Context) -> dict[str, float]:
         require(metric, name, chosen, where)
     _must_be_one_run(params, chosen)
     ctx.fact("origin", [_origin(name, files, chosen) for name in sorted(used)])
-    metrics: dict[str, float] = {}
-    for name, metric in params.metrics.items():
-        reading = read(metric, name, chosen, step=params.step, where=where)
-        metrics[name] = reading.value
-        if reading.units:
-            ctx.units(name, reading.units)
-        for step, value in reading.series:
-            ctx.log(step, **{name: value})
-    return metrics
+    apart = f"If they are several runs: {APART}"
+    readings = {
+        name: read(metric, name, chosen, step=params.step, where=where, apart=apart)
+        for name, metric in params.read_by().items()
+    }
+    record(ctx, readings)
+    return {name: reading.value for name, reading in readings.items()}
 
 
 def all_lines(params: ImportSettings, files: Mapping[str, Path], project: Path) -> list[TableLine]:
@@ -134,7 +166,10 @@ def all_lines(params: ImportSettings, files: Mapping[str, Path], project: Path) 
         places = _mlflow_places(params, group, project) if form == "mlflow" else group
         for name, path in places.items():
             lines = _lines_of(params, form, path, name, project)
-            found += [{**line, "source.file": name, "source.line": at} for at, line in enumerate(lines, start=1)]
+            found += [
+                Line({**line, "source.file": name, "source.line": at}, place_of(line, name))
+                for at, line in enumerate(lines, start=1)
+            ]
     return found
 
 
@@ -150,18 +185,17 @@ def _lines_of(params: ImportSettings, form: str, path: Path, name: str, project:
             return _table(params, form, path, name)
 
 
-def _table(params: ImportSettings, form: str, path: Path, name: str) -> list[dict[str, Any]]:
-    if params.at is not None:
-        lines = json_lines(read_text(path, name), name)
-        if len(lines) == 1:
-            inner: Any = json.loads(read_text(path, name))
-            for word in params.at.split("."):
-                inner = inner.get(word) if isinstance(inner, Mapping) else None
-            if isinstance(inner, Mapping):  # {"method": {...}}: the names become a column
-                inner = [{"name": key, **value} for key, value in inner.items() if isinstance(value, Mapping)]
-            if isinstance(inner, list) and all(isinstance(item, Mapping) for item in inner):
-                return [flat(item) for item in inner]
-        raise PapergenError(f"{name}: at: {params.at}: there is no list of objects at this place.")
+def _table(params: ImportSettings, form: str, path: Path, name: str) -> Sequence[TableLine]:
+    at = params.at or ("log_history" if path.name == TRAINER_STATE else None)
+    if at is not None:
+        inner = parse_json(read_text(path, name), name)
+        for word in at.split("."):
+            inner = inner.get(word) if isinstance(inner, Mapping) else None
+        if isinstance(inner, Mapping):  # {"method": {...}}: the names become a column
+            inner = [{"name": key, **value} for key, value in inner.items() if isinstance(value, Mapping)]
+        if isinstance(inner, list) and all(isinstance(item, Mapping) for item in inner):
+            return object_lines(inner, f"{name}, {at}")
+        raise PapergenError(f"{name}: at: {at}: there is no list of objects at this place.")
     if path.suffix.lower() in READERS:
         return read_lines(path, name)
     return READERS[f".{form}"](read_text(path, name), name)
@@ -231,10 +265,23 @@ def selected(params: ImportSettings, lines: Sequence[TableLine], values: Mapping
             there = sorted({str(line.get(column)) for line in chosen})
             more = f" and {len(there) - 8} more" if len(there) > 8 else ""
             raise PapergenError(f"source: no line has {column} = {value}. There are {', '.join(there[:8])}{more}.")
+        _must_mean_one_text(column, value, left)
         chosen = left
     if not chosen:
         raise PapergenError("source: has no lines.")
     return chosen
+
+
+def _must_mean_one_text(column: str, wanted: Any, lines: Sequence[TableLine]) -> None:
+    """The number 1.1 is met by the cells 1.1 and 1.10, which may be two versions: then the author says which."""
+    if isinstance(wanted, float):
+        texts = sorted({value for line in lines if isinstance(value := line[column], Cell)})
+        if len(texts) > 1:
+            shown = ", ".join(f'"{text}"' for text in texts)
+            raise PapergenError(
+                f"where: {column} = {wanted} is met by the texts {shown}. "
+                f"Write the one you mean in quotation marks, or all of them: [{shown}]."
+            )
 
 
 def _matches(met: Any, wanted: Any) -> bool:
@@ -242,21 +289,30 @@ def _matches(met: Any, wanted: Any) -> bool:
         return any(_matches(met, item) for item in wanted)
     if isinstance(wanted, str):
         return met is not None and (str(met) == wanted or ("*" in wanted and fnmatch.fnmatchcase(str(met), wanted)))
-    return bool(met == wanted) and isinstance(met, bool) == isinstance(wanted, bool)
+    value = typed(met)
+    return bool(value == wanted) and isinstance(value, bool) == isinstance(wanted, bool)
 
 
 def _must_be_one_run(params: ImportSettings, chosen: Sequence[TableLine]) -> None:
     """Several lines are a series or one value per example; two runs must never be joined into one curve."""
-    if len(chosen) == 1:
-        return
-    runs = {line.get("run", line["source.file"]) for line in chosen}
-    steps = [line.get(params.step) for line in chosen]
-    if all(metric.over != "seeds" for metric in params.metrics.values()):
-        return
-    told = "Name what tells them apart (seed:, row:, where:), or the column that counts the steps (step:)."
-    if len(runs) > 1 or None in steps or len(set(steps)) < len(steps):
-        places = ", ".join(f"{line['source.file']} line {line['source.line']}" for line in chosen[:3])
-        raise PapergenError(f"source: {len(chosen)} lines belong to this row and seed ({places}, ...). {told}")
+    keys = [metric.key or name for name, metric in params.metrics.items() if metric.over == "seeds"]
+    lines = [line for line in chosen if any(not is_missing(line.get(key)) for key in keys)]
+    if len(lines) > 1 and (
+        len({_run_of(line) for line in lines}) > 1 or not any(params.step in line for line in lines)
+    ):
+        places = ", ".join(place_of(line, str(line["source.file"])) for line in lines[:3])
+        raise PapergenError(
+            f"source: {len(lines)} lines belong to this row and seed ({places}, ...). {APART[0].upper()}{APART[1:-1]}, "
+            "or the column that counts the steps (step:)."
+        )
+
+
+def _run_of(line: TableLine) -> Any:
+    """What tells runs apart: their id, or their name and folder, else the file. A run may have many files."""
+    if "run_id" in line:
+        return line["run_id"]
+    file = str(line["source.file"])
+    return (os.path.dirname(file), line["run"]) if "run" in line else file  # noqa: PTH120
 
 
 def _origin(name: str, files: Mapping[str, Path], chosen: Sequence[TableLine]) -> dict[str, Any]:

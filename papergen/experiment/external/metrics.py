@@ -13,10 +13,18 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from papergen.core.errors import PapergenError, did_you_mean
-from papergen.experiment.api import WORDS_ONLY, Metric, Params
+from papergen.experiment.api import WORDS_ONLY, Context, Metric, Params
+from papergen.experiment.external.readers.lines import Cell, place_of, typed
+from papergen.experiment.external.series import Point, StepRule, one_per_step
 
 TableLine = Mapping[str, Any]
 """One line of a table, a JSON object or a step of a run: column -> value."""
+
+MissingRule = Literal["error", "drop"]
+"""Whether lines without a value for a metric are a fault or are left out."""
+
+NO_VALUE = frozenset({"", "nan", "-nan", "na", "n/a", "#n/a", "null", "none"})
+"""Texts that programs write where they have no number; in small letters."""
 
 _NAME = re.compile(r"^\w[\w.+@-]*$")
 
@@ -34,6 +42,14 @@ class MetricSource(Params):
     over: str = Field(
         default="seeds",
         description="What the values stand for, if one per example: the interval runs over them, the mean is reported.",
+    )
+    steps: StepRule | None = Field(
+        default=None,
+        description="Which value holds where a resumed run logged a step again: last or first; error when absent.",
+    )
+    missing: MissingRule | None = Field(
+        default=None,
+        description="What is done about lines whose value is empty or NaN: drop or error; error when absent.",
     )
     scale: float = Field(default=1, description="Factor that every value is multiplied by (100: shares to per cent).")
     label: str | None = Field(
@@ -109,52 +125,126 @@ class Reading:
     """What was read for one metric."""
 
     value: float
-    series: Sequence[tuple[float, float]] = ()
+    series: Sequence[Point] = ()
     units: Sequence[float] = ()
+    num_dropped: int = 0
+    """Lines without a value that were left out."""
 
 
-def read(metric: MetricSource, name: str, lines: Sequence[TableLine], *, step: str, where: str) -> Reading:
-    """The metric `name` from the lines of a file; PapergenError names what is missing or no number."""
+def read(
+    metric: MetricSource, name: str, lines: Sequence[TableLine], *, step: str, where: str, apart: str = ""
+) -> Reading:
+    """The metric `name` from the lines of a file; PapergenError names what is missing or no number.
+
+    `apart` tells what to do where the lines may be those of several runs.
+    """
     key = metric.key or name
-    found = require(metric, name, lines, where)
+    found, num_dropped = _with_values(metric, name, lines, where)
     raw = [line[key] for _, line in found]
     is_list = len(raw) == 1 and isinstance(raw[0], list)
-    values = [metric.scale * number(item, f"{where}: {key}") for item in (raw[0] if is_list else raw)]
+    places = [place_of(line, where) for _, line in found]
+    values = [
+        metric.scale * number(item, f"{place}: {key}")
+        for item, place in zip(raw[0] if is_list else raw, places * len(raw[0]) if is_list else places, strict=True)
+    ]
     if not values:
         raise PapergenError(f"{where}: {key} is an empty list.")
     if metric.over != "seeds":
-        return Reading(value=math.fsum(values) / len(values), units=values)
+        return Reading(value=math.fsum(values) / len(values), units=values, num_dropped=num_dropped)
     if len(values) == 1 and not is_list:
-        return Reading(value=values[0])
-    steps = range(len(values)) if is_list else [step_of(line, index, step, where) for index, line in found]
-    return Reading(value=_taken(metric, values), series=list(zip(map(float, steps), values, strict=True)))
+        return Reading(value=values[0], num_dropped=num_dropped)
+    steps = [float(at) for at in range(len(values))] if is_list else _steps(found, step, key, where)
+    series = one_per_step(
+        list(zip(steps, values, strict=True)),
+        metric.steps or "error",
+        metric=name,
+        key=key,
+        places=places * len(values) if is_list else places,
+        apart=apart,
+    )
+    return Reading(value=_taken(metric, [value for _, value in series]), series=series, num_dropped=num_dropped)
 
 
-def require(metric: MetricSource, name: str, lines: Sequence[TableLine], where: str) -> list[tuple[int, TableLine]]:
-    """The lines, with their numbers, that have a value for the metric; an error when there is none."""
+def record(ctx: Context, readings: Mapping[str, Reading]) -> None:
+    """Record what was read beside the values: series, units, and how many lines were left out."""
+    for name, reading in readings.items():
+        if reading.units:
+            ctx.units(name, reading.units)
+        if reading.series:
+            ctx.series(name, reading.series)
+    dropped = {name: reading.num_dropped for name, reading in readings.items() if reading.num_dropped}
+    if dropped:
+        ctx.fact("dropped_lines", dropped)
+        ctx.note(", ".join(f"{name}: {count} lines without a value left out" for name, count in dropped.items()))
+
+
+def require(metric: MetricSource, name: str, lines: Sequence[TableLine], where: str) -> None:
+    """An error when no line has the metric's column."""
     key = metric.key or name
-    found = [(index, line) for index, line in enumerate(lines) if line.get(key) is not None]
-    if not found:
+    if not any(key in line for line in lines):
         columns = {column for line in lines for column in line}
         raise PapergenError(f"{where}: has no {key!r} for the metric {name!r}. {did_you_mean(key, columns)}".rstrip())
-    return found
+
+
+def _with_values(
+    metric: MetricSource, name: str, lines: Sequence[TableLine], where: str
+) -> tuple[list[tuple[int, TableLine]], int]:
+    """The lines, with their numbers, that have a value for the metric, and how many lacked one.
+
+    A series may have a metric at some steps only; where each line is an example, all must have it.
+    """
+    require(metric, name, lines, where)
+    key = metric.key or name
+    asked = [(index, line) for index, line in enumerate(lines) if key in line or metric.over != "seeds"]
+    found = [(index, line) for index, line in asked if not is_missing(line.get(key))]
+    empty = [line for _, line in asked if is_missing(line.get(key))]
+    if empty and metric.missing != "drop":
+        met = empty[0].get(key)
+        raise PapergenError(
+            f"{place_of(empty[0], where)}: {key} {'has no value' if met is None else f'= {met!r}, which is no number'} "
+            f"({len(empty)} of {len(asked)} lines). Give it one, or leave such lines out: "
+            f"under metrics, `{name}: {{missing: drop}}`."
+        )
+    if not found:
+        raise PapergenError(f"{where}: none of {len(asked)} lines has a value in {key!r} for the metric {name!r}.")
+    return found, len(empty)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: null, an empty cell, the text NaN. NaN as a number of JSON is a value."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in NO_VALUE)
+
+
+def _steps(found: Sequence[tuple[int, TableLine]], step: str, key: str, where: str) -> list[float]:
+    """Where on the axis each line stands: by its column, by its number where no line has this."""
+    without = [line for _, line in found if is_missing(line.get(step))]
+    if without and len(without) < len(found):
+        raise PapergenError(
+            f"{place_of(without[0], where)}: has {key} but no {step}, which other lines have. "
+            "Name the column that counts in all of them (step:), or write the value under another name."
+        )
+    return [step_of(line, index, step, where) for index, line in found]
 
 
 def step_of(line: TableLine, index: int, step: str, where: str) -> float:
     """Where on the axis a line stands."""
-    return float(index) if line.get(step) is None else number(line[step], f"{where}: {step}")
+    return float(index) if is_missing(line.get(step)) else number(line[step], f"{place_of(line, where)}: {step}")
 
 
 def numbers_of(line: TableLine) -> dict[str, float]:
     """The columns of a line that are numbers; true and false are none."""
-    return {key: value for key, value in line.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    values = {key: typed(value) for key, value in line.items() if not is_missing(value)}
+    return {key: value for key, value in values.items() if isinstance(value, int | float) and type(value) is not bool}
 
 
 def number(value: Any, where: str) -> float:
     """A number from a file; text and lists are refused by name."""
-    if isinstance(value, bool | int | float):
-        return float(value)
-    raise PapergenError(f"{where} = {str(value)[:60]!r}: not a number.")
+    found = typed(value)
+    if isinstance(found, bool | int | float):
+        return float(found)
+    is_comma = isinstance(value, Cell) and re.fullmatch(r"[-+]?\d+,\d+", value)
+    told = f" Write {value.replace(',', '.')}: the decimal sign is a point." if is_comma else ""
+    raise PapergenError(f"{where} = {str(value)[:60]!r}: not a number.{told}")
 
 
 def _taken(metric: MetricSource, values: Sequence[float]) -> float:

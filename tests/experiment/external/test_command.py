@@ -352,3 +352,85 @@ def test_files_of_a_command_outside_the_project_and_modules_count(plain: Path) -
     )
     code = open_project(plain).trials[0].parts["code"]
     assert set(code) == {"code/lib.py", "code/deep.py", "code/a.toml", "kind: command"}
+
+
+RESUMED = """
+import os, signal
+scratch = sys.argv[2]
+assert set(os.listdir(scratch)) <= {"state.json"}
+state = scratch + "/state.json"
+begin = json.load(open(state)) if os.path.exists(state) else 0
+with open(f"{out}/log.SUFFIX", "w") as log:
+    HEAD
+    for step in range(begin, 6):
+        line = {"step": step, "score": [5, 4, 1, 3, 2.5, 2.2][step], "lr": 1 / (1 + step)}
+        print(LINE, file=log, flush=True)
+        if step == 2 and begin == 0:
+            json.dump(2, open(state, "w"))
+        if step == 3 and begin == 0:
+            print(TORN, end="", file=log, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""Its state is that of before step 2: killed after step 3, it makes steps 2 and 3 again."""
+
+
+@pytest.mark.parametrize(
+    ("suffix", "head", "line", "torn"),
+    [
+        ("jsonl", "pass", "json.dumps(line)", """'{"step": 4, "sc'"""),
+        ("csv", "print('step,score,lr', file=log)", "','.join(map(str, line.values()))", "'4,2'"),
+    ],
+)
+def test_the_series_of_a_resumed_command_is_the_whole(
+    plain: Path, suffix: str, head: str, line: str, torn: str
+) -> None:
+    script = RESUMED.replace("SUFFIX", suffix).replace("HEAD", head).replace("LINE", line).replace("TORN", torn)
+    simple(plain, script, f"metrics_file: log.{suffix}\n")
+    edit(plain, "{out}", "{out} {scratch}")
+    edit(plain, "metrics: [score]", "metrics: {best: {key: score, take: min}, start: {key: score, take: first}}")
+    assert papergen("run-exp", cwd=plain).returncode == 1
+    done = papergen("run-exp", cwd=plain)
+    assert done.returncode == 0, done.stderr
+    found = outcome(plain)
+    assert found["metrics"] == {"best": 1, "start": 5}
+    assert found["series"]["best"] == [[0, 5], [1, 4], [2, 1], [3, 3], [4, 2.5], [5, 2.2]]
+    assert [step for step, _ in found["series"]["lr"]] == [0, 1, 2, 3, 4, 5]  # type: ignore[attr-defined]
+    assert found["facts"]["earlier_lines"] == {f"log.{suffix}": 2}
+    assert not list((plain / "results").glob(".scratch/*/*"))
+
+
+def test_a_head_that_cannot_be_joined_is_told(plain: Path) -> None:
+    script = RESUMED.replace("SUFFIX", "jsonl").replace("HEAD", "pass").replace("TORN", "''")
+    simple(plain, script.replace("LINE", "json.dumps({'score': step})"), "metrics_file: log.jsonl\n")
+    edit(plain, "{out}", "{out} {scratch}")
+    papergen("run-exp", cwd=plain)
+    done = papergen("run-exp", cwd=plain)
+    assert "4 lines of an earlier attempt have no 'step' and were left out" in done.stderr
+    assert outcome(plain)["facts"]["lines_without_step"] == {"log.jsonl": 4}
+
+
+def test_an_attempt_that_begins_anew_counts_alone(plain: Path) -> None:
+    script = RESUMED.replace("SUFFIX", "jsonl").replace("HEAD", "pass").replace("LINE", "json.dumps(line)")
+    script = script.replace("TORN", "''").replace("json.dump(2", "json.dump(0").replace("begin == 0", "not TRIED")
+    simple(
+        plain, f"import os\nTRIED = os.path.exists(sys.argv[2] + '/state.json'){script}", "metrics_file: log.jsonl\n"
+    )
+    edit(plain, "{out}", "{out} {scratch}")
+    assert papergen("run-exp", cwd=plain).returncode == 1
+    assert papergen("run-exp", cwd=plain).returncode == 0
+    assert [step for step, _ in outcome(plain)["series"]["score"]] == [0, 1, 2, 3, 4, 5]  # type: ignore[attr-defined]
+    assert "earlier_lines" not in outcome(plain)["facts"]
+
+
+def test_a_step_that_comes_twice_is_an_error_whose_remedy_works(plain: Path) -> None:
+    lines = "with open(out + '/log.jsonl', 'w') as log:\n" + "".join(
+        f"    print(json.dumps({{'step': {step}, 'score': {score}}}), file=log)\n"
+        for step, score in [(0, 3), (1, 1), (1, 2)]
+    )
+    simple(plain, lines, "metrics_file: log.jsonl\n")
+    done = papergen("run-exp", cwd=plain)
+    assert "log.jsonl:3: score has step 1 a second time (the first: log.jsonl:2)" in done.stderr
+    assert "`score: {steps: last}`" in done.stderr
+    edit(plain, "metrics: [score]", "metrics: {score: {steps: last, take: min}}")
+    assert papergen("run-exp", cwd=plain).returncode == 0
+    assert (outcome(plain)["metrics"], outcome(plain)["series"]) == ({"score": 2}, {"score": [[0, 3], [1, 2]]})

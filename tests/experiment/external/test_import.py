@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from commands import papergen
+from tracker_files import event_file, mlflow_database, scalar
 
 from papergen.experiment.project import open_project
 
@@ -123,7 +123,10 @@ def test_a_list_deep_inside_a_json_file(paper: Path) -> None:
     [
         ("source: d.cvs\nmetrics: [x]", "old.yaml:2: source: d.cvs: there is no such file or folder"),
         ("source: d.csv\nmetrics: [x]", "d.csv: has no 'x' for the metric 'x'"),
-        ("source: d.csv\nmetrics: {x: acc}", "source: 4 lines belong to this row and seed (d.csv line 1, d.csv line 2"),
+        (
+            "source: d.csv\nmetrics: {x: acc}",
+            "source: 4 lines belong to this row and seed (d.csv:2, d.csv:3, d.csv:4, ...). Name what tells",
+        ),
         ("source: d.csv\nmetrics: {x: acc}\nrow: methd", "source: has no column 'methd'. Did you mean method?"),
         ("source: d.csv\nmetrics: {x: acc}\nrow: method", "no line has method = main. There are base, ours."),
         ("source: '{name}.csv'\nmetrics: [x]", "old.yaml:2: source: {name} is not known here. Known: {row}, {seed}."),
@@ -135,6 +138,73 @@ def test_a_list_deep_inside_a_json_file(paper: Path) -> None:
 def test_faults_name_what_is_wrong_and_what_there_is(paper: Path, config: str, message: str) -> None:
     imported(paper, config + "\n", {"d.csv": CSV.replace("test acc", "acc"), "e.json": "[]"})
     assert message in failure(paper)
+
+
+def test_rows_are_named_by_the_text_of_their_cells(paper: Path) -> None:
+    config = 'source: d.csv\nrow: v\nmetrics: [acc]\nrows: {"1.1": {}, "1.10": {}, "007": {}, "12e5": {}}\n'
+    imported(paper, config, {"d.csv": "v,acc\n1.1,10\n1.10,90\n007,7\n12e5,5\n"})
+    assert {key: item["metrics"] for key, item in outcomes(paper).items()} == {
+        "1.1/0": {"acc": 10},
+        "1.10/0": {"acc": 90},
+        "007/0": {"acc": 7},
+        "12e5/0": {"acc": 5},
+    }
+
+
+def test_a_number_that_means_two_texts_is_an_error_with_both(paper: Path) -> None:
+    files = {"d.csv": "v,acc\n1.1,10\n1.10,90\n"}
+    imported(paper, "source: d.csv\nwhere: {v: 1.1}\nmetrics: {acc: {over: items}}\n", files)
+    assert 'where: v = 1.1 is met by the texts "1.1", "1.10".' in failure(paper)
+    imported(paper, 'source: d.csv\nwhere: {v: "1.10"}\nmetrics: {acc: {over: items}}\n')
+    assert outcomes(paper)["main/0"]["metrics"] == {"acc": 90}
+
+
+def test_lines_that_are_left_out_are_counted_in_the_record(paper: Path) -> None:
+    files = {"d.csv": "ok,loss\n1,0.5\n,0.4\nNaN,0.3\n0,0.2\n"}
+    imported(paper, "source: d.csv\nmetrics: {ok: {over: items}}\n", files)
+    assert "d.csv:3: ok has no value (2 of 4 lines)" in failure(paper)
+    imported(paper, "source: d.csv\nmissing: drop\nmetrics: {ok: {over: items}}\n")
+    found = outcomes(paper)["main/0"]
+    assert (found["metrics"], found["facts"]["dropped_lines"]) == ({"ok": 0.5}, {"ok": 2})  # type: ignore[index]
+
+
+def test_a_resumed_run_is_one_series_by_the_rule_that_the_error_names(paper: Path) -> None:
+    files = {"d.csv": "step,loss\n0,5\n1,4\n2,1\n1,3\n2,2\n"}
+    config = "source: d.csv\nmetrics: {loss: {take: min}}\n"
+    imported(paper, config, files)
+    told = failure(paper)
+    assert "d.csv:5: loss has step 1 a second time (the first: d.csv:3)." in told
+    assert "If they are several runs: name what tells them apart" in told
+    imported(paper, f"{config}steps: last\n")
+    found = outcomes(paper)["main/0"]
+    assert (found["metrics"], found["series"]) == ({"loss": 2}, {"loss": [[0, 5], [1, 3], [2, 2]]})
+
+
+def test_event_files_of_one_folder_are_one_run(paper: Path) -> None:
+    folder = paper / "runs" / "a"
+    folder.mkdir(parents=True)
+    event_file(folder / "events.out.tfevents.1.h", [scalar(1, b"train/loss", 2), scalar(2, b"train/loss", 1)])
+    event_file(folder / "events.out.tfevents.2.h", [scalar(2, b"eval/acc", 0.5)])
+    imported(paper, "source: runs\nrow: run\nmetrics: {loss: train/loss, acc: eval/acc}\nrows: {a: {}}\n")
+    assert outcomes(paper)["a/0"]["metrics"] == {"loss": 1, "acc": 0.5}
+
+
+def test_a_trainer_state_has_a_line_of_training_and_one_of_evaluation_at_a_step(paper: Path) -> None:
+    history = [
+        {"epoch": 1, "loss": 2.0, "step": 10},
+        {"epoch": 1, "eval_loss": 2.5, "step": 10},
+        {"epoch": 2, "loss": 1.0, "step": 20},
+        {"epoch": 2, "eval_loss": 1.5, "step": 20},
+        {"epoch": 2, "step": 20, "train_loss": 1.5, "train_runtime": 3.0},
+    ]
+    state = json.dumps({"best_metric": None, "global_step": 20, "log_history": history})
+    for config in ("source: out/trainer_state.json", "source: out/state.json\nat: log_history"):
+        imported(paper, f"{config}\nmetrics: [loss, eval_loss, train_loss]\n", {"out/trainer_state.json": state})
+        (paper / "out" / "state.json").write_text(state)
+        found = outcomes(paper)["main/0"]
+        assert found["metrics"] == {"loss": 1, "eval_loss": 1.5, "train_loss": 1.5}
+        assert found["series"] == {"loss": [[10, 2], [20, 1]], "eval_loss": [[10, 2.5], [20, 1.5]]}
+        shutil.rmtree(paper / "results")
 
 
 def test_tensorboard_runs(paper: Path) -> None:
@@ -180,21 +250,25 @@ def test_an_mlflow_folder_and_an_mlflow_database_say_the_same(paper: Path) -> No
     imported(paper, "source: mlruns\n" + config)
     expected = {"main/0": {"accuracy": 0.07}, "main/1": {"accuracy": 0.17}}
     assert {key: item["metrics"] for key, item in outcomes(paper).items()} == expected
-    with sqlite3.connect(paper / "mlflow.db") as base:
-        base.executescript(
-            "CREATE TABLE experiments (experiment_id INTEGER, name TEXT);"
-            "CREATE TABLE runs (run_uuid TEXT, name TEXT, experiment_id INTEGER, lifecycle_stage TEXT, start_time INT);"
-            "CREATE TABLE metrics (key TEXT, value REAL, timestamp INT, run_uuid TEXT, step INT, is_nan BOOLEAN);"
-            "CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT);"
-            "CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT);"
-            "INSERT INTO experiments VALUES (7, 'e');"
-        )
-        for seed in (0, 1):
-            base.execute("INSERT INTO runs VALUES (?, ?, 7, 'active', ?)", (f"id{seed}", f"r{seed}", seed))
-            base.execute("INSERT INTO params VALUES ('seed', ?, ?)", (str(seed), f"id{seed}"))
-            for step, value in ((0, f"0.{seed}5"), (10, f"0.{seed}7")):
-                base.execute("INSERT INTO metrics VALUES ('val/acc', ?, 1, ?, ?, 0)", (float(value), f"id{seed}", step))
-    base.close()
+    script = "".join(
+        f"INSERT INTO runs VALUES ('id{seed}', 'r{seed}', 7, 'active', {seed});"
+        f"INSERT INTO params VALUES ('seed', '{seed}', 'id{seed}');"
+        f"INSERT INTO metrics VALUES ('val/acc', 0.{seed}5, 1, 'id{seed}', 0, 0);"
+        f"INSERT INTO metrics VALUES ('val/acc', 0.{seed}7, 1, 'id{seed}', 10, 0);"
+        for seed in (0, 1)
+    )
+    mlflow_database(paper / "mlflow.db", script)
     imported(paper, "source: mlflow.db\n" + config)
     shutil.rmtree(paper / "results")
     assert {key: item["metrics"] for key, item in outcomes(paper).items()} == expected
+
+
+def test_two_runs_of_one_name_are_not_one(paper: Path) -> None:
+    script = "".join(
+        f"INSERT INTO runs VALUES ('id{n}', 'same', 7, 'active', {n});"
+        f"INSERT INTO metrics VALUES ('loss', {n}, 1, 'id{n}', {n}, 0);"
+        for n in (1, 2)
+    )
+    mlflow_database(paper / "mlflow.db", script)
+    imported(paper, "source: mlflow.db\nmetrics: [loss]\nrow: run\nrows: {same: {}}\nsteps: last\n")
+    assert "2 lines belong to this row and seed" in failure(paper)

@@ -1,22 +1,30 @@
-"""CSV, JSON and JSONL files as lines: column -> value. Nested objects have dotted columns, numbers are numbers."""
+"""CSV, JSON and JSONL files as lines: column -> value. What is not certain is an error at its line, never a guess."""
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from papergen.core.errors import PapergenError
 from papergen.core.files import read_text
+from papergen.experiment.external.readers.lines import Cell, Line
 
-_INTEGER = re.compile(r"^[-+]?[0-9]+$")
+csv.field_size_limit(2**31 - 1)  # a generated text is longer than the 131,072 characters that Python allows a cell
+
+NUM_SAMPLED = 20
+"""Lines that the separator of a table is told from."""
+
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t]*')
+_JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}:,\[\]]')
 
 
-def read_lines(path: Path, where: str) -> list[dict[str, Any]]:
+def read_lines(path: Path, where: str) -> list[Line]:
     """The lines of a file, by its ending."""
     suffix = path.suffix.lower()
     if suffix not in READERS:
@@ -24,96 +32,178 @@ def read_lines(path: Path, where: str) -> list[dict[str, Any]]:
     return READERS[suffix](read_text(path, where), where)
 
 
-def csv_lines(text: str, where: str) -> list[dict[str, Any]]:
-    """The lines below the header; the separator is a comma, a semicolon or a tab, whichever the header has."""
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    columns = [name.strip() for name in next(reader, [])]
+def csv_lines(text: str, where: str) -> list[Line]:
+    """The lines below the header. A line `sep=;` above it names the separator, else it is the one that fits."""
+    return _table(text, where, None)
+
+
+def tsv_lines(text: str, where: str) -> list[Line]:
+    """The lines below the header, with tabs between the cells."""
+    return _table(text, where, "\t")
+
+
+def _table(text: str, where: str, separator: str | None) -> list[Line]:
+    num_above = 0
+    first, _, rest = text.partition("\n")
+    if match := _SEPARATOR_LINE.fullmatch(first.rstrip("\r")):
+        separator, text, num_above = match[1], rest, 1
+    separator = separator or _separator(text, where)
+    records = _records(text, separator, where, num_above)
+    at, header = next(records, (1, []))
+    columns = [name.strip() for name in header]
     twice = {name for name in columns if columns.count(name) > 1}
     if twice:
-        raise PapergenError(f"{where}:1: the column {min(twice)!r} stands twice.")
-    found = []
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
+        raise PapergenError(f"{where}:{at}: the column {min(twice)!r} stands twice. Give one of them another name.")
+    found: list[Line] = []
+    for line, cells in records:
+        if not cells and len(columns) > 1:
             continue
-        if len(cells) > len(columns):
-            raise PapergenError(f"{where}:{reader.line_num}: has {len(cells)} cells, the header {len(columns)}.")
-        found.append({name: typed(cell) for name, cell in zip(columns, cells, strict=False)})
+        if cells and len(cells) != len(columns):
+            raise _wrong_number(f"{where}:{line}", len(cells), len(columns), separator)
+        values = (Cell(cell.strip()) or None for cell in cells or [""])
+        found.append(Line(zip(columns, values, strict=True), f"{where}:{line}"))
+    while found and all(value is None for value in found[-1].values()):
+        found.pop()  # spreadsheets end a table with lines of empty cells
     return found
 
 
-def json_lines(text: str, where: str) -> list[dict[str, Any]]:
+def _records(text: str, separator: str, where: str, num_above: int) -> Iterator[tuple[int, list[str]]]:
+    """The number of the line where each record begins, and its cells."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    while True:
+        at = num_above + reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            twice = 'A quotation mark that is text stands twice, in a cell in quotation marks: "5"" screen".'
+            if "unexpected end" in str(error):
+                raise PapergenError(
+                    f'{where}:{at}: a quotation mark (") begins a cell here and no other ends it. Close it. {twice}'
+                ) from error
+            lines = f"{at} to {end}" if (end := num_above + reader.line_num) > at else f"{at}"
+            raise PapergenError(
+                f"{where}:{at}: text follows the closing quotation mark of a cell (line {lines}). {twice}"
+            ) from error
+        if cells is None:
+            return
+        yield at, cells
+
+
+def _separator(text: str, where: str) -> str:
+    """The separator that splits the first lines into as many cells as the header has; quotation marks are obeyed."""
+    fits: dict[str, int] = {}
+    for candidate in ",;\t":
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=candidate)
+        header, *others = itertools.islice(filter(None, reader), NUM_SAMPLED) if text.strip() else [[]]
+        if len(header) > 1:
+            fits[candidate] = sum(len(cells) == len(header) for cells in others)
+    best = [candidate for candidate, count in fits.items() if count == max(fits.values())]
+    if len(best) > 1 and max(fits.values()) > 0:
+        shown = " or ".join({",": "commas", ";": "semicolons", "\t": "tabs"}[candidate] for candidate in best)
+        raise PapergenError(
+            f"{where}:1: {shown} may separate the cells. Write a line above the header that says which: sep={best[0]}"
+        )
+    return best[0] if best else ","
+
+
+def _wrong_number(place: str, met: int, wanted: int, separator: str) -> PapergenError:
+    shown = {"\t": "a tab"}.get(separator, f"{separator!r}")
+    told = (
+        f"A cell that holds {shown} stands in quotation marks."
+        if met > wanted
+        else f"An empty cell needs its separator ({shown}) too; a line that was cut off is to be deleted or completed."
+    )
+    return PapergenError(f"{place}: has {met} cell{'s' * (met != 1)}, the header {wanted}. {told}")
+
+
+def json_lines(text: str, where: str) -> list[Line]:
     """An object is one line; a list of objects, several."""
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PapergenError(f"{where}:{error.lineno}: not valid JSON ({error.msg}).") from error
+    data = parse_json(text, where)
     items = data if isinstance(data, list) else [data]
     if not all(isinstance(item, dict) for item in items):
         raise PapergenError(f"{where}: expected an object or a list of objects.")
-    return [flat(item) for item in items]
+    return object_lines(items, where)
 
 
-def jsonl_lines(text: str, where: str) -> list[dict[str, Any]]:
+def object_lines(items: Sequence[Mapping[str, Any]], where: str) -> list[Line]:
+    """One line for each object of a list."""
+    places = [f"{where}, item {number}" for number in range(1, len(items) + 1)] if len(items) > 1 else [where]
+    return [Line(flat(item, place), place) for item, place in zip(items, places, strict=False)]
+
+
+def jsonl_lines(text: str, where: str) -> list[Line]:
     """One object per line."""
-    return [jsonl_line(line, f"{where}:{at}") for at, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    return [jsonl_line(line, where, at) for at, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
-def jsonl_line(text: str, where: str) -> dict[str, Any]:
-    """One line of a JSONL file."""
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise PapergenError(f"{where}: not valid JSON ({error.msg}).") from error
+def jsonl_line(text: str, where: str, at: int) -> Line:
+    """Line number `at` of a JSONL file."""
+    data = parse_json(text, where, at)
     if not isinstance(data, dict):
-        raise PapergenError(f"{where}: expected an object.")
-    return flat(data)
+        raise PapergenError(f"{where}:{at}: expected an object.")
+    return Line(flat(data, f"{where}:{at}"), f"{where}:{at}")
 
 
-def flat(data: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+class _KeyTwiceError(ValueError):
+    """An object has a key twice: JSON allows it and Python takes the last."""
+
+
+def parse_json(text: str, where: str, first_line: int = 1) -> Any:
+    """JSON whose first line is number `first_line` of a file; an object that has a key twice is an error."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise _KeyTwiceError
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise PapergenError(f"{where}:{first_line + error.lineno - 1}: not valid JSON ({error.msg}).") from error
+    except _KeyTwiceError as error:
+        key, line = _key_twice(text)
+        raise PapergenError(
+            f"{where}:{first_line + line - 1}: the key {key!r} stands twice in one object. Delete or rename one."
+        ) from error
+
+
+def _key_twice(text: str) -> tuple[str, int]:
+    """The first key that an object of this valid JSON has a second time, and the line of that."""
+    levels: list[set[str]] = []
+    before: re.Match[str] | None = None
+    for match in _JSON_TOKEN.finditer(text):
+        if match[0] in "{[":
+            levels.append(set())
+        elif match[0] in "}]":
+            levels.pop()
+        elif match[0] == ":" and before is not None:
+            key = json.loads(before[0])
+            if key in levels[-1]:
+                return key, text.count("\n", 0, before.start()) + 1
+            levels[-1].add(key)
+        before = match
+    raise AssertionError("the parser found a key twice")
+
+
+def flat(data: Mapping[str, Any], where: str, before: str = "") -> dict[str, Any]:
     """`{"a": {"b": 1}}` as `{"a.b": 1}`."""
     found: dict[str, Any] = {}
     for name, value in data.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{before}{name}.")
-        else:
-            found[f"{before}{name}"] = value
+        column = f"{before}{name}"
+        inner = flat(value, where, f"{column}.") if isinstance(value, Mapping) else {column: value}
+        if twice := found.keys() & inner.keys():
+            raise PapergenError(f"{where}: {min(twice)!r} stands twice, as a key and as a path of keys. Rename one.")
+        found |= inner
     return found
 
 
-def typed(cell: str) -> Any:
-    """A cell as a number where it is one, None where it is empty, true and false as such, else text."""
-    text = cell.strip()
-    if not text:
-        return None
-    if text in {"true", "false", "True", "False", "TRUE", "FALSE"}:
-        return text.lower() == "true"
-    if _INTEGER.match(text):
-        return int(text)
-    try:
-        return float(text) if "_" not in text else text
-    except ValueError:
-        return text
-
-
-Steps = dict[float, dict[str, Any]]
-"""Step -> metrics of a tracker's run."""
-
-
-def run_lines(run: str, facts: Mapping[str, Any], steps: Steps) -> list[dict[str, Any]]:
-    """One line per step of a run, or a single one where it only has facts."""
-    if not steps:
-        return [{"run": run, **facts}] if facts else []
-    return [{"run": run, "step": step, **facts, **steps[step]} for step in sorted(steps)]
-
-
-READERS: Mapping[str, Callable[[str, str], list[dict[str, Any]]]] = {
+READERS: Mapping[str, Callable[[str, str], list[Line]]] = {
     ".json": json_lines,
     ".jsonl": jsonl_lines,
     ".ndjson": jsonl_lines,
     ".csv": csv_lines,
-    ".tsv": csv_lines,
+    ".tsv": tsv_lines,
 }
 
 
@@ -124,7 +214,7 @@ class Follower:
         self.path, self.where = path, where
         self._offset, self._rest, self._count = 0, b"", 0
 
-    def new_lines(self, *, is_over: bool = False) -> Iterator[dict[str, Any]]:
+    def new_lines(self, *, is_over: bool = False) -> Iterator[Line]:
         """What has been added since the last call; the last line may lack its end only when the program `is_over`."""
         try:
             with self.path.open("rb") as stream:
@@ -139,4 +229,4 @@ class Follower:
         for line in whole:
             self._count += 1
             if line.strip():
-                yield jsonl_line(line.decode("utf-8-sig", errors="replace"), f"{self.where}:{self._count}")
+                yield jsonl_line(line.decode("utf-8-sig", errors="replace"), self.where, self._count)

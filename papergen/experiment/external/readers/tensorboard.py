@@ -14,18 +14,18 @@ from typing import Any
 import google_crc32c
 
 from papergen.core.errors import PapergenError
+from papergen.experiment.external.readers.lines import RunSteps, run_lines
 from papergen.experiment.external.readers.protobuf import content, fields, signed
-from papergen.experiment.external.readers.tables import Steps, run_lines
 
 
 def tensorboard_lines(path: Path, root: Path) -> list[dict[str, Any]]:
     """The scalars of an event file; its run is called by its folder, as seen from `root`."""
     run = path.parent.relative_to(root).as_posix() if path.parent.is_relative_to(root) else path.parent.name
-    steps: Steps = {}
+    steps = RunSteps()
     try:
         for record in _records(path.read_bytes(), path):
             for step, tag, value in _scalars(record):
-                steps.setdefault(float(step), {})[tag] = value
+                steps.add(float(step), tag, value)
     except (ValueError, struct.error) as error:
         raise PapergenError(f"{path}: not a TensorBoard event file ({error}).") from error
     return run_lines(run, {}, steps)

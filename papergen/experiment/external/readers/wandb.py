@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from papergen.core.errors import PapergenError
+from papergen.experiment.external.readers.lines import RunSteps, run_lines
 from papergen.experiment.external.readers.protobuf import content, fields
-from papergen.experiment.external.readers.tables import Steps, flat, run_lines
+from papergen.experiment.external.readers.tables import flat
 
 
 def wandb_lines(path: Path) -> list[dict[str, Any]]:
     """A run as W&B wrote it to `wandb/*run-*/run-ID.wandb`."""
-    steps: Steps = {}
+    steps = RunSteps()
     facts: dict[str, Any] = {}
     run = path.stem.removeprefix("run-")
     try:
@@ -28,24 +29,27 @@ def wandb_lines(path: Path) -> list[dict[str, Any]]:
             for number, value in fields(record):
                 if number == 2:
                     row = _items(content(value), 1)
-                    step = row.pop("_step", len(steps))
+                    step = row.pop("_step", len(steps.lines))
                     kept = {key: item for key, item in row.items() if not key.startswith("_")}
-                    steps.setdefault(float(step), {}).update(flat(kept))
+                    for key, item in flat(kept, str(path)).items():
+                        steps.add(float(step), key, item)
                 elif number == 17:
-                    run = _run_name(content(value), facts) or run
+                    run = _run_name(content(value), facts, str(path)) or run
     except (ValueError, struct.error) as error:
         raise PapergenError(f"{path}: not a W&B run file ({error}).") from error
     return run_lines(run, facts, steps)
 
 
-def _run_name(data: bytes, facts: dict[str, Any]) -> str:
+def _run_name(data: bytes, facts: dict[str, Any], where: str) -> str:
     name = ""
     for number, value in fields(data):
         if number == 1:
             facts["run_id"] = content(value).decode()
         elif number == 4:
             config = _items(content(value), 1)
-            facts |= {f"params.{key}": item for key, item in flat(config).items() if not key.startswith("_wandb")}
+            facts |= {
+                f"params.{key}": item for key, item in flat(config, where).items() if not key.startswith("_wandb")
+            }
         elif number == 6:
             facts["tags.group"] = content(value).decode()
         elif number == 8:

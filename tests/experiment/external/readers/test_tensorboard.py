@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
 from pathlib import Path
 
-import google_crc32c
 import pytest
+from tracker_files import event_file, scalar
 
 from papergen.core.errors import PapergenError
 from papergen.experiment.external.readers.tensorboard import tensorboard_lines
 
 GOLDEN = Path(__file__).resolve().parents[3] / "golden" / "trackers" / "tensorboard"
 EVENTS = next((GOLDEN / "run-seed1").iterdir())
-
-
-def masked(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def event_file(path: Path, bodies: Sequence[bytes]) -> Path:
-    heads = [struct.pack("<Q", len(body)) for body in bodies]
-    path.write_bytes(b"".join(h + masked(h) + body + masked(body) for h, body in zip(heads, bodies, strict=True)))
-    return path
-
-
-def scalar(step: int, tag: bytes, number: float) -> bytes:
-    value = b"\x0a" + bytes([len(tag)]) + tag + b"\x15" + struct.pack("<f", number)
-    summary = b"\x0a" + bytes([len(value)]) + value
-    return b"\x10" + bytes([step]) + b"\x2a" + bytes([len(summary)]) + summary
 
 
 def test_steps_are_lines_and_the_run_is_the_folder() -> None:
