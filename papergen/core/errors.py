@@ -82,6 +82,16 @@ def nearest_name(word: str, known: Iterable[str]) -> str:
     return close[0] if close else ""
 
 
+MISSPELT = 0.85
+"""How alike a misspelt name is, by difflib: `scor` and `score` (0.89) are one name, `rep_2` and `rep_3` (0.80) two."""
+
+
+def misspelt(word: str, known: Iterable[str]) -> str:
+    """The name among `known` of which `word` is a misspelling, or that misspells it; "" when there is none."""
+    names = {name.lower(): name for name in known}
+    return next((names[found] for found in difflib.get_close_matches(word.lower(), names, n=1, cutoff=MISSPELT)), "")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence for an error message: the nearest name, else every allowed name (or nothing when there is none)."""
     names = sorted(set(known))

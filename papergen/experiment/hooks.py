@@ -8,14 +8,13 @@ not take the arguments that papergen gives.
 from __future__ import annotations
 
 import ast
-import difflib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, Protocol
 
-from papergen.core.errors import PapergenError, gathered
+from papergen.core.errors import PapergenError, gathered, misspelt
 from papergen.experiment.api import Context, Metric
 from papergen.experiment.api import Params as BaseParams
 from papergen.experiment.fingerprint import Code
@@ -76,9 +75,6 @@ class Hooks(Protocol):
 FUNCTIONS = frozenset(name for name, value in vars(Hooks).items() if isinstance(value, FunctionType) and name[0] != "_")
 CONSTANTS = frozenset(inspect.get_annotations(Hooks))
 
-NEAR = 0.85
-"""How alike a name must be to count as a misspelt hook: `is_seed` is (0.88), the helper `encode` for `code` is not."""
-
 
 def check_hooks(module: ModuleType, path: Path) -> None:
     """PapergenError, at file and line, for what the file of a kind misspells, lacks or gives other arguments."""
@@ -111,7 +107,7 @@ def _nearest(name: str, absent: Set[str]) -> str:
     if name in FUNCTIONS | CONSTANTS:
         return ""
     of_its_sort = absent & (FUNCTIONS if name.islower() else CONSTANTS)
-    return next(iter(difflib.get_close_matches(name, of_its_sort, n=1, cutoff=NEAR)), "")
+    return misspelt(name, of_its_sort)
 
 
 def _lines_of_definitions(path: Path) -> Iterator[tuple[str, int]]:

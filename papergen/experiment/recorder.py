@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from papergen.core.errors import PapergenError, did_you_mean, nearest
+from papergen.core.errors import PapergenError, did_you_mean, misspelt
 from papergen.core.files import sync_folder
 from papergen.store.records import Outcome
 from papergen.store.runs import Run
@@ -65,7 +65,7 @@ class Recorder:
         missing = [name for name in declared if name not in metrics]
         others = [str(name) for name in metrics if name not in declared]
         for name in missing:
-            if len(missing) == len(declared) or nearest(name, others):
+            if len(missing) == len(declared) or misspelt(name, others):
                 told = f"{where}: METRICS declares {name!r}, which run() did not return."
                 raise PapergenError(f"{told} {did_you_mean(name, others)}".rstrip())
         facts = dict(self._facts)

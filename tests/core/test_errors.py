@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from papergen.core.errors import DiskFullError, MachineError, PapergenError, ResultError, gathered
+import pytest
+
+from papergen.core.errors import DiskFullError, MachineError, PapergenError, ResultError, gathered, misspelt
 from papergen.core.files import disk_error
 
 
@@ -43,3 +45,20 @@ def test_a_full_disk_is_known_by_its_class() -> None:
     for number in (errno.ENOSPC, errno.EDQUOT):
         assert isinstance(disk_error(OSError(number, "full"), Path("a")), DiskFullError)
     assert not isinstance(disk_error(PermissionError(errno.EACCES, "no"), Path("a")), DiskFullError)
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "found"),
+    [
+        ("scor", ["score"], "score"),
+        ("is_seed", ["is_seeded"], "is_seeded"),
+        ("rep_2", ["rep_3"], ""),
+        ("NDCG", ["ndcg"], "ndcg"),
+    ],
+)
+def test_a_misspelt_name_is_told_from_another_name(word: str, known: list[str], found: str) -> None:
+    assert misspelt(word, known) == found
+
+
+def test_two_metrics_of_a_sort_are_not_each_others_misspelling() -> None:
+    assert misspelt("communication_ms", ["validation_loss", "train_loss"]) == ""
