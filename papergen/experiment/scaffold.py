@@ -108,7 +108,9 @@ def import_yaml(source: str, lines: Sequence[TableLine]) -> str:
         columns = [column for column in columns if column not in WANDB]
     seed = next((column for column in SEEDS if column in columns), None)
     step = next((column for column in STEPS if column in columns), None)
-    numbers = [c for c in columns if c not in {seed, step} and _all(lines, c, (int, float))]
+    # What counts steps in another way (epoch beside step) is no measurement.
+    counters = {seed, step, *(STEPS if step else ())}
+    numbers = [c for c in columns if c not in counters and _numbers(lines, c, in_all=step is None)]
     texts = [c for c in columns if _all(lines, c, (str,)) and 1 <= len({line.get(c) for line in lines}) <= MAX_ROWS]
     row, rows = _rows(texts, lines)
     if not numbers:
@@ -141,6 +143,12 @@ def _all(lines: Sequence[TableLine], column: str, types: tuple[type, ...]) -> bo
     return bool(lines) and all(
         isinstance(v := typed(line.get(column)), types) and not isinstance(v, bool) for line in lines
     )
+
+
+def _numbers(lines: Sequence[TableLine], column: str, *, in_all: bool) -> bool:
+    """Whether a column holds numbers; over steps, a metric may be logged at some of them only."""
+    having = lines if in_all else [line for line in lines if column in line]
+    return _all(having, column, (int, float))
 
 
 def _metric_name(column: str) -> str:

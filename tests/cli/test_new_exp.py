@@ -108,6 +108,20 @@ def test_an_export_of_wandb_becomes_rows_by_the_runs_names(paper: Path) -> None:
     assert run_once(paper, "old", row="ours_100").metrics == {"val_acc": 0.75}
 
 
+def test_a_trainers_state_becomes_an_experiment_of_what_it_logged(paper: Path) -> None:
+    logged = [{"epoch": 1, "loss": 2.0, "step": 10}, {"epoch": 1, "eval_loss": 2.5, "step": 10}]
+    (paper / "trainer_state.json").write_text(json.dumps({"global_step": 10, "log_history": logged}))
+    new_experiment(paper, "old", "import", source=paper / "trainer_state.json")
+    assert (paper / "experiments" / "old.yaml").read_text().splitlines()[2:] == [
+        "source: trainer_state.json",
+        "step: step",
+        "metrics:",
+        "  loss: {key: loss, direction: none}",
+        "  eval_loss: {key: eval_loss, direction: none}",
+    ]
+    assert run_once(paper, "old").metrics == {"loss": 2, "eval_loss": 2.5}
+
+
 def test_nothing_is_overwritten(paper: Path) -> None:
     (paper / "tests").mkdir()
     mine = paper / "tests" / "test_x.py"

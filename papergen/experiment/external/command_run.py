@@ -175,11 +175,10 @@ def _metrics(
 ) -> dict[str, float]:
     """The metrics from what the program wrote; `followed` are the lines of `metrics_file` where it is JSONL."""
     files: dict[str, list[TableLine]] = {}
-    for metric in params.metrics.values():
-        file = metric.file or params.metrics_file
-        if file not in files:
-            written = _written(out, file) if followed is None or file != params.metrics_file else followed
-            files[file] = _with_earlier(params, ctx, file, written, attempts)
+    for file in dict.fromkeys(metric.file or params.metrics_file for metric in params.metrics.values()):
+        files[file] = followed if followed is not None and file == params.metrics_file else _written(out, file)
+    if attempts:
+        files = _with_earlier(params, ctx, files, attempts)
     readings = {}
     for name, metric in params.metrics.items():
         file = metric.file or params.metrics_file
@@ -195,35 +194,39 @@ def _metrics(
 
 
 def _with_earlier(
-    params: CommandSettings, ctx: Context, file: str, lines: list[TableLine], attempts: Attempts | None
-) -> list[TableLine]:
-    """The lines of a file with those that earlier attempts wrote before the step where this one went on."""
-    earlier = attempts.before(file) if attempts else []
-    found, num_without = joined(earlier, lines, params.step)
-    if len(found) > len(lines):
-        ctx.fact("earlier_lines", {file: len(found) - len(lines)})
-    if num_without and len(lines) > 1:
-        ctx.fact("lines_without_step", {file: num_without})
-        ctx.note(
-            f"{file}: {num_without} lines of an earlier attempt have no {params.step!r} and were left out: if this "
-            "attempt went on from {scratch}, the head of the series is missing. Have the program write the step."
-        )
-    return found
+    params: CommandSettings, ctx: Context, files: Mapping[str, list[TableLine]], attempts: Attempts
+) -> dict[str, list[TableLine]]:
+    """The lines of each file with those that earlier attempts wrote before the step where this one went on."""
+    whole: dict[str, list[TableLine]] = {}
+    without: dict[str, int] = {}
+    for file, lines in files.items():
+        whole[file], num_without = joined(attempts.before(file), lines, params.step)
+        if num_without and len(lines) > 1:
+            without[file] = num_without
+            ctx.note(
+                f"{file}: {num_without} lines of an earlier attempt have no {params.step!r} and were left out: if this "
+                "attempt went on from {scratch}, the head of the series is missing. Have the program write the step."
+            )
+    added = {file: count for file, lines in files.items() if (count := len(whole[file]) - len(lines))}
+    for name, counts in (("earlier_lines", added), ("lines_without_step", without)):
+        if counts:
+            ctx.fact(name, counts)
+    return whole
 
 
 def _curves(params: ExternalSettings, lines: list[TableLine]) -> dict[str, list[Point]]:
     """The series of the columns that are no metric; of a step that comes twice the later value holds."""
     metrics = {metric.key or name for name, metric in params.metrics.items() if metric.file is None}
-    columns = {column for line in lines for column in numbers_of(line)} - metrics - {params.step}
-    found = {}
-    for column in sorted(columns):
-        points = [
-            (step_of(line, index, params.step, "metrics"), float(numbers_of(line)[column]))
-            for index, line in enumerate(lines)
-            if column in numbers_of(line)
-        ]
-        found[column] = one_per_step(points, "last", metric=column, key=column, places=[""] * len(points))
-    return found
+    found: dict[str, list[Point]] = {}
+    for index, line in enumerate(lines):
+        at = step_of(line, index, params.step, "metrics")
+        for column, value in numbers_of(line).items():
+            if column not in metrics and column != params.step:
+                found.setdefault(column, []).append((at, float(value)))
+    return {
+        column: one_per_step(points, "last", metric=column, key=column, places=[""] * len(points))
+        for column, points in found.items()
+    }
 
 
 def _written(out: Path, file: str) -> list[TableLine]:

@@ -28,7 +28,7 @@ from papergen.experiment.external.metrics import (
 from papergen.experiment.external.placeholders import fill, names_in
 from papergen.experiment.external.readers.lines import Cell, Line, place_of, typed
 from papergen.experiment.external.readers.mlflow import mlflow_lines
-from papergen.experiment.external.readers.tables import READERS, object_lines, parse_json, read_lines
+from papergen.experiment.external.readers.tables import READERS, lines_at, read_lines
 from papergen.experiment.external.readers.tensorboard import tensorboard_lines
 from papergen.experiment.external.readers.wandb import wandb_lines
 from papergen.experiment.external.series import StepRule
@@ -37,9 +37,6 @@ from papergen.experiment.inputs import input_files
 
 READING = {"kind: import": "2"}
 """How files are read; the number changes when the same files would give other numbers."""
-
-TRAINER_STATE = "trainer_state.json"
-"""What the Trainer of Hugging Face saves with each checkpoint; what it logged is the list `log_history` in it."""
 
 APART = "name what tells them apart (seed:, row:, where:)."
 
@@ -186,16 +183,8 @@ def _lines_of(params: ImportSettings, form: str, path: Path, name: str, project:
 
 
 def _table(params: ImportSettings, form: str, path: Path, name: str) -> Sequence[TableLine]:
-    at = params.at or ("log_history" if path.name == TRAINER_STATE else None)
-    if at is not None:
-        inner = parse_json(read_text(path, name), name)
-        for word in at.split("."):
-            inner = inner.get(word) if isinstance(inner, Mapping) else None
-        if isinstance(inner, Mapping):  # {"method": {...}}: the names become a column
-            inner = [{"name": key, **value} for key, value in inner.items() if isinstance(value, Mapping)]
-        if isinstance(inner, list) and all(isinstance(item, Mapping) for item in inner):
-            return object_lines(inner, f"{name}, {at}")
-        raise PapergenError(f"{name}: at: {at}: there is no list of objects at this place.")
+    if params.at is not None:
+        return lines_at(params.at, read_text(path, name), name)
     if path.suffix.lower() in READERS:
         return read_lines(path, name)
     return READERS[f".{form}"](read_text(path, name), name)
@@ -296,10 +285,10 @@ def _matches(met: Any, wanted: Any) -> bool:
 def _must_be_one_run(params: ImportSettings, chosen: Sequence[TableLine]) -> None:
     """Several lines are a series or one value per example; two runs must never be joined into one curve."""
     keys = [metric.key or name for name, metric in params.metrics.items() if metric.over == "seeds"]
+    of_key = [[line for line in chosen if not is_missing(line.get(key))] for key in keys]
     lines = [line for line in chosen if any(not is_missing(line.get(key)) for key in keys)]
-    if len(lines) > 1 and (
-        len({_run_of(line) for line in lines}) > 1 or not any(params.step in line for line in lines)
-    ):
+    is_uncounted = any(len(own) > 1 and all(is_missing(line.get(params.step)) for line in own) for own in of_key)
+    if is_uncounted or len({_run_of(line) for line in lines}) > 1:
         places = ", ".join(place_of(line, str(line["source.file"])) for line in lines[:3])
         raise PapergenError(
             f"source: {len(lines)} lines belong to this row and seed ({places}, ...). {APART[0].upper()}{APART[1:-1]}, "

@@ -180,6 +180,13 @@ def test_a_resumed_run_is_one_series_by_the_rule_that_the_error_names(paper: Pat
     assert (found["metrics"], found["series"]) == ({"loss": 2}, {"loss": [[0, 5], [1, 3], [2, 2]]})
 
 
+def test_values_without_a_step_are_no_series_though_other_lines_have_one(paper: Path) -> None:
+    lines = [{"step": 1, "loss": 2}, {"step": 2, "loss": 1}, {"acc": 0.5}, {"acc": 0.6}]
+    files = {"log.jsonl": "".join(json.dumps(line) + "\n" for line in lines)}
+    imported(paper, "source: log.jsonl\nmetrics: [loss, acc]\n", files)
+    assert "4 lines belong to this row and seed (log.jsonl:1, log.jsonl:2" in failure(paper)
+
+
 def test_event_files_of_one_folder_are_one_run(paper: Path) -> None:
     folder = paper / "runs" / "a"
     folder.mkdir(parents=True)

@@ -17,6 +17,9 @@ from papergen.experiment.external.readers.lines import Cell, Line
 
 csv.field_size_limit(2**31 - 1)  # a generated text is longer than the 131,072 characters that Python allows a cell
 
+TRAINER_STATE = "trainer_state.json"
+"""What the Trainer of Hugging Face saves with each checkpoint; what it logged is the list `log_history` in it."""
+
 NUM_SAMPLED = 20
 """Lines that the separator of a table is told from."""
 
@@ -26,6 +29,8 @@ _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}:,\[\]]')
 
 def read_lines(path: Path, where: str) -> list[Line]:
     """The lines of a file, by its ending."""
+    if path.name == TRAINER_STATE:
+        return lines_at("log_history", read_text(path, where), where)
     suffix = path.suffix.lower()
     if suffix not in READERS:
         raise PapergenError(f"{where}: ends in {suffix or 'nothing'!r}. Known: {', '.join(READERS)}.")
@@ -123,6 +128,18 @@ def json_lines(text: str, where: str) -> list[Line]:
     if not all(isinstance(item, dict) for item in items):
         raise PapergenError(f"{where}: expected an object or a list of objects.")
     return object_lines(items, where)
+
+
+def lines_at(at: str, text: str, where: str) -> list[Line]:
+    """The lines of the list, or of the objects with names, that stands at a dotted path of a JSON file."""
+    inner = parse_json(text, where)
+    for word in at.split("."):
+        inner = inner.get(word) if isinstance(inner, Mapping) else None
+    if isinstance(inner, Mapping):  # {"method": {...}}: the names become a column
+        inner = [{"name": key, **value} for key, value in inner.items() if isinstance(value, Mapping)]
+    if isinstance(inner, list) and all(isinstance(item, Mapping) for item in inner):
+        return object_lines(inner, f"{where}, {at}")
+    raise PapergenError(f"{where}: at: {at}: there is no list of objects at this place.")
 
 
 def object_lines(items: Sequence[Mapping[str, Any]], where: str) -> list[Line]:
