@@ -32,7 +32,7 @@ def test_every_public_name_is_there_and_listed() -> None:
 
 
 def test_the_names_of_the_guide_are_public() -> None:
-    assert {"Params", "Metric", "Context", "From", "Input", "WORDS_ONLY"} == set(papergen.__all__)
+    assert {"Params", "Metric", "Context", "From", "Input", "Phrase", "WORDS_ONLY"} == set(papergen.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
