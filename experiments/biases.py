@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 import papergen
 from papergen import Context, From, Metric, Phrase
+from papergen.core.errors import InvalidParametersError, ParameterFault
 from papergen.ml.training.settings import TrainingSettings, data_digests
 
 if TYPE_CHECKING:
@@ -51,8 +52,12 @@ class Params(papergen.Params):
         if self.batch_size % self.world_size:
             below = self.batch_size - self.batch_size % self.world_size
             near = " or ".join(str(size) for size in (below, below + self.world_size) if size)
-            raise ValueError(
-                f"world_size = {self.world_size} does not divide batch_size = {self.batch_size}. Try {near}."
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"world_size = {self.world_size} does not divide batch_size = {self.batch_size}. Try {near}.",
+                    "world_size",
+                    "batch_size",
+                )
             )
         return self
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import model_validator
 
 from papergen import Context, Phrase
+from papergen.core.errors import InvalidParametersError
 from papergen.ml.decoding.reported_metrics import TEXT_METRICS
 from papergen.ml.decoding.settings import DecodingSettings, digests, shared_models
 
@@ -44,7 +45,7 @@ class Params(DecodingSettings):
     @model_validator(mode="after")
     def _reference_generates_nothing(self) -> Params:
         if fault := self.reference_faults():
-            raise ValueError(fault)
+            raise InvalidParametersError(fault)
         return self
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, model_validator
 
 from papergen import Context, Metric, Phrase
-from papergen.core.errors import PapergenError
+from papergen.core.errors import InvalidParametersError, PapergenError, ParameterFault
 from papergen.ml.decoding.reported_metrics import REFERENCE, TEXT_METRICS
 from papergen.ml.decoding.settings import DecodingSettings, digests, shared_models
 from papergen.ml.decoding.strategy import Strategy
@@ -65,16 +65,24 @@ class Params(DecodingSettings):
     @model_validator(mode="after")
     def _one_thing_at_a_time(self) -> Params:
         if fault := self.reference_faults():
-            raise ValueError(fault)
+            raise InvalidParametersError(fault)
         if self.reference and (self.prompt_prefix or self.prompt_suffix):
-            raise ValueError("reference = true measures the human text, which no wording changes. Leave it out.")
+            raise InvalidParametersError(
+                ParameterFault(
+                    "reference = true measures the human text, which no wording changes. Leave it out.", "reference"
+                )
+            )
         if self.idle_remedy is not None and (self.reference or not self.is_plain):
-            raise ValueError(
-                f"idle_remedy = {self.idle_remedy} runs plain greedy decoding with nothing else. Leave the rest out."
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"idle_remedy = {self.idle_remedy} runs plain greedy decoding with nothing else."
+                    " Leave the rest out.",
+                    "idle_remedy",
+                )
             )
         # An encoder-decoder model counts no prompt in max_length; which kind the model is, is known when it is loaded.
         if fault := self.too_early(self.max_new_tokens or (self.max_length or 0) - 1):
-            raise ValueError(fault)
+            raise InvalidParametersError(ParameterFault(fault, "early_tokens"))
         return self
 
     def too_early(self, most_new: int) -> str | None:

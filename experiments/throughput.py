@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, model_validator
 
 from papergen import Context, Phrase
+from papergen.core.errors import InvalidParametersError, ParameterFault
 from papergen.ml.training import metrics as training
 from papergen.ml.training.settings import TrainingSettings, data_digests
 from papergen.ml.training.settings import unavailable as unavailable
@@ -62,9 +63,13 @@ class Params(TrainingSettings):
             return data
         total = each * data.get("world_size", cls.model_fields["world_size"].default)
         if data.get("batch_size", total) != total:
-            raise ValueError(
-                f"per_device_batch_size = {each} and batch_size = {data['batch_size']} both say how large a step is. "
-                "Keep one."
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"per_device_batch_size = {each} and batch_size = {data['batch_size']} both say how large a step"
+                    " is. Keep one.",
+                    "per_device_batch_size",
+                    "batch_size",
+                )
             )
         return {**data, "batch_size": total}
 

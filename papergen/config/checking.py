@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from papergen.core.errors import did_you_mean, gathered
+from papergen.core.errors import InvalidParametersError, ParameterFault, did_you_mean, gathered
 from papergen.core.strict_yaml import full_width_note
 
-_ASSIGNED = re.compile(r"\b([A-Za-z_]\w*) = ")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -28,23 +26,22 @@ def checked(model: type[M], data: Mapping[str, Any], where: Any, *, heading: str
 
 
 def _faults(model: type[BaseModel], item: Any, where: Any, data: Mapping[str, Any]) -> list[str]:
-    """The fault in words; one of the whole model may be several lines that each begin with their parameter."""
-    if item["type"] != "value_error" or item["loc"]:
+    """One line of pydantic's list in words; several where the validator of the whole model told several faults."""
+    raised = item.get("ctx", {}).get("error")
+    if item["loc"] or not isinstance(raised, InvalidParametersError):
         return [_fault(model, item, where)]
-    lines = str(item["msg"]).removeprefix("Value error, ").split("\n")
-    named = [(re.split(r"[ :=]", line, maxsplit=1)[0], line) for line in lines]
-    return [f"{_place(word, line, where, data)}: {line}{_defaults_in(model, line, data)}" for word, line in named]
+    return [f"{_place(one, where, data)}: {one}{_defaults_in(model, one, data)}" for one in raised.faults]
 
 
-def _place(word: str, line: str, where: Any, data: Mapping[str, Any]) -> str:
-    """Where the parameter stands that a fault begins with; else the first that it names and the author wrote."""
-    written = [name for name in (word, *_ASSIGNED.findall(line)) if name in data]
+def _place(fault: ParameterFault, where: Any, data: Mapping[str, Any]) -> str:
+    """Where the first of its parameters stands that the author wrote."""
+    written = [name for name in fault.parameters if name in data]
     return str(where(written[0]) if written else where())
 
 
-def _defaults_in(model: type[BaseModel], line: str, data: Mapping[str, Any]) -> str:
+def _defaults_in(model: type[BaseModel], fault: ParameterFault, data: Mapping[str, Any]) -> str:
     """A note on the values in a fault that the author never wrote."""
-    names = [name for name in dict.fromkeys(_ASSIGNED.findall(line)) if name in _names(model, ()) and name not in data]
+    names = [name for name in dict.fromkeys(fault.parameters) if name in _names(model, ()) and name not in data]
     if not names:
         return ""
     if len(names) == 1:
@@ -62,9 +59,9 @@ def _fault(model: type[BaseModel], item: Any, where: Any) -> str:
         return f"{place}: there is no parameter {name!r}. {near}{full_width_note(path[-1])}"
     if item["type"] == "missing":
         return f"{place}: {name} is missing. Add a line `{path[-1]}: ...`."
-    message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "value_error":
-        return f"{place}: {name + ': ' if name else ''}{message}"
+        return f"{place}: {name + ': ' if name else ''}{item['ctx']['error']}"
+    message = str(item["msg"])
     return f"{place}: {name} = {met!r}: {message[:1].lower()}{message[1:]}.{full_width_note(met)}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 MAX_LINES = 25
@@ -56,6 +57,38 @@ class MachineError(PapergenError):
 
 class DiskFullError(MachineError):
     """There is no room on the disk, or in the user's share of it."""
+
+
+@dataclass(frozen=True, init=False)
+class ParameterFault:
+    """Why the values of some parameters mean nothing together, as a sentence with what would be right."""
+
+    sentence: str
+    parameters: tuple[str, ...]
+    """Whose values clash: the fault is told at the line of the first one that the author wrote."""
+
+    def __init__(self, sentence: str, *parameters: str) -> None:
+        object.__setattr__(self, "sentence", sentence)
+        object.__setattr__(self, "parameters", parameters)
+
+    def __str__(self) -> str:
+        """Only the sentence."""
+        return self.sentence
+
+
+class InvalidParametersError(ValueError):
+    """Raised by the validator of a whole model: all that is wrong with its parameters, each with what it is about.
+
+    A ValueError, because pydantic gathers no other; a validator of one field needs only a ValueError of its own.
+    """
+
+    def __init__(self, *faults: ParameterFault) -> None:
+        super().__init__(*faults)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        """A line per fault."""
+        return "\n".join(map(str, self.faults))
 
 
 def nearest(word: str, known: Iterable[str], *, count: int = 1) -> list[str]:

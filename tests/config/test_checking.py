@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Self
+
 import pytest
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from papergen.config import checked
-from papergen.core.errors import PapergenError
+from papergen.core.errors import InvalidParametersError, PapergenError, ParameterFault
 from papergen.ml.training.settings import TrainingSettings
 
 
@@ -59,3 +61,37 @@ def test_all_faults_are_told_at_once_without_the_branches_of_a_union() -> None:
     assert "x.yaml:name: name = 3: input should be a valid string." in text
     assert "x.yaml:either: either = 1.5" in text
     assert "list[int]" not in text
+
+
+class Several(BaseModel):
+    size: int = 1
+    rate: int = 2
+    told: ClassVar[Exception]
+
+    @model_validator(mode="after")
+    def _refused(self) -> Self:
+        raise self.told
+
+
+def refusal(told: Exception, data: dict[str, int]) -> str:
+    with pytest.raises(PapergenError) as caught:
+        checked(type("Told", (Several,), {"told": told}), data, lambda *path: f"x.yaml:{path[0] if path else 'row'}")
+    return caught.value.message
+
+
+def test_a_fault_stands_at_its_parameter_whatever_its_sentence_says() -> None:
+    both = InvalidParametersError(
+        ParameterFault("rate = 3 is odd.", "size"), ParameterFault("size: no.", "rate", "size")
+    )
+    assert refusal(both, {"size": 5, "rate": 3}) == (
+        "2 faults in the configuration:\nx.yaml:size: rate = 3 is odd.\nx.yaml:rate: size: no."
+    )
+    assert refusal(both, {"size": 5}) == (
+        "2 faults in the configuration:\nx.yaml:size: rate = 3 is odd.\nx.yaml:size: size: no. "
+        "(rate is not written here and has its default: add a line `rate: ...`.)"
+    )
+    assert refusal(InvalidParametersError(ParameterFault("No.")), {"size": 5}) == "x.yaml:row: No."
+
+
+def test_a_plain_value_error_of_a_whole_model_stands_at_the_row_and_is_not_read() -> None:
+    assert refusal(ValueError("size = 5: no."), {"size": 5}) == "x.yaml:row: size = 5: no."

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import errno
+import pickle
 from pathlib import Path
 
 import pytest
 
-from papergen.core.errors import DiskFullError, MachineError, PapergenError, ResultError, gathered, misspelt
+from papergen.core.errors import (
+    DiskFullError,
+    InvalidParametersError,
+    MachineError,
+    PapergenError,
+    ParameterFault,
+    ResultError,
+    gathered,
+    misspelt,
+)
 from papergen.core.files import disk_error
 
 
@@ -62,3 +72,11 @@ def test_a_misspelt_name_is_told_from_another_name(word: str, known: list[str], 
 
 def test_two_metrics_of_a_sort_are_not_each_others_misspelling() -> None:
     assert misspelt("communication_ms", ["validation_loss", "train_loss"]) == ""
+
+
+def test_faults_of_parameters_keep_what_they_are_about_from_process_to_process() -> None:
+    error = InvalidParametersError(ParameterFault("No.", "size", "rate"), ParameterFault("Nor this."))
+    again = pickle.loads(pickle.dumps(error))
+    assert again.faults == error.faults
+    assert again.faults[0].parameters == ("size", "rate")
+    assert str(again) == "No.\nNor this."

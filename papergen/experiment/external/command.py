@@ -15,7 +15,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.errors import InvalidParametersError, PapergenError, ParameterFault, did_you_mean
 from papergen.core.secrets import secret_names
 from papergen.experiment.api import WORDS_ONLY, From, Params
 from papergen.experiment.external.metrics import ExternalSettings
@@ -91,7 +91,9 @@ class CommandSettings(ExternalSettings):
     def _placeholders_and_parameters_agree(self) -> Self:
         own = list(self.model_extra or {})
         faults = [
-            f"{name}: the placeholder {{{name}}} is given already ({BUILT_IN[name]}). Choose another name."
+            ParameterFault(
+                f"{name}: the placeholder {{{name}}} is given already ({BUILT_IN[name]}). Choose another name.", name
+            )
             for name in own
             if name in BUILT_IN
         ]
@@ -101,32 +103,40 @@ class CommandSettings(ExternalSettings):
                 try:
                     names = names_in(text)
                 except ValueError as error:
-                    faults.append(f"{field}: {error}")
+                    faults.append(ParameterFault(f"{field}: {error}", field))
                     continue
                 used.update(names)
                 faults += [
-                    f"{field}: {{{name}}} is no parameter. {did_you_mean(name, [*own, *BUILT_IN])} "
-                    f"Add a line `{name}: ...`, or write {{{{{name}}}}} for braces."
+                    ParameterFault(
+                        f"{field}: {{{name}}} is no parameter. {did_you_mean(name, [*own, *BUILT_IN])} "
+                        f"Add a line `{name}: ...`, or write {{{{{name}}}}} for braces.",
+                        field,
+                    )
                     for name in names
                     if name not in own and name not in BUILT_IN
                 ]
         faults += [
-            f"{name}: nothing uses this parameter: no {{{name}}} stands in the command, its environment or cwd. "
-            f"{did_you_mean(name, type(self).model_fields)}"
+            ParameterFault(
+                f"{name}: nothing uses this parameter: no {{{name}}} stands in the command, its environment or cwd. "
+                f"{did_you_mean(name, type(self).model_fields)}",
+                name,
+            )
             for name in own
             if name not in used and name not in BUILT_IN
         ]
         if "out" not in used and not faults:
-            faults.append(
+            sentence = (
                 "command: nothing tells the program where to write. Hand it {out}, for example "
                 '--out {out} or > {out}/metrics.json (shell: true), or run it there: cwd: "{out}".'
             )
+            faults.append(ParameterFault(sentence, "command"))
         if self.shell and secret_names([self.command, list(self.own().values())]):
-            faults.append("command: a shell would read a secret as code: hand it over in `environment:`.")
+            sentence = "command: a shell would read a secret as code: hand it over in `environment:`."
+            faults.append(ParameterFault(sentence, "command"))
         if not self.shell and not faults:
-            faults += self._shell_faults()
+            faults += [ParameterFault(sentence, "command") for sentence in self._shell_faults()]
         if faults:
-            raise ValueError("\n".join(faults))
+            raise InvalidParametersError(*faults)
         return self
 
     def _templates(self) -> dict[str, list[str]]:
@@ -134,6 +144,7 @@ class CommandSettings(ExternalSettings):
         return {"command": command, "environment": list(self.environment.values()), "cwd": [self.cwd]}
 
     def _shell_faults(self) -> Iterator[str]:
+        """What is wrong with a command that no shell reads."""
         try:
             words = self._words()
         except ValueError as error:

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from papergen.core.cache import known_digest
-from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.errors import InvalidParametersError, PapergenError, ParameterFault, did_you_mean
 from papergen.core.files import digest_json, read_text
 from papergen.experiment.api import Context
 from papergen.experiment.external.metrics import (
@@ -70,7 +70,7 @@ class ImportSettings(ExternalSettings):
 
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> Self:
-        faults = []
+        faults: list[ParameterFault] = []
         for field, texts in (
             ("source", self.sources),
             ("where", [v for v in self.where.values() if isinstance(v, str)]),
@@ -80,10 +80,13 @@ class ImportSettings(ExternalSettings):
                     unknown = [name for name in names_in(text) if name not in {"row", "seed"}]
                 except ValueError as error:
                     unknown = []
-                    faults.append(f"{field}: {error}")
-                faults += [f"{field}: {{{name}}} is not known here. Known: {{row}}, {{seed}}." for name in unknown]
+                    faults.append(ParameterFault(f"{field}: {error}", field))
+                faults += [
+                    ParameterFault(f"{field}: {{{name}}} is not known here. Known: {{row}}, {{seed}}.", field)
+                    for name in unknown
+                ]
         if faults:
-            raise ValueError("\n".join(faults))
+            raise InvalidParametersError(*faults)
         return self
 
     def read_by(self) -> dict[str, MetricSource]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from papergen.core.errors import ParameterFault
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params, words_only
 from papergen.ml.decoding.parameters import StrategyParameters
@@ -33,6 +34,8 @@ class Algorithm:
     """Short name, for tests and messages."""
     asked_by: ClassVar[str] = ""
     """What an author writes to ask for it, `penalty_alpha` or `num_beams > 1`; empty for what runs without asking."""
+    asking: ClassVar[tuple[str, ...]] = ()
+    """The parameters in `asked_by`: what is wrong with the choice is told at the line of one of them."""
     parameters: ClassVar[type[Params] | None] = None
     """Fields that it adds to those of `StrategyParameters`: a strategy has them, and YAML rows may set them."""
     own_parameters: ClassVar[tuple[str, ...]] = ()
@@ -58,15 +61,18 @@ class Algorithm:
         """Whether these parameters ask for it; what is asked for by nothing runs where no other is selected."""
         raise NotImplementedError
 
-    def faults(self, strategy: StrategyParameters) -> Iterator[str]:
-        """Combinations that it refuses: a sentence each, with the reason and what to type instead."""
+    def faults(self, strategy: StrategyParameters) -> Iterator[ParameterFault]:
+        """Combinations that it refuses: a sentence each, with the reason and what to type instead, and what clashes."""
         del strategy
         yield from ()
 
-    def fault_without(self, strategy: StrategyParameters, parameter: str) -> str:
+    def fault_without(self, strategy: StrategyParameters, parameter: str) -> ParameterFault:
         """Why one of `own_parameters` is refused where another algorithm runs."""
         value = getattr(strategy, parameter)
-        return f"{parameter} = {value} without {self.asked_by} changes nothing. Leave it out, or set {self.asked_by}."
+        return ParameterFault(
+            f"{parameter} = {value} without {self.asked_by} changes nothing. Leave it out, or set {self.asked_by}.",
+            parameter,
+        )
 
     def most_outputs(self, strategy: StrategyParameters) -> int | None:
         """Most continuations of a prompt that differ; None for no limit."""

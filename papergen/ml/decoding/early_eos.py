@@ -118,7 +118,8 @@ def refused(base: Strategy, *, eos_token_id: int) -> list[Refused]:
         try:
             strategy_with(base, changes)
         except ValidationError as error:
-            reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+            (told,) = error.errors()
+            reason = " ".join(map(str, told["ctx"]["error"].faults))
             found.append(Refused(name=name, changes=changes, reason=reason, why=WHY[name]))
         else:
             raise AssertionError(f"{name} does nothing against early ends and was not refused")

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from papergen.core.cache import known_digest
+from papergen.core.errors import InvalidParametersError, ParameterFault
 from papergen.experiment.api import From
 from papergen.experiment.shared_models import SharedModel
 from papergen.ml.decoding.strategy import Strategy
@@ -68,22 +69,38 @@ class DecodingSettings(Strategy):
     @model_validator(mode="after")
     def _steps_are_possible(self) -> DecodingSettings:
         if self.torch_compile and self.cache_implementation == "dynamic":
-            raise ValueError(
-                "torch_compile = true compiles steps of one shape, and cache_implementation = dynamic has none."
-                " Try cache_implementation: auto."
+            raise InvalidParametersError(
+                ParameterFault(
+                    "torch_compile = true compiles steps of one shape, and cache_implementation = dynamic has none."
+                    " Try cache_implementation: auto.",
+                    "torch_compile",
+                    "cache_implementation",
+                )
             )
+        asking = "torch_compile" if self.torch_compile else "cache_implementation"
         wanted = "torch_compile = true" if self.torch_compile else "cache_implementation = static"
         if not self.use_cache and (self.torch_compile or self.cache_implementation == "static"):
-            raise ValueError(f"{wanted} is about a cache, and use_cache = false leaves none. Keep one of them.")
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"{wanted} is about a cache, and use_cache = false leaves none. Keep one of them.",
+                    asking,
+                    "use_cache",
+                )
+            )
         return self
 
     @model_validator(mode="after")
     def _prompts_have_room(self) -> DecodingSettings:
         most = None if self.max_new_tokens is None else self.prompt_tokens + self.max_new_tokens
         if self.min_length is not None and most is not None and self.min_length > most:
-            raise ValueError(
-                f"min_length = {self.min_length} is above the prompt_tokens + max_new_tokens ="
-                f" {self.prompt_tokens} + {self.max_new_tokens} tokens there may be."
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"min_length = {self.min_length} is above the prompt_tokens + max_new_tokens ="
+                    f" {self.prompt_tokens} + {self.max_new_tokens} tokens there may be.",
+                    "min_length",
+                    "prompt_tokens",
+                    "max_new_tokens",
+                )
             )
         return self
 
@@ -91,15 +108,24 @@ class DecodingSettings(Strategy):
     def _every_rank_has_a_batch(self) -> DecodingSettings:
         num_batches = -(-self.num_prompts // self.batch_size)
         if self.world_size > self.num_prompts:
-            raise ValueError(
-                f"world_size = {self.world_size} ranks cannot share num_prompts = {self.num_prompts}."
-                f" Try world_size: {self.num_prompts}."
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"world_size = {self.world_size} ranks cannot share num_prompts = {self.num_prompts}."
+                    f" Try world_size: {self.num_prompts}.",
+                    "world_size",
+                    "num_prompts",
+                )
             )
         if self.world_size > num_batches:
-            raise ValueError(
-                f"world_size = {self.world_size} ranks share batches, and num_prompts = {self.num_prompts} in batches"
-                f" of batch_size = {self.batch_size} are {num_batches}."
-                f" Try batch_size: {self.num_prompts // self.world_size}."
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"world_size = {self.world_size} ranks share batches, and num_prompts = {self.num_prompts} in"
+                    f" batches of batch_size = {self.batch_size} are {num_batches}."
+                    f" Try batch_size: {self.num_prompts // self.world_size}.",
+                    "world_size",
+                    "num_prompts",
+                    "batch_size",
+                )
             )
         return self
 
@@ -124,10 +150,12 @@ class DecodingSettings(Strategy):
             return self
         return self.model_copy(update={"assistant_model": located_in(project, self.assistant_model)})
 
-    def reference_faults(self) -> str | None:
+    def reference_faults(self) -> ParameterFault | None:
         """Why a row cannot be the human reference and this strategy at once."""
         if self.reference and (self.do_sample or self.num_beams > 1 or self.num_return_sequences > 1):
-            return "reference = true measures the human text and generates nothing. Leave the strategy out."
+            return ParameterFault(
+                "reference = true measures the human text and generates nothing. Leave the strategy out.", "reference"
+            )
         return None
 
 

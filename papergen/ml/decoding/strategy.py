@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import create_model, model_validator
 
+from papergen.core.errors import InvalidParametersError
 from papergen.ml.decoding.algorithm import Algorithm, algorithm_of, algorithms
 from papergen.ml.decoding.parameters import StrategyParameters
 from papergen.ml.decoding.validation import faults
@@ -29,7 +30,7 @@ class Strategy(_Fields):
     @model_validator(mode="after")
     def _means_something(self) -> Strategy:
         if found := faults(self):
-            raise ValueError(" ".join(found))
+            raise InvalidParametersError(*found)
         return self
 
     @property

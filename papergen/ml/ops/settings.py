@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from papergen.core.errors import did_you_mean
+from papergen.core.errors import InvalidParametersError, ParameterFault, did_you_mean
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params
 from papergen.ml.ops.catalogue import CEILINGS, INTEGERS, OPERATIONS
@@ -33,22 +33,44 @@ class OpsSettings(Params):
     @model_validator(mode="after")
     def _possible(self) -> OpsSettings:
         if self.op != CEILINGS and self.op not in OPERATIONS:
-            raise ValueError(
-                f"op = {self.op!r} is not in the catalogue. {did_you_mean(self.op, [CEILINGS, *OPERATIONS])}"
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"op = {self.op!r} is not in the catalogue. {did_you_mean(self.op, [CEILINGS, *OPERATIONS])}", "op"
+                )
             )
         if self.size % 4:
-            raise ValueError(f"size = {self.size} is not a multiple of 4. Try {self.size - self.size % 4 + 4}.")
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"size = {self.size} is not a multiple of 4. Try {self.size - self.size % 4 + 4}.", "size"
+                )
+            )
         if self.compiled and self.op == CEILINGS:
-            raise ValueError("compiled: no effect with op = ceilings. Leave it out.")
+            raise InvalidParametersError(
+                ParameterFault("compiled: no effect with op = ceilings. Leave it out.", "compiled", "op")
+            )
         operation = OPERATIONS.get(self.op)
         is_fixed = operation is not None and not operation.takes_dtype
         if is_fixed and self.dtype != type(self).model_fields["dtype"].default:
-            raise ValueError(f"dtype: no effect with op = {self.op}, whose result has a type of its own. Leave it out.")
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"dtype: no effect with op = {self.op}, whose result has a type of its own. Leave it out.",
+                    "dtype",
+                    "op",
+                )
+            )
         if self.dtype in INTEGERS and (operation is None or not operation.takes_integers):
-            raise ValueError(f"dtype = {self.dtype}: op = {self.op} needs a floating-point type. Try float32.")
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"dtype = {self.dtype}: op = {self.op} needs a floating-point type. Try float32.", "dtype", "op"
+                )
+            )
         if self.device == "cuda" and self.op == "from_numpy":
-            raise ValueError(
-                "device: no effect with op = from_numpy, whose result shares the CPU's memory. Leave it out."
+            raise InvalidParametersError(
+                ParameterFault(
+                    "device: no effect with op = from_numpy, whose result shares the CPU's memory. Leave it out.",
+                    "device",
+                    "op",
+                )
             )
         return self
 

@@ -8,6 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from papergen.core.errors import InvalidParametersError, ParameterFault
 from papergen.experiment.api import From, Params
 from papergen.ml.model_names import model_digests
 
@@ -69,15 +70,32 @@ class PipelineSettings(Params):
     @model_validator(mode="after")
     def _possible(self) -> Self:
         if self.task == "zero-shot-classification" and not self.candidate_labels:
-            raise ValueError("candidate_labels is missing: zero-shot-classification chooses among them.")
+            raise InvalidParametersError(
+                ParameterFault("candidate_labels is missing: zero-shot-classification chooses among them.", "task")
+            )
         if self.task != "zero-shot-classification" and self.candidate_labels:
-            raise ValueError(f"candidate_labels: no effect with task = {self.task}. Leave it out.")
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"candidate_labels: no effect with task = {self.task}. Leave it out.", "candidate_labels", "task"
+                )
+            )
         if "{}" not in self.hypothesis_template:
-            raise ValueError(f"hypothesis_template = {self.hypothesis_template!r} needs {{}} where the label goes.")
+            raise InvalidParametersError(
+                ParameterFault(
+                    f"hypothesis_template = {self.hypothesis_template!r} needs {{}} where the label goes.",
+                    "hypothesis_template",
+                )
+            )
         if empty := [index for index, text in enumerate(self.texts, start=1) if not text.strip()]:
-            raise ValueError(f"texts: number {empty[0]} is empty.")
+            raise InvalidParametersError(ParameterFault(f"texts: number {empty[0]} is empty.", "texts"))
         if self.task == "question-answering" and self.texts:
-            raise ValueError("texts: a question needs a context; question-answering takes its inputs from the data.")
+            raise InvalidParametersError(
+                ParameterFault(
+                    "texts: a question needs a context; question-answering takes its inputs from the data.",
+                    "texts",
+                    "task",
+                )
+            )
         return self
 
 

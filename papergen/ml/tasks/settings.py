@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from papergen.core.errors import PapergenError, did_you_mean
+from papergen.core.errors import InvalidParametersError, PapergenError, ParameterFault, did_you_mean
 from papergen.experiment.api import From, Params
 from papergen.ml.model_names import located_in, model_digests
 from papergen.ml.tasks.examples import FIELDS
@@ -153,50 +153,89 @@ class TaskSettings(Params):
     def _possible(self) -> Self:
         faults = [*self._model_faults(), *self._data_faults()]
         if self.batch_size % self.world_size:
-            faults.append(f"world_size = {self.world_size} does not divide batch_size = {self.batch_size}.")
+            faults.append(
+                ParameterFault(
+                    f"world_size = {self.world_size} does not divide batch_size = {self.batch_size}.",
+                    "world_size",
+                    "batch_size",
+                )
+            )
         if not self.is_trained and self.world_size > 1:
-            faults.append("task = feature_extraction trains nothing: world_size must be 1.")
+            faults.append(
+                ParameterFault("task = feature_extraction trains nothing: world_size must be 1.", "task", "world_size")
+            )
         if faults:
-            raise ValueError(" ".join(faults))
+            raise InvalidParametersError(*faults)
         return self
 
-    def _model_faults(self) -> list[str]:
+    def _model_faults(self) -> list[ParameterFault]:
         if self.model is not None:
             idle = [name for name in SIZES if getattr(self, name) != type(self).model_fields[name].default]
-            return [f"{', '.join(idle)}: no effect with a model given. Leave it out."] if idle else []
+            sentence = f"{', '.join(idle)}: no effect with a model given. Leave it out."
+            return [ParameterFault(sentence, *idle)] if idle else []
         if self.hidden_size % self.num_attention_heads:
-            return [
+            sentence = (
                 f"num_attention_heads = {self.num_attention_heads} does not divide hidden_size = {self.hidden_size}."
-            ]
+            )
+            return [ParameterFault(sentence, "num_attention_heads", "hidden_size")]
         return []
 
-    def _data_faults(self) -> list[str]:
+    def _data_faults(self) -> list[ParameterFault]:
         faults = []
         meant = SPECIAL_DATA.get(self.train_file, self.task)
         if meant != self.task:
-            faults.append(f"train_file = {self.train_file} is for {meant}, not {self.task}. Use {EMBEDDED}.")
+            faults.append(
+                ParameterFault(
+                    f"train_file = {self.train_file} is for {meant}, not {self.task}. Use {EMBEDDED}.",
+                    "train_file",
+                    "task",
+                )
+            )
         if self.embedded_data is None and self.test_file is None:
             faults.append(
-                "test_file is missing: what is trained on cannot be what is evaluated on. Name a second file."
+                ParameterFault(
+                    "test_file is missing: what is trained on cannot be what is evaluated on. Name a second file.",
+                    "train_file",
+                )
             )
         if self.embedded_data is not None and self.test_file is not None:
-            faults.append(f"test_file: train_file = {self.train_file} brings its own test part. Leave it out.")
+            faults.append(
+                ParameterFault(
+                    f"test_file: train_file = {self.train_file} brings its own test part. Leave it out.",
+                    "test_file",
+                    "train_file",
+                )
+            )
         if self.embedded_data is not None and self.columns:
-            faults.append(f"columns: no effect with train_file = {self.train_file}. Leave it out.")
+            faults.append(
+                ParameterFault(
+                    f"columns: no effect with train_file = {self.train_file}. Leave it out.", "columns", "train_file"
+                )
+            )
         fields = (*FIELDS[self.task], "second")
         faults += [
-            f"columns: {self.task} has no field {name!r}. {did_you_mean(name, fields)}"
+            ParameterFault(f"columns: {self.task} has no field {name!r}. {did_you_mean(name, fields)}", "columns")
             for name in self.columns
             if name not in fields
         ]
         if self.layer != -1 and self.is_trained:
-            faults.append(f"layer: no effect with task = {self.task}. Leave it out.")
+            faults.append(ParameterFault(f"layer: no effect with task = {self.task}. Leave it out.", "layer", "task"))
         if self.embedded_data is None and self.test_file == self.train_file:
             faults.append(
-                f"test_file = {self.test_file} is what is trained on: a model is judged by what it has not seen."
+                ParameterFault(
+                    f"test_file = {self.test_file} is what is trained on: a model is judged by what it has not seen.",
+                    "test_file",
+                    "train_file",
+                )
             )
         if self.task == "question_answering" and self.doc_stride >= self.max_length // 2:
-            faults.append(f"doc_stride = {self.doc_stride} leaves windows of {self.max_length} tokens little new text.")
+            faults.append(
+                ParameterFault(
+                    f"doc_stride = {self.doc_stride} leaves windows of {self.max_length} tokens little new text.",
+                    "doc_stride",
+                    "max_length",
+                )
+            )
         return faults
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from papergen.core.errors import InvalidParametersError, ParameterFault
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import Params, words_only
 from papergen.ml.model_names import is_hub_id
@@ -145,62 +146,137 @@ class TrainingSettings(Params):
     def _possible(self) -> Self:
         faults = [fault for check in (self._batch, self._sizes, self._steps, self._parallel) for fault in check()]
         if faults:
-            raise ValueError("\n".join(faults))
+            raise InvalidParametersError(*faults)
         return self
 
-    def _batch(self) -> list[str]:
+    def _batch(self) -> list[ParameterFault]:
         shards = self.world_size * self.gradient_accumulation_steps
         if self.batch_size % shards == 0:
             return []
         below = self.batch_size - self.batch_size % shards
         near = " or ".join(str(size) for size in (below, below + shards) if size)
         product = f"world_size * gradient_accumulation_steps = {self.world_size} * {self.gradient_accumulation_steps}"
-        return [f"{product} does not divide batch_size = {self.batch_size}. Try {near}."]
+        sentence = f"{product} does not divide batch_size = {self.batch_size}. Try {near}."
+        return [ParameterFault(sentence, "world_size", "gradient_accumulation_steps", "batch_size")]
 
-    def _sizes(self) -> list[str]:
+    def _sizes(self) -> list[ParameterFault]:
         if self.model is not None:
             idle = [name for name in SIZES if self._changed(name)]
-            return [f"{', '.join(idle)}: no effect with model = {self.model!r}. Leave it out."] if idle else []
+            sentence = f"{', '.join(idle)}: no effect with model = {self.model!r}. Leave it out."
+            return [ParameterFault(sentence, *idle, "model")] if idle else []
         if self.n_embd % self.n_head:
             divisors = [str(n) for n in range(1, self.n_embd + 1) if self.n_embd % n == 0]
             near = sorted(divisors, key=lambda n: abs(int(n) - self.n_head))[:2]
-            return [f"n_head = {self.n_head} does not divide n_embd = {self.n_embd}. Try {' or '.join(near)}."]
+            sentence = f"n_head = {self.n_head} does not divide n_embd = {self.n_embd}. Try {' or '.join(near)}."
+            return [ParameterFault(sentence, "n_head", "n_embd")]
         return []
 
-    def _steps(self) -> list[str]:
+    def _steps(self) -> list[ParameterFault]:
         faults = []
         if self.max_steps is not None:
             if self.num_train_epochs is not None:
-                faults.append(f"max_steps = {self.max_steps} and num_train_epochs both say when to stop. Keep one.")
+                faults.append(
+                    ParameterFault(
+                        f"max_steps = {self.max_steps} and num_train_epochs both say when to stop. Keep one.",
+                        "max_steps",
+                        "num_train_epochs",
+                    )
+                )
             if self.warmup_steps > self.max_steps:
                 most = f"max_steps = {self.max_steps}"
-                faults.append(f"warmup_steps = {self.warmup_steps} is more than {most}. Try {self.max_steps // 10}.")
+                faults.append(
+                    ParameterFault(
+                        f"warmup_steps = {self.warmup_steps} is more than {most}. Try {self.max_steps // 10}.",
+                        "warmup_steps",
+                        "max_steps",
+                    )
+                )
         return faults
 
-    def _parallel(self) -> list[str]:
+    def _parallel(self) -> list[ParameterFault]:
         faults = []
         if self.strategy != "ddp":
             idle = [name for name in DDP_KNOBS if self._changed(name)]
             if idle:
-                faults.append(f"{', '.join(idle)}: no effect with strategy = {self.strategy}. Leave it out.")
+                faults.append(
+                    ParameterFault(
+                        f"{', '.join(idle)}: no effect with strategy = {self.strategy}. Leave it out.",
+                        *idle,
+                        "strategy",
+                    )
+                )
         if self.strategy == "dp" and self.world_size != 1:
-            faults.append(f"strategy = dp is one process on several GPUs: world_size = {self.world_size} must be 1.")
+            faults.append(
+                ParameterFault(
+                    f"strategy = dp is one process on several GPUs: world_size = {self.world_size} must be 1.",
+                    "strategy",
+                    "world_size",
+                )
+            )
         if self.strategy == "fsdp2" and self.world_size == 1:
-            faults.append("strategy = fsdp2 shards over ranks: world_size = 1 leaves nothing to shard. Try 2.")
+            faults.append(
+                ParameterFault(
+                    "strategy = fsdp2 shards over ranks: world_size = 1 leaves nothing to shard. Try 2.",
+                    "strategy",
+                    "world_size",
+                )
+            )
         if self.strategy == "dp" and self.torch_compile:
-            faults.append("torch_compile: DataParallel's replicas would all call the first GPU's code. Leave it out.")
+            faults.append(
+                ParameterFault(
+                    "torch_compile: DataParallel's replicas would all call the first GPU's code. Leave it out.",
+                    "torch_compile",
+                    "strategy",
+                )
+            )
         if self.static_graph and self.find_unused_parameters:
-            faults.append("find_unused_parameters has no effect with static_graph, which finds them itself. Keep one.")
+            faults.append(
+                ParameterFault(
+                    "find_unused_parameters has no effect with static_graph, which finds them itself. Keep one.",
+                    "find_unused_parameters",
+                    "static_graph",
+                )
+            )
         if self._changed("powersgd_rank") and self.comm_hook != "powersgd":
-            faults.append(f"powersgd_rank: no effect with comm_hook = {self.comm_hook}. Leave it out.")
+            faults.append(
+                ParameterFault(
+                    f"powersgd_rank: no effect with comm_hook = {self.comm_hook}. Leave it out.",
+                    "powersgd_rank",
+                    "comm_hook",
+                )
+            )
         if self.profile_steps and self.save_every:
-            faults.append("profile_steps: a run that resumes behind the trace would lack it. Leave save_every out.")
+            faults.append(
+                ParameterFault(
+                    "profile_steps: a run that resumes behind the trace would lack it. Leave save_every out.",
+                    "profile_steps",
+                    "save_every",
+                )
+            )
         if self.dtype == "float64" and self.comm_hook in {"fp16", "bf16"}:
-            faults.append(f"comm_hook = {self.comm_hook} would undo dtype = float64. Try comm_hook: none.")
+            faults.append(
+                ParameterFault(
+                    f"comm_hook = {self.comm_hook} would undo dtype = float64. Try comm_hook: none.",
+                    "comm_hook",
+                    "dtype",
+                )
+            )
         if self.dtype == "float16" and self.strategy == "fsdp2":
-            faults.append("dtype = float16 needs loss scaling, which is not done with fsdp2. Try bfloat16.")
+            faults.append(
+                ParameterFault(
+                    "dtype = float16 needs loss scaling, which is not done with fsdp2. Try bfloat16.",
+                    "dtype",
+                    "strategy",
+                )
+            )
         if not self.no_sync and self.gradient_accumulation_steps == 1:
-            faults.append("no_sync: false changes nothing with gradient_accumulation_steps = 1. Leave it out.")
+            faults.append(
+                ParameterFault(
+                    "no_sync: false changes nothing with gradient_accumulation_steps = 1. Leave it out.",
+                    "no_sync",
+                    "gradient_accumulation_steps",
+                )
+            )
         return faults
 
     def _changed(self, name: str) -> bool:

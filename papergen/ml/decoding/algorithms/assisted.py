@@ -40,6 +40,7 @@ class Assisted(DraftingAlgorithm):
 
     name = "assisted"
     asked_by = "assistant_model"
+    asking = ("assistant_model",)
     own_parameters = ("num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold")
     citations = ("leviathan2023fast", "chen2023accelerating")
 

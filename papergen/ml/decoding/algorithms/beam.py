@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
+from papergen.core.errors import ParameterFault
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
@@ -19,13 +20,18 @@ class BeamAlgorithm(Algorithm):
     """What all beam searches have in common: hypotheses of unequal length are ranked, and the search stops."""
 
     asked_by = "num_beams > 1"
+    asking: ClassVar[tuple[str, ...]] = ("num_beams",)
     own_parameters: ClassVar[tuple[str, ...]] = ("length_penalty", "early_stopping")
     is_search = True
 
-    def fault_without(self, strategy: StrategyParameters, parameter: str) -> str:
+    def fault_without(self, strategy: StrategyParameters, parameter: str) -> ParameterFault:
         """It ranks hypotheses."""
         value = getattr(strategy, parameter)
-        return f"{parameter} = {value} ranks hypotheses, and num_beams = 1 has one. Try num_beams: 4."
+        return ParameterFault(
+            f"{parameter} = {value} ranks hypotheses, and num_beams = 1 has one. Try num_beams: 4.",
+            parameter,
+            "num_beams",
+        )
 
     def most_outputs(self, strategy: StrategyParameters) -> int | None:
         """As many as there are hypotheses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from papergen.core.errors import counted
+from papergen.core.errors import ParameterFault, counted
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import register
@@ -27,26 +27,33 @@ class Constrained(BeamAlgorithm):
 
     name = "constrained"
     asked_by = "force_words"
+    asking = ("force_words", "force_words_ids")
     citations = ("hokamp2017lexically", "post2018fast")
 
     def is_selected(self, strategy: StrategyParameters) -> bool:
         """Words are forced, by text or by token ids."""
         return strategy.is_constrained
 
-    def faults(self, strategy: StrategyParameters) -> Iterator[str]:
+    def faults(self, strategy: StrategyParameters) -> Iterator[ParameterFault]:
         """No beams, draws, and words that are none."""
+        words = [name for name in self.asking if getattr(strategy, name) is not None]
         if strategy.num_beams == 1:
-            yield "Forced words need a beam search to place them. Try num_beams: 4."
+            yield ParameterFault("Forced words need a beam search to place them. Try num_beams: 4.", *words)
         if strategy.do_sample:
-            yield "Forced words with do_sample is no known algorithm. Try do_sample: false."
-        for name in ("force_words", "force_words_ids"):
+            yield ParameterFault(
+                "Forced words with do_sample is no known algorithm. Try do_sample: false.", *words, "do_sample"
+            )
+        for name in words:
             given = getattr(strategy, name)
-            if given is None:
-                continue
             if not given or any(len(item) == 0 or any(part in ((), "") for part in item) for item in given):
-                yield f"{name} = {given!r} contains an empty word, phrase or choice. Leave it out."
+                yield ParameterFault(
+                    f"{name} = {given!r} contains an empty word, phrase or choice. Leave it out.", name
+                )
             elif len(set(given)) < len(given):
-                yield f"{name} names the same constraint twice; an output with the word once meets both. Leave one out."
+                yield ParameterFault(
+                    f"{name} names the same constraint twice; an output with the word once meets both. Leave one out.",
+                    name,
+                )
 
     def rows_per_prompt(self, strategy: StrategyParameters, vocabulary_size: int) -> int:
         """A row per hypothesis of both searches."""

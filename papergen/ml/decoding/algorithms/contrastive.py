@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from papergen.core.errors import ParameterFault
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
@@ -21,6 +22,7 @@ class Contrastive(Algorithm):
 
     name = "contrastive"
     asked_by = "penalty_alpha"
+    asking = ("penalty_alpha",)
     also_reads = ("top_k",)
     citations = ("su2022contrastive",)
     needs_cache = True
@@ -30,16 +32,20 @@ class Contrastive(Algorithm):
         """There is a weight of the degeneration penalty."""
         return strategy.penalty_alpha is not None
 
-    def faults(self, strategy: StrategyParameters) -> Iterator[str]:
+    def faults(self, strategy: StrategyParameters) -> Iterator[ParameterFault]:
         """Draws, and too few candidates."""
         if strategy.do_sample:
-            yield (
+            yield ParameterFault(
                 "penalty_alpha takes the best token of each step, so do_sample = true has no place."
-                " Try do_sample: false."
+                " Try do_sample: false.",
+                "penalty_alpha",
+                "do_sample",
             )
         if strategy.top_k < 2:
-            yield (
-                f"top_k = {strategy.top_k} leaves contrastive search no choice. Try top_k: 4 with penalty_alpha: 0.6."
+            yield ParameterFault(
+                f"top_k = {strategy.top_k} leaves contrastive search no choice. Try top_k: 4 with penalty_alpha: 0.6.",
+                "top_k",
+                "penalty_alpha",
             )
 
     def rows_per_prompt(self, strategy: StrategyParameters, vocabulary_size: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from papergen.core.errors import ParameterFault
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import register
@@ -18,6 +19,7 @@ class Diverse(BeamAlgorithm):
 
     name = "diverse"
     asked_by = "num_beam_groups > 1"
+    asking = ("num_beam_groups",)
     own_parameters = (*BeamAlgorithm.own_parameters, "num_beam_groups", "diversity_penalty")
     citations = ("vijayakumar2018diverse",)
 
@@ -25,22 +27,36 @@ class Diverse(BeamAlgorithm):
         """More than one group."""
         return strategy.num_beam_groups > 1
 
-    def faults(self, strategy: StrategyParameters) -> Iterator[str]:
+    def faults(self, strategy: StrategyParameters) -> Iterator[ParameterFault]:
         """Groups of unequal size, groups that do the same, groups that draw."""
         s = strategy
         if s.num_beams % s.num_beam_groups:
             good = [str(n) for n in range(2, s.num_beams + 1) if s.num_beams % n == 0]
             remedy = f"Try {' or '.join(good)}." if good else "Raise num_beams first."
-            yield f"num_beam_groups = {s.num_beam_groups} does not divide num_beams = {s.num_beams}. {remedy}"
+            yield ParameterFault(
+                f"num_beam_groups = {s.num_beam_groups} does not divide num_beams = {s.num_beams}. {remedy}",
+                "num_beam_groups",
+                "num_beams",
+            )
         elif s.diversity_penalty == 0:
-            yield "num_beam_groups > 1 with diversity_penalty = 0 runs the same search in every group. Try 0.5."
+            yield ParameterFault(
+                "num_beam_groups > 1 with diversity_penalty = 0 runs the same search in every group. Try 0.5.",
+                "num_beam_groups",
+                "diversity_penalty",
+            )
         if s.do_sample:
-            yield "num_beam_groups > 1 with do_sample is no known algorithm. Try do_sample: false."
+            yield ParameterFault(
+                "num_beam_groups > 1 with do_sample is no known algorithm. Try do_sample: false.",
+                "num_beam_groups",
+                "do_sample",
+            )
 
-    def fault_without(self, strategy: StrategyParameters, parameter: str) -> str:
+    def fault_without(self, strategy: StrategyParameters, parameter: str) -> ParameterFault:
         """It acts between groups."""
         value = getattr(strategy, parameter)
-        return f"{parameter} = {value} acts between groups. Try num_beam_groups: {strategy.num_beams}."
+        return ParameterFault(
+            f"{parameter} = {value} acts between groups. Try num_beam_groups: {strategy.num_beams}.", parameter
+        )
 
     @words_only
     def phrases(self, strategy: StrategyParameters) -> Iterator[Phrase]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from papergen.core.errors import PapergenError
+from papergen.core.errors import PapergenError, ParameterFault
 from papergen.core.phrase import Phrase
 from papergen.experiment.api import words_only
 from papergen.ml.decoding.algorithm import Algorithm, register
@@ -23,16 +23,19 @@ class Dola(Algorithm):
 
     name = "dola"
     asked_by = "dola_layers"
+    asking = ("dola_layers",)
     citations = ("chuang2024dola",)
 
     def is_selected(self, strategy: StrategyParameters) -> bool:
         """Layers are named."""
         return strategy.dola_layers is not None
 
-    def faults(self, strategy: StrategyParameters) -> Iterator[str]:
+    def faults(self, strategy: StrategyParameters) -> Iterator[ParameterFault]:
         """No layer at all."""
         if strategy.dola_layers == ():
-            yield "dola_layers = [] names no layer. Try low, high or a list of layer numbers."
+            yield ParameterFault(
+                "dola_layers = [] names no layer. Try low, high or a list of layer numbers.", "dola_layers"
+            )
 
     def contrast_layers(self, strategy: StrategyParameters, model: Any) -> tuple[int, ...] | None:
         """The layers that `dola_layers` means in this model."""

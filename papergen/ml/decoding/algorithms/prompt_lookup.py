@@ -18,6 +18,7 @@ class PromptLookup(DraftingAlgorithm):
 
     name = "prompt_lookup"
     asked_by = "prompt_lookup_num_tokens"
+    asking = ("prompt_lookup_num_tokens",)
     own_parameters = ("max_matching_ngram_size",)
     citations = ("saxena2023prompt",)
 
