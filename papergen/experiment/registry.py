@@ -123,6 +123,11 @@ def load_module(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise PapergenError(f"{path}:{error.lineno}: {error.msg}") from error
+    except SystemExit as error:  # else every command of the project would end here, without a word
+        raise PapergenError(
+            f"{place_in(path, error)}: loading this file called sys.exit({error.code!r}).",
+            hint="What only a script does belongs under `if __name__ == '__main__':`.",
+        ) from error
     except Exception as error:
         raise PapergenError(
             f"{place_in(path, error)}: loading this file raised {type(error).__name__}: {error}"

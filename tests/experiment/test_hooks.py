@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from commands import papergen
 
 from papergen.core.errors import PapergenError
 from papergen.core.shipped_files import shipped
@@ -106,3 +107,12 @@ def test_an_exception_of_a_hook_is_told_at_its_line(tmp_path: Path) -> None:
 def test_every_shipped_kind_can_be_loaded() -> None:
     kinds = load_kinds(None)
     assert {kinds[name].name for name in kinds} == set(kinds)
+
+
+def test_a_file_that_exits_when_it_is_loaded_is_an_error_at_its_line(project: Path) -> None:
+    (project / "experiments" / "leaving.py").write_text("import sys\n\nsys.exit(0)\n", encoding="utf-8")
+    for command in ("status", "run-exp", "build-pdf"):
+        done = papergen(command, cwd=project)
+        assert done.returncode == 2
+        assert "leaving.py:3: loading this file called sys.exit(0)." in done.stderr
+        assert "Traceback" not in done.stderr
