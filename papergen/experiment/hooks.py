@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -86,6 +87,11 @@ def check_hooks(module: ModuleType, path: Path) -> None:
             f"{path}: an experiment file needs {', '.join(missing)}.",
             hint="class Params(papergen.Params), METRICS = (Metric(...),), def run(params, ctx) -> dict.",
         )
+    metrics = getattr(module, "METRICS", ())
+    if not isinstance(metrics, Sequence) or not all(isinstance(metric, Metric) for metric in metrics):
+        raise PapergenError(f"{path}: METRICS = {metrics!r:.60} is to be a tuple of Metric(name=..., label=...).")
+    if twice := [name for name, number in Counter(metric.name for metric in metrics).items() if number > 1]:
+        raise PapergenError(f"{path}: METRICS declares {', '.join(twice)} twice.")
 
 
 def _misspelt(module: ModuleType, path: Path) -> Iterator[PapergenError]:

@@ -66,7 +66,9 @@ class Kind:
 
     def takes_all_gpus(self, params: Mapping[str, Any]) -> bool:
         """Whether the trial's one process works on every GPU of the machine."""
-        return self._has("takes_all_gpus") and bool(self._ask("takes_all_gpus", False, self.params_of(params)))
+        if not self._has("takes_all_gpus"):
+            return False
+        return bool(self._answer("takes_all_gpus", False, bool, "True or False", self.params_of(params)))
 
     def models(
         self, params: Mapping[str, Any], upstream: Mapping[str, Path], project: Path
@@ -79,15 +81,18 @@ class Kind:
 
     def is_seeded(self, params: Params) -> bool:
         """Whether the seed changes the numbers; a row that ignores it is run once, and not counted as many."""
-        return bool(self._ask("is_seeded", True, params))
+        return bool(self._answer("is_seeded", True, bool, "True or False", params))
 
     def reads_name(self, params: Params) -> bool:
         """Whether the row's name decides the numbers; two rows of equal parameters are one trial where it does not."""
-        return bool(self._ask("reads_name", False, params))
+        return bool(self._answer("reads_name", False, bool, "True or False", params))
 
     def num_ranks(self, params: Params) -> int:
         """How many processes the trial needs."""
-        return int(self._ask("num_ranks", 1, params))
+        found = self._answer("num_ranks", 1, int, "a whole number from 1 on", params)
+        if found < 1:  # no process would ever report the trial's end
+            raise self._wrong("num_ranks", found, "a whole number from 1 on")
+        return int(found)
 
     def unavailable(self, params: Params, device: str, num_gpus: int) -> str | None:
         """Why a row cannot run on such a machine, as a sentence for the paper's table; None when it can."""
@@ -96,7 +101,10 @@ class Kind:
 
     def data(self, params: Params, project: Path) -> Mapping[str, str]:
         """Name -> digest of all data that the trial reads: what its `Input` parameters name, and what `data` adds."""
-        return {**content_digests(params, project), **self._ask("data", {}, params, project)}
+        return {
+            **content_digests(params, project),
+            **self._answer("data", {}, Mapping, "a mapping of names to digests", params, project),
+        }
 
     @property
     def chooses_code(self) -> bool:
@@ -135,9 +143,20 @@ class Kind:
             return hook(*arguments)
         except PapergenError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit would end the command without a word
             told = f"{place_in(self.path, error)}: {name}() raised {type(error).__name__}: {error}"
             raise PapergenError(told) from error
+
+    def _answer(self, name: str, default: Any, promised: type, words: str, *arguments: Any) -> Any:
+        """The answer of a hook; PapergenError at the hook's line where it is not of the type `promised`."""
+        found = self._ask(name, default, *arguments)
+        if not isinstance(found, promised) or (promised is int and isinstance(found, bool)):
+            raise self._wrong(name, found, words)
+        return found
+
+    def _wrong(self, name: str, found: Any, words: str) -> PapergenError:
+        line = getattr(getattr(getattr(self.module, name), "__code__", None), "co_firstlineno", 1)
+        return PapergenError(f"{self.path}:{line}: {name}() returned {found!r:.60}: it is to return {words}.")
 
 
 def place_in(path: Path, error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,28 @@ def test_a_file_that_exits_when_it_is_loaded_is_an_error_at_its_line(project: Pa
         assert done.returncode == 2
         assert "leaving.py:3: loading this file called sys.exit(0)." in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("hook", "told"),
+    [
+        ("def num_ranks(params): return 'two'", "12: num_ranks() returned 'two': it is to return a whole number"),
+        ("def num_ranks(params): return 0", "12: num_ranks() returned 0: it is to return a whole number from 1"),
+        ("def num_ranks(params): raise SystemExit(0)", "12: num_ranks() raised SystemExit: 0"),
+        ("def is_seeded(params): pass", "12: is_seeded() returned None: it is to return True or False"),
+        ("def data(params, project): return ['a']", "12: data() returned ['a']: it is to return a mapping"),
+        ("METRICS = ('score',)", " METRICS = ('score',) is to be a tuple of Metric"),
+        ("METRICS = 3", " METRICS = 3 is to be a tuple of Metric"),
+        ("METRICS = METRICS * 2", " METRICS declares score twice"),
+    ],
+)
+def test_an_answer_of_another_type_is_told_at_the_line_of_the_hook(tmp_path: Path, hook: str, told: str) -> None:
+    def asked() -> None:
+        made = kind(tmp_path, hook)
+        params = made.module.Params()
+        made.num_ranks(params)
+        made.is_seeded(params)
+        made.data(params, tmp_path)
+
+    with pytest.raises(PapergenError, match=re.escape(f"mine.py:{told}")):
+        asked()
